@@ -1,0 +1,154 @@
+// FORKSCOPE_OPTIONS: the options of the preload library, parsed alike by library and command.
+// Header-only; allocates nothing, calls nothing, so that it can run before libc is set up.
+#pragma once
+
+#include <cstddef>
+
+namespace forkscope {
+
+enum class OnDeadlock : unsigned char { kReport, kKill, kAbort, kExit, kBreak };
+
+struct Options {
+  char session[1024] = "";
+  OnDeadlock on_deadlock = OnDeadlock::kReport;
+  int exit_status = 0;  ///< with kExit
+  bool log_stderr = true;
+};
+
+/// What is wrong with a text, as one sentence without the name of the variable.
+struct OptionError {
+  char message[512] = "";
+};
+
+namespace options_detail {
+
+/// A name or value cut out of the text, unescaped.
+struct Word {
+  char text[1024];
+  std::size_t size = 0;
+  bool add(char c) {
+    if (size + 1 >= sizeof text) return false;
+    text[size++] = c;
+    return true;
+  }
+  void end() { text[size] = '\0'; }
+};
+
+constexpr bool equal(const char* a, const char* b) {
+  while (*a != '\0' && *a == *b) ++a, ++b;
+  return *a == *b;
+}
+
+inline void join(OptionError& error, const char* const* parts, std::size_t count) {
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < count; ++i)
+    for (const char* c = parts[i]; *c != '\0' && at + 1 < sizeof error.message; ++c)
+      error.message[at++] = *c;
+  error.message[at] = '\0';
+}
+
+/// A decimal 0..255; -1 when it is none.
+inline int exit_number(const char* text) {
+  int value = 0;
+  if (*text == '\0') return -1;
+  for (; *text != '\0'; ++text) {
+    if (*text < '0' || *text > '9') return -1;
+    value = value * 10 + (*text - '0');
+    if (value > 255) return -1;
+  }
+  return value;
+}
+
+inline bool parse_on_deadlock(const char* value, Options& options) {
+  if (equal(value, "report"))
+    options.on_deadlock = OnDeadlock::kReport;
+  else if (equal(value, "kill"))
+    options.on_deadlock = OnDeadlock::kKill;
+  else if (equal(value, "abort"))
+    options.on_deadlock = OnDeadlock::kAbort;
+  else if (equal(value, "break"))
+    options.on_deadlock = OnDeadlock::kBreak;
+  else {
+    const char* prefix = "exit:";
+    while (*prefix != '\0' && *value == *prefix) ++prefix, ++value;
+    int status = *prefix == '\0' ? exit_number(value) : -1;
+    if (status < 0) return false;
+    options.on_deadlock = OnDeadlock::kExit;
+    options.exit_status = status;
+  }
+  return true;
+}
+
+inline bool set(const Word& name, const Word& value, Options& options, OptionError& error) {
+  const char* expected = nullptr;
+  if (equal(name.text, "session")) {
+    for (std::size_t i = 0; i <= value.size; ++i) options.session[i] = value.text[i];
+    return true;
+  }
+  if (equal(name.text, "on_deadlock")) {
+    if (parse_on_deadlock(value.text, options)) return true;
+    expected = "report, kill, abort, exit:N with N from 0 to 255, or break";
+  } else if (equal(name.text, "log")) {
+    options.log_stderr = equal(value.text, "stderr");
+    if (options.log_stderr || equal(value.text, "none")) return true;
+    expected = "stderr or none";
+  } else {
+    const char* const parts[] = {"unknown option '", name.text, "'; the options are:"
+#define FORKSCOPE_OPTION(option, initial, help) " " #option
+#include "detector/record/options.def"
+#undef FORKSCOPE_OPTION
+    };
+    join(error, parts, 3);
+    return false;
+  }
+  const char* const parts[] = {"option '", name.text,      "' cannot be '",
+                               value.text, "'; it takes ", expected};
+  join(error, parts, 6);
+  return false;
+}
+
+/// Whether the next option begins here: "exit:3" is one value, as no '=' follows before the end.
+inline bool starts_option(const char* text) {
+  if (*text == '\0') return true;  // a trailing ':'
+  for (; *text != '\0' && *text != ':'; ++text)
+    if (*text == '=') return true;
+  return false;
+}
+
+}  // namespace options_detail
+
+/// Parses `key=value:key=value` into `options` (later keys win). A ':' belongs to a value unless
+/// another key= follows it; a backslash takes the ':' or '\' after it literally. Returns false and
+/// fills `error` at the first mistake.
+inline bool parse_options(const char* text, Options& options, OptionError& error) {
+  using namespace options_detail;
+  while (*text != '\0') {
+    if (*text == ':') {
+      ++text;
+      continue;
+    }
+    Word name, value;
+    bool fits = true;
+    for (; *text != '\0' && *text != '=' && *text != ':'; ++text) fits = fits && name.add(*text);
+    name.end();
+    if (*text != '=') {
+      const char* const parts[] = {"'", name.text, "' has no value; write key=value:key=value"};
+      join(error, parts, 3);
+      return false;
+    }
+    for (++text; *text != '\0' && !(*text == ':' && starts_option(text + 1)); ++text) {
+      if (*text == '\\' && text[1] != '\0') ++text;
+      fits = fits && value.add(*text);
+    }
+    value.end();
+    if (!fits) {
+      const char* const parts[] = {"option '", name.text, "' is longer than 1,023 characters"};
+      join(error, parts, 3);
+      return false;
+    }
+    if (!set(name, value, options, error)) return false;
+  }
+  return true;
+}
+
+}  // namespace forkscope

@@ -1,0 +1,116 @@
+// The command's view of a session: records parsed into ordinary values.
+//
+// Reading is separate from meaning: this file knows the format, verdict/ knows what it says.
+// Not thread-safe; runs in the command only. A reader never trusts a byte: sizes, counts and
+// offsets are checked against the file, and what does not fit is skipped and counted.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "detector/record/record.hpp"
+
+namespace forkscope {
+
+/// A stretch of an observed process's memory, copied into a record.
+struct MemoryBytes {
+  std::uint64_t address = 0;
+  std::vector<std::byte> bytes;
+};
+
+/// What every record has.
+struct RecordMeta {
+  std::uint64_t offset = 0;  ///< in the arena: the order of reservation
+  std::int32_t pid = 0;
+  std::int32_t tid = 0;
+  std::uint32_t image = 0;
+  std::uint64_t time = 0;  ///< CLOCK_MONOTONIC nanoseconds
+};
+
+struct HelloRecord {
+  RecordMeta meta;
+  std::int32_t parent = 0;
+  std::string exe;
+  std::vector<std::string> command;
+  std::string preload;
+};
+struct ModuleRecord {
+  RecordMeta meta;
+  std::uint64_t start = 0, end = 0, bias = 0;
+  std::string path;  ///< the main program's is filled in from its Hello
+};
+struct ForkRecord {
+  RecordMeta meta;
+  record::Fork fork{};
+  std::vector<record::ThreadInfo> threads;
+  std::vector<record::HeldLock> held;
+};
+struct ForkFailedRecord {
+  RecordMeta meta;
+  record::ForkFailed failed{};
+};
+struct FindingRecord {
+  RecordMeta meta;
+  record::Finding finding{};
+  std::vector<record::ThreadInfo> threads;
+  std::vector<MemoryBytes> memory;  ///< earlier entries win where two overlap
+};
+struct FindingEndRecord {
+  RecordMeta meta;
+  record::FindingEnd end{};
+};
+struct ExecRecord {
+  RecordMeta meta;
+  record::Exec exec{};
+  std::string path;
+};
+struct ExecFailedRecord {
+  RecordMeta meta;
+  record::ExecFailed failed{};
+};
+struct ExitRecord {
+  RecordMeta meta;
+  record::Exit exit{};
+};
+struct ChildStatusRecord {
+  RecordMeta meta;
+  record::ChildStatus status{};
+};
+
+/// Plain copy of record::Counters.
+struct CounterValues {
+  std::uint64_t forks = 0, fork_failures = 0, execs = 0, exits = 0, dropped_records = 0,
+                boring_forks = 0, dropped_locks = 0, dropped_threads = 0, abandoned_locks = 0;
+};
+
+struct Session {
+  std::vector<HelloRecord> hellos;
+  std::vector<ModuleRecord> modules;
+  std::vector<ForkRecord> forks;
+  std::vector<ForkFailedRecord> fork_failures;
+  std::vector<FindingRecord> findings;
+  std::vector<FindingEndRecord> finding_ends;
+  std::vector<ExecRecord> execs;
+  std::vector<ExecFailedRecord> exec_failures;
+  std::vector<ExitRecord> exits;
+  std::vector<ChildStatusRecord> child_statuses;
+  CounterValues counters;
+  std::uint64_t skipped_bytes = 0;  ///< holes and damage between records
+};
+
+/// Parses an arena image. Throws std::runtime_error with one sentence when the header is not one of
+/// this format and version; anything wrong after the header is skipped and counted.
+Session parse_session(std::span<const std::byte> arena);
+
+/// Reads SESSION/records. Throws std::runtime_error with one sentence that names the file and cure.
+Session read_session(const std::string& directory);
+
+/// The modules that were mapped where `pid` (an image of which is `image`) ran: its own records,
+/// its ancestors' by fork, then others of the image. Main-program paths are filled in.
+std::vector<ModuleRecord> modules_of(const Session& session, std::int32_t pid, std::uint32_t image);
+
+}  // namespace forkscope
