@@ -1,0 +1,107 @@
+#include "detector/tracker/arena.hpp"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "detector/tracker/sys.hpp"
+
+namespace forkscope {
+
+namespace {
+
+using namespace record;
+
+/// A session without the command: the first process makes the file, once and for all its size.
+/// O_EXCL decides who; the others map it as it is and see the magic when it is complete.
+constexpr std::uint64_t kUnsupervisedSize = 16u << 20;
+
+long create(const char* path) {
+  long fd =
+      sys::call(SYS_openat, AT_FDCWD, sys::arg(path), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) return fd;
+  long failed = sys::call(SYS_fallocate, fd, 0, 0, long(kUnsupervisedSize));
+  if (failed < 0) {
+    sys::call(SYS_unlinkat, AT_FDCWD, sys::arg(path), 0);
+    sys::close(int(fd));
+    return failed;
+  }
+  alignas(8) std::byte page[sizeof(ArenaHeader)] = {};
+  auto* header = reinterpret_cast<ArenaHeader*>(page);
+  header->version = kFormatVersion;
+  header->header_size = kArenaHeaderSize;
+  header->capacity.store(kUnsupervisedSize, std::memory_order_relaxed);
+  header->tail.store(kArenaHeaderSize, std::memory_order_relaxed);
+  header->next_fork.store(1, std::memory_order_relaxed);
+  header->next_image.store(1, std::memory_order_relaxed);
+  std::memcpy(header->magic, kArenaMagic, sizeof kArenaMagic);
+  sys::call(SYS_pwrite64, fd, sys::arg(page), sizeof page, 0);
+  return fd;
+}
+
+}  // namespace
+
+const char* Arena::open(const char* directory) {
+  char path[1100];
+  std::size_t length = std::strlen(directory);
+  if (length == 0 || length + sizeof "/records" > sizeof path) return "its path is too long";
+  std::memcpy(path, directory, length);
+  path[length] = '/';
+  std::memcpy(path + length + 1, kArenaFileName, std::strlen(kArenaFileName) + 1);
+
+  long fd = sys::openat(path, O_RDWR);
+  if (fd == -ENOENT) fd = create(path);
+  if (fd == -EEXIST) fd = sys::openat(path, O_RDWR);
+  if (fd < 0) return "its file `records` can be neither opened nor created";
+  struct stat info {};
+  if (sys::call(SYS_fstat, fd, sys::arg(&info)) < 0 || info.st_size < long(kArenaHeaderSize)) {
+    sys::close(int(fd));
+    return "its file `records` is not a forkscope session";
+  }
+  long mapped =
+      sys::call(SYS_mmap, 0, long(kArenaMaxSize), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  sys::close(int(fd));
+  if (mapped < 0 && mapped > -4096) return "its file `records` cannot be mapped";
+  auto* header = reinterpret_cast<ArenaHeader*>(mapped);
+  if (std::memcmp(header->magic, kArenaMagic, sizeof kArenaMagic) != 0 ||
+      header->version != kFormatVersion) {
+    sys::call(SYS_munmap, mapped, long(kArenaMaxSize));
+    return "its file `records` is of another version of forkscope";
+  }
+  header_ = header;
+  return nullptr;
+}
+
+bool Arena::crowded() const {
+  return header_ != nullptr &&
+         header_->tail.load(std::memory_order_relaxed) > kArenaMaxSize / 8 * kArenaBoringEighths;
+}
+
+Arena::Space Arena::reserve(std::uint64_t payload) {
+  if (header_ == nullptr) return {};
+  std::uint64_t size = sizeof(RecordHeader) + payload;
+  std::uint64_t capacity = header_->capacity.load(std::memory_order_acquire);
+  // Look before adding, so that a full arena does not push the tail on without end.
+  if (header_->tail.load(std::memory_order_relaxed) + padded(size) <= capacity) {
+    std::uint64_t offset = header_->tail.fetch_add(padded(size), std::memory_order_relaxed);
+    if (offset + padded(size) <= capacity)
+      return {reinterpret_cast<std::byte*>(header_) + offset, offset, std::uint32_t(size)};
+  }
+  header_->counters.dropped_records.fetch_add(1, std::memory_order_relaxed);
+  return {};
+}
+
+void Arena::publish(const Space& space, Type type, std::int32_t pid, std::int32_t tid,
+                    std::uint32_t image, std::uint64_t time) {
+  auto* header = reinterpret_cast<RecordHeader*>(space.data);
+  header->check = header_check(space.offset, type, space.size, pid, time);
+  header->type = type;
+  header->version = kFormatVersion;
+  header->size = space.size;
+  header->pid = pid;
+  header->tid = tid;
+  header->image = image;
+  header->time = time;
+  header->magic.store(kRecordMagic, std::memory_order_release);
+}
+
+}  // namespace forkscope

@@ -1,0 +1,64 @@
+// Appends records to the session's arena (format: detector/record/record.hpp).
+//
+// Lock-free: an add to reserve, a store to publish. Thread-safe, async-signal-safe, and works in
+// forked children, as the mapping is shared and no descriptor is kept: nothing the program closes,
+// reuses, chroots or fills up can reach it. Where a session cannot be opened, attached() is false
+// and every reservation fails.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "detector/record/record.hpp"
+
+namespace forkscope {
+
+class Arena {
+ public:
+  /// Maps DIRECTORY/records; creates and allocates the file when it is not there (no command).
+  /// Returns null or one clause that says what failed.
+  const char* open(const char* directory);
+  bool attached() const { return header_ != nullptr; }
+  record::ArenaHeader* header() { return header_; }
+
+  /// More than its share is used: what orphans nothing is only counted (kArenaBoringEighths).
+  bool crowded() const;
+
+  /// Space for one record of `payload` bytes; null data when there is none (counted as dropped).
+  struct Space {
+    std::byte* data = nullptr;
+    std::uint64_t offset = 0;
+    std::uint32_t size = 0;
+    explicit operator bool() const { return data != nullptr; }
+    std::byte* payload() const { return data + sizeof(record::RecordHeader); }
+  };
+  Space reserve(std::uint64_t payload);
+  /// Writes the header and makes the record visible to readers.
+  void publish(const Space& space, record::Type type, std::int32_t pid, std::int32_t tid,
+               std::uint32_t image, std::uint64_t time);
+
+ private:
+  record::ArenaHeader* header_ = nullptr;
+};
+
+/// Fills a reserved payload front to back.
+class Filler {
+ public:
+  explicit Filler(std::byte* at) : at_(at) {}
+  template <typename T>
+  T* put(const T& value) {
+    std::memcpy(at_, &value, sizeof value);
+    auto* written = reinterpret_cast<T*>(at_);
+    at_ += sizeof value;
+    return written;
+  }
+  void bytes(const void* data, std::size_t size) {
+    std::memcpy(at_, data, size);
+    at_ += size;
+  }
+
+ private:
+  std::byte* at_;
+};
+
+}  // namespace forkscope

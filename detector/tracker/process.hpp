@@ -1,0 +1,67 @@
+// What the tracker knows of the process: identity, options, arena, and how records are written.
+//
+// One object in private memory, so a forked child has its own. Set up by init() before main();
+// until then, and where init() found nothing to do, everything below is a no-op.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "detector/record/options.hpp"
+#include "detector/tracker/arena.hpp"
+
+namespace forkscope {
+
+inline constexpr std::uint32_t kGenerations = 64;  ///< nested forks whose ids are remembered
+
+struct Process {
+  std::int32_t pid = 0;
+  std::uint32_t image = 0;
+  std::uint32_t generation = 0;               ///< how many forks lie between exec and this process
+  std::uint64_t fork_ids[kGenerations] = {};  ///< fork that made generation n, n % kGenerations
+  std::int32_t forker_tids[kGenerations] = {};  ///< TID of that fork's caller, in its parent
+  std::atomic<std::uint32_t> living{1};         ///< threads the tracker knows of
+  Options options;
+  Arena arena;
+  char preload[1024] = "";   ///< path of this library, as LD_PRELOAD names it
+  char variable[1200] = "";  ///< FORKSCOPE_OPTIONS=..., as it was at the start
+  std::uint64_t stderr_device = 0, stderr_inode = 0;  ///< what descriptor 2 was at the start
+
+  void count(std::atomic<std::uint64_t> record::Counters::*counter, std::uint64_t by = 1) {
+    if (arena.attached())
+      (arena.header()->counters.*counter).fetch_add(by, std::memory_order_relaxed);
+  }
+  std::uint64_t next_fork_id();
+  /// The fork by which threads of `thread_generation` were lost.
+  std::uint64_t fork_after(std::uint32_t thread_generation) const {
+    return fork_ids[(thread_generation + 1) % kGenerations];
+  }
+
+  /// Whether `tid` is the calling thread before one of the forks that led here.
+  bool was_forker(std::int32_t tid) const {
+    for (std::uint32_t i = 0; i < kGenerations && i < generation; ++i)
+      if (forker_tids[(generation - i) % kGenerations] == tid) return true;
+    return false;
+  }
+
+  Arena::Space reserve(std::uint64_t payload) { return arena.reserve(payload); }
+  /// Publishes in the name of process `by` (a vfork child is not `pid`).
+  void publish(const Arena::Space& space, record::Type type, std::int32_t by = 0);
+  template <typename T>
+  void append(record::Type type, const T& payload, std::int32_t by = 0) {
+    if (auto space = reserve(sizeof payload)) {
+      std::memcpy(space.payload(), &payload, sizeof payload);
+      publish(space, type, by);
+    }
+  }
+};
+
+/// The one instance. Trivially destructible: usable until the very end of the process.
+extern Process process;
+
+/// Reads options from `envp`, opens the session, writes Hello. Ends the process with status 125 and
+/// one sentence on descriptor 2 when FORKSCOPE_OPTIONS cannot be understood: it runs before main(),
+/// so that no program is ever half-started. Not thread-safe; called once, by the constructor.
+void init_process(int argc, char** argv, char** envp);
+
+}  // namespace forkscope

@@ -1,0 +1,167 @@
+#include "detector/tracker/registry.hpp"
+
+#include <cstring>
+
+#include "detector/tracker/sys.hpp"
+
+extern "C" void* __libc_stack_end;  // ld.so: where the main thread's stack began
+
+namespace forkscope {
+
+constinit Registry registry;
+
+namespace detail {
+constinit thread_local ThreadRecord* self = nullptr;
+constinit thread_local ThreadRecord* unguarded = nullptr;
+}  // namespace detail
+
+namespace {
+
+constinit thread_local bool gone = false;
+constinit pthread_key_t exit_key;
+constinit bool has_exit_key = false;
+constinit std::size_t default_size = 0;
+
+/// glibc calls key destructors in up to PTHREAD_DESTRUCTOR_ITERATIONS rounds while any key is set.
+/// Other keys' destructors take locks too, so ours asks to come again until the last round.
+constexpr int kRounds = 4;
+
+void finish(ThreadRecord& thread) {
+  detail::self = detail::unguarded = nullptr;
+  gone = true;
+  process.living.fetch_sub(1, std::memory_order_relaxed);
+  table::forget_stale(thread);
+  if (thread.empty()) {
+    registry.release(thread);
+    return;
+  }
+  // Its locks stay locked for ever: keep the record, a child that meets one is told who it was.
+  std::uint64_t left = 0;
+  thread.each([&](const void*, std::uint64_t, const Slot* slot) {
+    left += slot != thread.top;
+    return true;
+  });
+  process.count(&record::Counters::abandoned_locks, left);
+  thread.life.store(Life::kExited, std::memory_order_release);
+}
+
+void on_thread_exit(void* value) {
+  auto& thread = *static_cast<ThreadRecord*>(value);
+  if (++thread.destructor_rounds < kRounds && pthread_setspecific(exit_key, &thread) == 0) return;
+  finish(thread);
+}
+
+/// Below this, pthread_setspecific uses room inside the thread descriptor and does not allocate.
+constexpr pthread_key_t kStaticKeys = 32;
+
+constexpr std::size_t kSmallestStack = 16u << 10;  // PTHREAD_STACK_MIN
+
+void set_window(ThreadRecord& thread, std::uintptr_t high, std::uintptr_t span) {
+  constexpr std::uintptr_t kSliceBytes = sizeof(Slot::slice);
+  thread.stack_high = high;
+  thread.stack_low = high - span;
+  thread.stack_span = span - kSliceBytes;
+}
+
+ThreadRecord* prepared(ThreadRecord& thread, std::uint32_t index) {
+  thread.index = index;
+  thread.generation = process.generation;
+  thread.top = thread.slots;
+  thread.life.store(Life::kStarting, std::memory_order_release);
+  return &thread;
+}
+
+}  // namespace
+
+ThreadRecord* Registry::allocate() {
+  std::uint64_t head = free_.load(std::memory_order_acquire);
+  while (std::uint32_t(head) != 0) {
+    ThreadRecord* thread = at(std::uint32_t(head) - 1);
+    std::uint64_t next = ((head >> 32) + 1) << 32 | thread->next_free;
+    if (free_.compare_exchange_weak(head, next, std::memory_order_acq_rel)) {
+      std::uint32_t thread_index = thread->index;
+      // Only what precedes the table: stale slots mean nothing without their owner words.
+      std::memset(static_cast<void*>(thread), 0, offsetof(ThreadRecord, slots));
+      return prepared(*thread, thread_index);
+    }
+  }
+  std::uint32_t index = used_.load(std::memory_order_relaxed);
+  do {
+    if (index >= kChunks * kChunkSize) {
+      process.count(&record::Counters::dropped_threads);
+      return nullptr;
+    }
+    auto& chunk = chunks_[index / kChunkSize];
+    if (chunk.load(std::memory_order_acquire) == nullptr) {
+      void* memory = sys::map_private(kChunkSize * sizeof(ThreadRecord));
+      if (memory == nullptr) {
+        process.count(&record::Counters::dropped_threads);
+        return nullptr;
+      }
+      ThreadRecord* expected = nullptr;
+      if (!chunk.compare_exchange_strong(expected, static_cast<ThreadRecord*>(memory)))
+        sys::call(SYS_munmap, sys::arg(memory), kChunkSize * sizeof(ThreadRecord));
+    }
+  } while (!used_.compare_exchange_weak(index, index + 1, std::memory_order_acq_rel));
+  return prepared(*at(index), index);
+}
+
+void Registry::release(ThreadRecord& thread) {
+  thread.life.store(Life::kFree, std::memory_order_release);
+  std::uint64_t head = free_.load(std::memory_order_relaxed);
+  std::uint64_t next;
+  do {
+    thread.next_free = std::uint32_t(head);
+    next = ((head >> 32) + 1) << 32 | (thread.index + 1);
+  } while (!free_.compare_exchange_weak(head, next, std::memory_order_acq_rel));
+}
+
+std::size_t default_stack_size() { return default_size; }
+
+void init_registry() {
+  pthread_attr_t attributes;
+  if (pthread_getattr_default_np(&attributes) == 0) {
+    pthread_attr_getstacksize(&attributes, &default_size);
+    pthread_attr_destroy(&attributes);
+  }
+  has_exit_key = pthread_key_create(&exit_key, on_thread_exit) == 0 && exit_key < kStaticKeys;
+}
+
+void adopt(ThreadRecord& thread, std::size_t stack_size) {
+  thread.tid = sys::gettid();
+  thread.pthread = pthread_self();
+  auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  if (thread.tid == process.pid) {
+    // The kernel keeps everything else away from below the main stack (stack_guard_gap, rlimit).
+    set_window(thread, reinterpret_cast<std::uintptr_t>(__libc_stack_end), 256u << 10);
+  } else if (stack_size >= kSmallestStack) {
+    // Above this frame are the thread's descriptor and TLS, in the same mapping and taken from its
+    // size; half of the size is surely stack.
+    set_window(thread, frame, stack_size / 2);
+  }
+  detail::self = &thread;
+  if (!thread.guarded) detail::unguarded = &thread;
+  thread.life.store(Life::kAlive, std::memory_order_release);
+  if (has_exit_key) pthread_setspecific(exit_key, &thread);
+}
+
+void guard(ThreadRecord& self) {
+  self.guarded = 1;
+  detail::unguarded = nullptr;
+}
+
+ThreadRecord* attach_current_thread() {
+  if (gone || process.pid == 0) return nullptr;
+  ThreadRecord* thread = registry.allocate();
+  if (thread == nullptr) {
+    gone = true;  // do not try again for every call
+    return nullptr;
+  }
+  bool main_thread = sys::gettid() == process.pid;
+  if (!main_thread) process.living.fetch_add(1, std::memory_order_relaxed);
+  thread->guarded = process.generation > 0;
+  adopt(*thread, 0);
+  return thread;
+}
+
+}  // namespace forkscope

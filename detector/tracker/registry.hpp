@@ -1,0 +1,85 @@
+// All threads of the process, and which one is calling.
+//
+// Records are never unmapped: a forked child reads those of the threads it lost for as long as it
+// lives. Lock-free (a signal handler or a fork at any instruction finds it consistent),
+// thread-safe, async-signal-safe. A thread is known from pthread_create on, or from its first
+// intercepted call.
+#pragma once
+
+#include <pthread.h>
+
+#include "detector/tracker/process.hpp"
+#include "detector/tracker/thread_record.hpp"
+
+namespace forkscope {
+
+class Registry {
+ public:
+  static constexpr std::uint32_t kChunkSize = 16, kChunks = 4096;
+
+  /// A record in state kStarting for a thread about to be created; null when there is no room
+  /// (counted), the thread then goes untracked.
+  ThreadRecord* allocate();
+  void release(ThreadRecord& thread);
+
+  std::uint32_t size() const { return used_.load(std::memory_order_acquire); }
+  ThreadRecord* at(std::uint32_t index) const {
+    ThreadRecord* chunk = chunks_[index / kChunkSize].load(std::memory_order_acquire);
+    return chunk != nullptr ? chunk + index % kChunkSize : nullptr;
+  }
+
+  /// Calls visit(record) for every record in use; stops when it returns false.
+  template <typename Visit>
+  void each(Visit&& visit) const {
+    std::uint32_t count = size();
+    for (std::uint32_t i = 0; i < count; ++i) {
+      ThreadRecord* thread = at(i);
+      if (thread != nullptr && thread->life.load(std::memory_order_acquire) != Life::kFree)
+        if (!visit(*thread)) return;
+    }
+  }
+
+ private:
+  std::atomic<ThreadRecord*> chunks_[kChunks] = {};
+  std::atomic<std::uint32_t> used_{0};
+  std::atomic<std::uint64_t> free_{
+      0};  ///< index + 1 of the first, with a counter against ABA above
+};
+
+extern Registry registry;
+
+/// Prepares thread exit notification and reads defaults. Not thread-safe; called once, by the
+/// constructor.
+void init_registry();
+
+/// Makes the calling thread known; null at its very end or when there is no room.
+ThreadRecord* attach_current_thread();
+
+/// Ties a record made by allocate() to the calling thread, its new owner. `stack_size` is that of
+/// the thread's attributes, 0 when unknown.
+void adopt(ThreadRecord& thread, std::size_t stack_size);
+
+/// Stack size of threads created without attributes.
+std::size_t default_stack_size();
+
+namespace detail {
+// Initial-exec (compiled with -ftls-model): one load on the lock path, and usable before and after
+// everything else. constinit: no initialiser to call.
+extern constinit thread_local ThreadRecord* self;
+/// The same, but null while the thread is guarded: one test on the lock path for both.
+extern constinit thread_local ThreadRecord* unguarded;
+}  // namespace detail
+
+/// From here on the calling thread asks orphan.cpp before it locks.
+void guard(ThreadRecord& self);
+
+/// The calling thread's record, or null.
+[[gnu::always_inline]] inline ThreadRecord* current() {
+  ThreadRecord* thread = detail::self;
+  return thread != nullptr ? thread : attach_current_thread();
+}
+
+/// TID for a record header; 0 for a thread unknown.
+inline std::int32_t current_tid() { return detail::self != nullptr ? detail::self->tid : 0; }
+
+}  // namespace forkscope

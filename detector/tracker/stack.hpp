@@ -1,0 +1,21 @@
+// Return addresses of the calling thread, innermost first.
+//
+// Boost.Stacktrace's safe_dump_to over the unwinder of libgcc, linked into the library. After one
+// warm-up call it neither allocates nor locks: GCC 12 finds unwind tables by the lock-free
+// _dl_find_object (glibc 2.35), so it is safe in a forked child and in signal handlers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace forkscope {
+
+/// Fills `to` with up to N return addresses and gives their number. The first is where the frame of
+/// `skip_to` returns: pass __builtin_return_address(0) of the interposer, so that only frames of
+/// the program are kept; when it is not found all frames are kept.
+std::uint16_t walk_stack(std::uint64_t* to, std::size_t size, const void* skip_to);
+
+/// First use of the unwinder, outside any fork.
+void warm_up_stack();
+
+}  // namespace forkscope

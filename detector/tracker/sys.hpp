@@ -1,0 +1,75 @@
+// Raw system calls: what the tracker uses instead of libc.
+//
+// Not through libc, because libc's wrappers are interposed by this very library, set errno, or may
+// be replaced by the program. Async-signal-safe, fork-safe, thread-safe. Results are the kernel's:
+// negative errno on failure.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+
+namespace forkscope::sys {
+
+inline long call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0,
+                 long f = 0) {
+#if defined(__x86_64__)
+  long result;
+  register long r10 asm("r10") = d;
+  register long r8 asm("r8") = e;
+  register long r9 asm("r9") = f;
+  asm volatile("syscall"
+               : "=a"(result)
+               : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+               : "rcx", "r11", "memory");
+  return result;
+#else
+#error "forkscope's preload library knows x86-64 only"
+#endif
+}
+
+template <typename T>
+long arg(T* pointer) {
+  return reinterpret_cast<long>(pointer);
+}
+
+inline int getpid() { return int(call(SYS_getpid)); }
+inline int getppid() { return int(call(SYS_getppid)); }
+inline int gettid() { return int(call(SYS_gettid)); }
+inline long write(int fd, const void* data, std::size_t size) {
+  return call(SYS_write, fd, arg(data), long(size));
+}
+inline long openat(const char* path, int flags) {
+  return call(SYS_openat, AT_FDCWD, arg(path), flags | O_CLOEXEC);
+}
+inline long pread(int fd, void* data, std::size_t size, std::uint64_t offset) {
+  return call(SYS_pread64, fd, arg(data), long(size), long(offset));
+}
+inline void close(int fd) { call(SYS_close, fd); }
+
+/// Zero-filled private memory, or null. `size` is rounded up to pages by the kernel.
+void* map_private(std::size_t size);
+
+/// Whether `size` bytes (at most one page beyond the first) can be read. rt_sigprocmask with an
+/// impossible `how` reads eight bytes of its argument and changes nothing: no descriptor, and
+/// permitted by about every seccomp policy.
+inline bool readable(const void* address, std::size_t size) {
+  auto probe = [](std::uintptr_t at) {
+    return call(SYS_rt_sigprocmask, -1, long(at & ~std::uintptr_t{7}), 0, 8) != -EFAULT;
+  };
+  auto first = reinterpret_cast<std::uintptr_t>(address);
+  return first >= 4096 && probe(first) && probe(first + size - 1);
+}
+
+/// CLOCK_MONOTONIC in nanoseconds, through the vDSO.
+inline std::uint64_t now() {
+  timespec ts{};
+  ::clock_gettime(CLOCK_MONOTONIC, &ts);
+  return std::uint64_t(ts.tv_sec) * 1'000'000'000u + std::uint64_t(ts.tv_nsec);
+}
+
+}  // namespace forkscope::sys

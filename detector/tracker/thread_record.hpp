@@ -1,0 +1,218 @@
+// What the tracker knows of one thread: the locks it holds, where it took them, what it waits for.
+//
+// One writer, the thread itself; in the parent nobody else reads. A forked child reads its frozen
+// copy. Fork copies memory so that the child sees a prefix of each thread's stores in program order
+// (a thread either still writes to the shared page or blocks until the fork is over), hence every
+// update here is ordered such that each prefix is right:
+//
+//   lock:    top + 1, slot.lock = m;  [real lock:   m.owner = tid]
+//   unlock:  top - 1 (slot stays);    [real unlock: m.owner = 0]
+//
+// so "m is in a slot up to and including the one above the top, and m.owner == tid" holds exactly
+// while the thread owns m: a slot is written before its mutex is owned and survives until it is
+// not. Both interposers thus end in a jump to the real function: no frame, nothing to do
+// afterwards.
+//
+// What a slot says is never believed without the owner word: a lock call that waits or failed, a
+// mutex unlocked by another thread, destroyed or freed only leaves a stale slot, which
+// forget_stale() clears when the table fills.
+//
+// A signal handler may take locks between any two stores: it pushes above `top` and is back there
+// when it returns. (One gap is known: a handler that locks exactly between an unlock's two steps
+// reuses the slot above the top, so a fork before the handler's thread goes on misses that mutex.)
+//
+// The deferred acquisition stack: at the acquire the registers of the call site and the innermost
+// words of its stack are kept; callers beyond that are still on the thread's stack when it matters,
+// and are unwound from there, after the fact and outside (inspect/frozen_stack). At -O0 the three
+// or four wrapper frames of std::lock_guard have returned by then; the slice is what still has
+// them.
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "detector/record/record.hpp"
+#include "detector/tracker/mutex_words.hpp"
+
+namespace forkscope {
+
+inline constexpr std::uint32_t kSlots = 14;      ///< locks a thread holds with acquisition stack
+inline constexpr std::uint32_t kDeepSlots = 64;  ///< and beyond those without
+/// Pairs of words (16 bytes) of the stack that are kept always, and more for code that keeps a
+/// frame pointer, where small wrapper frames are many: docs/how-it-works.md says why so many.
+inline constexpr std::size_t kSlicePairs = 5, kLongSlicePairs = 19;
+
+/// A lock, and where it was taken: the call site as it is when the call returns.
+struct alignas(64) Slot {
+  std::atomic<const void*> lock;
+  record::Registers registers;  ///< the low bits of sp say how much of the slice there is
+  std::uint64_t short_size;     ///< with kShort: bytes copied
+  std::uint64_t slice[2 * kLongSlicePairs];  ///< from sp on
+
+  static constexpr std::uint64_t kShort = 1, kLong = 2;  ///< stack pointers are multiples of 8
+  std::uint64_t sp() const { return registers.sp & ~(kShort | kLong); }
+  std::uint64_t slice_size() const {
+    if ((registers.sp & kShort) != 0) return short_size;
+    return ((registers.sp & kLong) != 0 ? kLongSlicePairs : kSlicePairs) * 16;
+  }
+};
+static_assert(sizeof(Slot) == 384 && offsetof(Slot, slice) % 16 == 0);
+
+/// A lock taken when all slots were in use.
+struct DeepSlot {
+  std::atomic<const void*> lock;
+  std::uint64_t caller;
+};
+
+/// The fork in progress in this thread.
+struct ForkSite {
+  std::uint64_t id;
+  record::Api api;
+  bool active;  ///< between fork_begin() and its end, in parent and child
+  std::uint16_t frames;
+  std::uint64_t stack[record::kMaxFrames];
+};
+
+enum class Life : std::uint8_t { kFree, kStarting, kAlive, kExited };
+
+struct alignas(64) ThreadRecord {
+  // -- what every lock call touches
+  Slot* top;                 ///< first free slot
+  std::uintptr_t stack_low;  ///< window in which a slice can be copied without checks
+  std::uintptr_t stack_span;
+  std::int32_t tid;
+  std::uint32_t guarded;     ///< child that lost threads: ask orphan.cpp before locking
+  std::uint32_t deep;        ///< deep slots in use
+  std::uint32_t generation;  ///< forks between the first process and this thread's
+  std::uint32_t dropped;     ///< held now, but beyond the table
+  std::atomic<Life> life;
+
+  // -- waits and signals of condition variables
+  alignas(64) std::atomic<const void*> wait_object;
+  std::atomic<const void*> wait_mutex;
+  std::uint64_t wait_caller;
+  const void* signalled[4];  ///< last condition variables signalled, a ring
+  std::uint32_t signalled_next;
+
+  // -- identity
+  std::uint32_t index;        ///< in the directory
+  std::uint32_t next_free;    ///< free list link: index + 1
+  std::int32_t previous_tid;  ///< of the forking thread before the last fork
+  pthread_t pthread;
+  void* (*start)(void*);
+  void* argument;
+  std::uintptr_t stack_high;  ///< about the outermost frame, 0 when unknown
+  std::uint16_t creator_frames;
+  std::uint16_t destructor_rounds;
+  char name[record::kThreadNameSize];
+  std::uint64_t creator[record::kMaxCreatorFrames];
+  ForkSite fork;
+  std::uint64_t vfork;  ///< id of the last vfork of this thread
+
+  // -- the table
+  Slot slots[kSlots + 1];  ///< one more: the slot above the top is read too
+  DeepSlot deep_slots[kDeepSlots + 1];
+
+  bool empty() const { return top == slots && deep == 0; }
+  /// Calls visit(lock, caller, slot or null) for all that may be held, newest first, until false.
+  template <typename Visit>
+  void each(Visit&& visit) const {
+    for (std::uint32_t i = deep + 1 < kDeepSlots ? deep + 1 : kDeepSlots; i > 0; --i)
+      if (const void* lock = deep_slots[i - 1].lock.load(std::memory_order_relaxed))
+        if (!visit(lock, deep_slots[i - 1].caller, nullptr)) return;
+    for (const Slot* slot = top; slot >= slots && slot <= slots + kSlots; --slot)
+      if (const void* lock = slot->lock.load(std::memory_order_relaxed))
+        if (!visit(lock, slot->registers.pc, slot)) return;
+  }
+};
+static_assert(sizeof(ThreadRecord) <= 8192, "the price of a thread");
+
+namespace table {
+
+/// Keeps registers and stack of the interposer's call site: `caller` is its return address, `cfa`
+/// its __builtin_dwarf_cfa(), the caller's stack pointer after the return.
+/// Only in interposers that leave the callee-saved registers alone, which a fast path ending in a
+/// tail call does; tests/process/hot_path_test looks at the machine code.
+[[gnu::always_inline]] inline void capture(const ThreadRecord& thread, Slot& to, void* caller,
+                                           void* cfa) {
+  using Pair = long long __attribute__((vector_size(16), may_alias, aligned(8)));
+  using AlignedPair = long long __attribute__((vector_size(16), may_alias));
+  asm volatile(
+      "movq %%rbp, 16(%0)\n\t"
+      "movq %%rbx, 24(%0)\n\t"
+      "movq %%r12, 32(%0)\n\t"
+      "movq %%r13, 40(%0)\n\t"
+      "movq %%r14, 48(%0)\n\t"
+      "movq %%r15, 56(%0)\n\t"
+      :
+      : "r"(&to.registers)
+      : "memory");
+  auto sp = reinterpret_cast<std::uintptr_t>(cfa);
+  to.registers.pc = reinterpret_cast<std::uint64_t>(caller);
+  to.registers.sp = sp;
+  auto* from = reinterpret_cast<const Pair*>(sp);
+  auto* into = reinterpret_cast<AlignedPair*>(to.slice);
+  if (sp - thread.stack_low < thread.stack_span || (sp & 4095) <= 4096 - sizeof to.slice)
+      [[likely]] {
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < kSlicePairs; ++i) into[i] = from[i];
+    if (to.registers.bp - sp < kSlicePairs * sizeof(Pair)) {
+#pragma GCC unroll 16
+      for (std::size_t i = kSlicePairs; i < kLongSlicePairs; ++i) into[i] = from[i];
+      to.registers.sp = sp | Slot::kLong;
+    }
+  } else {  // a stack of the program's own, near the end of a page: the next may not be mapped
+    std::size_t count = (4096 - (sp & 4095)) / sizeof(Pair);
+    for (std::size_t i = 0; i < count; ++i) into[i] = from[i];
+    to.short_size = count * sizeof(Pair);
+    to.registers.sp = sp | Slot::kShort;
+  }
+}
+
+/// Records that `lock` is about to be acquired; false when only deep slots are left.
+/// Inlined into the interposer for capture().
+[[gnu::always_inline]] inline bool push(ThreadRecord& thread, const void* lock, void* caller,
+                                        void* cfa) {
+  Slot* slot = thread.top;
+  if (slot == thread.slots + kSlots) [[unlikely]]
+    return false;
+  // Top first: between the two a signal handler must not take the slot, and what is still in it
+  // from before means nothing without its owner word.
+  thread.top = slot + 1;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  slot->lock.store(lock, std::memory_order_release);
+  capture(thread, *slot, caller, cfa);
+  return true;
+}
+
+/// Takes the top slot off, if it is `lock`'s; before the lock is released, or after it was not got.
+[[gnu::always_inline]] inline bool pop(ThreadRecord& thread, const void* lock) {
+  Slot* slot = thread.top - 1;  // below slots[0] lies the header: never a lock
+  if (thread.top == thread.slots || slot->lock.load(std::memory_order_relaxed) != lock)
+    return false;
+  thread.top = slot;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  return true;
+}
+
+/// What to do when push() was false: forgets stale slots to make room for the next push, takes a
+/// deep slot for this lock, or counts it as dropped.
+void push_deep(ThreadRecord& thread, const void* lock, void* caller);
+
+/// Clears slots whose owner word no longer names the thread. Probes memory before it reads.
+void forget_stale(ThreadRecord& thread);
+
+/// After an out-of-order unlock. Gives whether the lock was recorded.
+bool erase(ThreadRecord& thread, const void* lock);
+
+/// The newest slot with `lock`; null also when it is in a deep slot (see caller()).
+const Slot* find(const ThreadRecord& thread, const void* lock);
+bool contains(const ThreadRecord& thread, const void* lock);
+/// Return address of the call that took it, 0 when not recorded.
+std::uint64_t caller(const ThreadRecord& thread, const void* lock);
+
+}  // namespace table
+
+}  // namespace forkscope
