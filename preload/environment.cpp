@@ -1,0 +1,88 @@
+#include "preload/environment.hpp"
+
+#include <sys/mman.h>
+
+#include <cstring>
+
+#include "detector/tracker/process.hpp"
+#include "detector/tracker/sys.hpp"
+
+namespace forkscope {
+
+namespace {
+
+constexpr char kPreload[] = "LD_PRELOAD=";
+constexpr char kOptions[] = "FORKSCOPE_OPTIONS=";
+
+bool starts_with(const char* text, const char* prefix) {
+  return std::strncmp(text, prefix, std::strlen(prefix)) == 0;
+}
+
+/// Where our path stands in an LD_PRELOAD list (separated by spaces or colons), or null.
+const char* own_entry(const char* list) {
+  std::size_t length = std::strlen(process.preload);
+  for (const char* at = list; (at = std::strstr(at, process.preload)) != nullptr; at += length) {
+    bool begins = at == list || at[-1] == ':' || at[-1] == ' ';
+    bool ends = at[length] == '\0' || at[length] == ':' || at[length] == ' ';
+    if (begins && ends) return at;
+  }
+  return nullptr;
+}
+
+bool cannot_be_preloaded(record::NotObserved target) {
+  return target == record::NotObserved::kForeignLibc || target == record::NotObserved::kOtherClass;
+}
+
+}  // namespace
+
+ExecEnvironment::ExecEnvironment(char* const* given, record::NotObserved target) : given_(given) {
+  if (process.preload[0] == '\0') return;
+  bool options = process.variable[0] == '\0';  // nothing to pass on
+  for (; given != nullptr && given[count_] != nullptr; ++count_) {
+    const char* variable = given[count_];
+    if (starts_with(variable, kPreload)) preload_ = variable + sizeof kPreload - 1;
+    if (starts_with(variable, kOptions)) options = true;
+  }
+  bool present = preload_ != nullptr && own_entry(preload_) != nullptr;
+  strip_ = cannot_be_preloaded(target);
+  if (strip_ ? !present : (present && options)) return;
+  scratch_ = (count_ + 3) * sizeof(char*) + sizeof kPreload + std::strlen(process.preload) + 2 +
+             (preload_ != nullptr ? std::strlen(preload_) : 0);
+}
+
+char* const* ExecEnvironment::build(void* scratch) const {
+  if (scratch_ == 0) return given_;
+  auto** variables = static_cast<char**>(scratch);
+  char* text = reinterpret_cast<char*>(variables + count_ + 3);
+  std::size_t used = 0;
+  bool options = false;
+  for (std::size_t i = 0; i < count_; ++i) {
+    if (starts_with(given_[i], kPreload)) continue;
+    options = options || starts_with(given_[i], kOptions);
+    variables[used++] = given_[i];
+  }
+  const char* own = preload_ != nullptr ? own_entry(preload_) : nullptr;
+  char* at = stpcpy(text, kPreload);
+  if (strip_) {
+    at = std::strncpy(at, preload_, std::size_t(own - preload_)) + (own - preload_);
+    const char* rest = own + std::strlen(process.preload);
+    stpcpy(at, *rest != '\0' ? rest + 1 : rest);
+  } else if (own != nullptr) {
+    stpcpy(at, preload_);
+  } else {
+    at = stpcpy(at, process.preload);
+    if (preload_ != nullptr && *preload_ != '\0') stpcpy(stpcpy(at, ":"), preload_);
+  }
+  if (text[sizeof kPreload - 1] != '\0') variables[used++] = text;
+  if (!strip_ && !options && process.variable[0] != '\0') variables[used++] = process.variable;
+  variables[used] = nullptr;
+  return variables;
+}
+
+void* large_scratch(std::size_t size) { return sys::map_private(size); }
+
+void free_large_scratch(void* memory, std::size_t size) {
+  sys::call(SYS_munmap, sys::arg(memory), long(size));
+}
+
+}  // namespace forkscope

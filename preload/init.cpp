@@ -1,0 +1,29 @@
+// The constructor. The library is linked with -z initfirst: it runs before every other object's,
+// but also before libc has set `environ`, hence the arguments the loader passes.
+#include <cstdlib>
+
+#include "detector/tracker/process.hpp"
+#include "detector/tracker/registry.hpp"
+#include "detector/tracker/stack.hpp"
+#include "preload/atfork.hpp"
+#include "preload/exit.hpp"
+#include "preload/real.hpp"
+
+namespace forkscope {
+
+namespace {
+
+[[gnu::constructor]] void start(int argc, char** argv, char** envp) {
+  resolve_real();
+  init_process(argc, argv, envp);
+  init_registry();
+  attach_current_thread();
+  register_atfork_handlers();
+  warm_up_stack();
+  // First registered, last called: after every handler of the program.
+  on_exit([](int status, void*) { note_exit(status); }, nullptr);
+}
+
+}  // namespace
+
+}  // namespace forkscope

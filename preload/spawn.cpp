@@ -1,0 +1,89 @@
+// posix_spawn and posix_spawnp: their children share the parent's memory until they exec, so they
+// orphan nothing; counted, named, and given the environment that keeps the tree together.
+#include <alloca.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "detector/tracker/exec_target.hpp"
+#include "detector/tracker/fork_events.hpp"
+#include "detector/tracker/process.hpp"
+#include "preload/environment.hpp"
+#include "preload/real.hpp"
+
+using namespace forkscope;
+
+extern char** environ;
+
+namespace {
+
+void note_unobserved(std::int32_t child, std::uint64_t fork, const char* path,
+                     record::NotObserved target) {
+  std::size_t length = std::strlen(path);
+  record::Exec exec{fork, process.pid, target, {}, std::uint32_t(length)};
+  if (auto space = process.reserve(sizeof exec + length)) {
+    Filler fill(space.payload());
+    fill.put(exec);
+    fill.bytes(path, length);
+    process.publish(space, record::Type::kExec, child);
+  }
+}
+
+template <typename Spawn>
+[[gnu::always_inline]] inline int do_spawn(record::Api api, const char* path,
+                                           char* const* variables, pid_t* child, void* caller,
+                                           Spawn&& spawn) {
+  int error = errno;
+  record::NotObserved target = exec_target(path);
+  ExecEnvironment environment(variables, target);
+  std::size_t size = environment.scratch_size();
+  void* scratch = nullptr;
+  if (size > kStackScratch)
+    scratch = large_scratch(size);
+  else if (size > 0)
+    scratch = alloca(size);
+  pid_t started = 0;
+  errno = error;
+  int result = spawn(&started, size > 0 && scratch == nullptr
+                                   ? const_cast<char**>(variables)
+                                   : const_cast<char**>(environment.build(scratch)));
+  error = errno;
+  if (result == 0) {
+    if (child != nullptr) *child = started;
+    std::uint64_t fork = note_spawn(api, started, caller);
+    process.count(&record::Counters::execs);
+    if (target != record::NotObserved::kObserved) note_unobserved(started, fork, path, target);
+  } else {
+    note_spawn_failed(api, result);
+  }
+  if (size > kStackScratch && scratch != nullptr) free_large_scratch(scratch, size);
+  errno = error;
+  return result;
+}
+
+}  // namespace
+
+FORKSCOPE_EXPORT int posix_spawn(pid_t* __restrict child, const char* __restrict path,
+                                 const posix_spawn_file_actions_t* __restrict actions,
+                                 const posix_spawnattr_t* __restrict attributes,
+                                 char* const arguments[], char* const variables[]) {
+  return do_spawn(record::Api::kPosixSpawn, path, variables, child, __builtin_return_address(0),
+                  [&](pid_t* started, char** built) {
+                    return real().posix_spawn(started, path, actions, attributes, arguments, built);
+                  });
+}
+
+FORKSCOPE_EXPORT int posix_spawnp(pid_t* __restrict child, const char* __restrict file,
+                                  const posix_spawn_file_actions_t* __restrict actions,
+                                  const posix_spawnattr_t* __restrict attributes,
+                                  char* const arguments[], char* const variables[]) {
+  char buffer[4096];
+  const char* search = nullptr;
+  for (char** one = environ; one != nullptr && *one != nullptr; ++one)
+    if (std::strncmp(*one, "PATH=", 5) == 0) search = *one + 5;
+  return do_spawn(record::Api::kPosixSpawnp, resolve_in_path(file, search, buffer, sizeof buffer),
+                  variables, child, __builtin_return_address(0), [&](pid_t* started, char** built) {
+                    return real().posix_spawnp(started, file, actions, attributes, arguments,
+                                               built);
+                  });
+}

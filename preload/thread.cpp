@@ -1,0 +1,60 @@
+// pthread_create and pthread_setname_np. The end of a thread is seen by registry.cpp.
+#include <cstring>
+
+#include "detector/tracker/registry.hpp"
+#include "detector/tracker/stack.hpp"
+#include "preload/real.hpp"
+
+using namespace forkscope;
+
+namespace {
+
+std::size_t stack_size_of(const pthread_attr_t* attributes) {
+  std::size_t size = 0;
+  if (attributes == nullptr || pthread_attr_getstacksize(attributes, &size) != 0)
+    size = default_stack_size();
+  return size;
+}
+
+/// First code of the new thread. The stack size was left in stack_span for adopt() to read.
+void* run_thread(void* argument) {
+  auto& thread = *static_cast<ThreadRecord*>(argument);
+  adopt(thread, thread.stack_span);
+  return thread.start(thread.argument);  // a tail call: no frame of ours stays on the stack
+}
+
+}  // namespace
+
+FORKSCOPE_EXPORT int pthread_create(pthread_t* __restrict created,
+                                    const pthread_attr_t* __restrict attributes,
+                                    void* (*start)(void*), void* __restrict argument) noexcept {
+  ThreadRecord* creator = current();
+  ThreadRecord* thread = creator != nullptr ? registry.allocate() : nullptr;
+  if (thread == nullptr) return real().pthread_create(created, attributes, start, argument);
+  thread->start = start;
+  thread->argument = argument;
+  thread->guarded = creator->guarded;
+  thread->stack_span = stack_size_of(attributes);
+  thread->creator_frames =
+      walk_stack(thread->creator, record::kMaxCreatorFrames, __builtin_return_address(0));
+  process.living.fetch_add(1, std::memory_order_relaxed);
+  int result = real_functions.pthread_create(created, attributes, run_thread, thread);
+  if (result != 0) {
+    process.living.fetch_sub(1, std::memory_order_relaxed);
+    registry.release(*thread);
+  }
+  return result;
+}
+
+FORKSCOPE_EXPORT int pthread_setname_np(pthread_t target, const char* name) noexcept {
+  int result = real().pthread_setname_np(target, name);
+  if (result != 0) return result;
+  registry.each([&](ThreadRecord& thread) {
+    if (thread.generation != process.generation || !pthread_equal(thread.pthread, target) ||
+        thread.life.load(std::memory_order_relaxed) != Life::kAlive)
+      return true;
+    std::strncpy(thread.name, name, sizeof thread.name - 1);
+    return false;
+  });
+  return result;
+}
