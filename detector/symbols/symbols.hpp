@@ -1,0 +1,16 @@
+// Addresses to functions, lines and variables, with elfutils libdw, from the files on disk.
+// Runs in the command only; not thread-safe. Needs no live process.
+#pragma once
+
+#include <memory>
+
+#include "detector/verdict/report.hpp"
+
+namespace forkscope {
+
+/// A Namer over libdwfl. Separate debug files are found as gdb finds them (build-id below
+/// /usr/lib/debug, .gnu_debuglink), and through debuginfod when DEBUGINFOD_URLS is set.
+/// Files it cannot read give frames with module and offset only. Results are cached.
+std::unique_ptr<Namer> make_namer();
+
+}  // namespace forkscope

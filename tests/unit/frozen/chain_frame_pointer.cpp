@@ -1,0 +1,2 @@
+#define CHAIN chain_frame_pointer
+#include "tests/unit/frozen/chain.inc"

@@ -1,0 +1,2 @@
+#define CHAIN chain_o0
+#include "tests/unit/frozen/chain.inc"
