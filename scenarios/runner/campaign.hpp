@@ -1,0 +1,35 @@
+// Runs chosen scenarios by chosen methods, bare and under `forkscope run`, again and again.
+// Runs in the command only; not thread-safe. Each run has a folder of its own for its session,
+// report and temporary files, removed when the run has ended.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "scenarios/runner/catalogue.hpp"
+#include "scenarios/runner/outcome.hpp"
+
+namespace forkscope::scenario {
+
+struct Campaign {
+  std::filesystem::path forkscope_exe;
+  std::vector<std::string> scenarios;  ///< empty: all
+  std::vector<std::string> methods;    ///< empty: all
+  std::vector<How> how{How::kBare, How::kShim};
+  std::size_t repeat = 1;
+  std::size_t jobs = 1;
+  std::chrono::milliseconds patience{2000};
+};
+
+/// Called after each run with the number of runs that are over and of all.
+using Progress = std::function<void(std::size_t over, std::size_t all)>;
+
+/// In the order of the catalogue. Throws std::runtime_error with one sentence when a scenario or
+/// method is unknown, or when forkscope itself failed; Interrupted after a signal.
+std::vector<Case> run_campaign(const Campaign& campaign, const std::vector<Entry>& catalogue,
+                               const Progress& progress);
+
+}  // namespace forkscope::scenario

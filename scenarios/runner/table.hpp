@@ -1,0 +1,20 @@
+// Printers of the runner: the table for people and the JSON document. Layout only, no verdicts.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "scenarios/runner/outcome.hpp"
+
+namespace forkscope::scenario {
+
+/// Cells in columns as wide as needed, two spaces apart, no trailing spaces.
+std::string aligned(const std::vector<std::vector<std::string>>& rows);
+
+/// The table of `scenario run`, and below it one line for each run that differs.
+std::string cases_text(const std::vector<Case>& cases);
+
+/// Schema forkscope.scenarios/1, indented by 2, ends with a newline.
+std::string cases_json(const std::vector<Case>& cases);
+
+}  // namespace forkscope::scenario

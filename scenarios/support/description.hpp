@@ -1,0 +1,51 @@
+// What a scenario says of itself: why it hangs, which methods it has, and what each must produce.
+//
+// The description in the program is the only source: `SCENARIO --describe` prints it as JSON, and
+// the runner, the tests and the documentation read it from there.
+// Plain data, immutable after construction.
+#pragma once
+
+#include <compare>
+#include <string>
+#include <vector>
+
+namespace forkscope::scenario {
+
+enum class End {
+  kCompletes,  ///< every worker finishes
+  kDeadlock,   ///< the first worker hangs and is killed by the parent
+};
+
+struct ExpectedFinding {
+  std::string kind;      ///< as in reports: orphaned-lock, lost-thread, ...
+  std::string severity;  ///< deadlock | latent; hazards and notes are not promised
+  auto operator<=>(const ExpectedFinding&) const = default;
+};
+
+struct Method {
+  std::string name;
+  End end;
+  std::vector<ExpectedFinding> findings;
+  std::string note;  ///< what differs from the other methods, in a sentence
+};
+
+struct Description {
+  std::string name;
+  std::string title;
+  std::string cause;      ///< what goes wrong, for somebody whose program hangs
+  std::string mechanism;  ///< how this program brings it about every time
+  std::string cure;
+  std::string source;  ///< path in the source tree
+  std::vector<Method> methods;
+};
+
+/// nullptr when there is no such method.
+const Method* find_method(const Description& description, const std::string& name);
+
+/// One JSON document, indented by 2, ends with a newline.
+std::string to_json(const Description& description);
+
+/// Reads what to_json() wrote. Throws std::runtime_error with one sentence when it is not that.
+Description parse_description(const std::string& json);
+
+}  // namespace forkscope::scenario

@@ -1,0 +1,45 @@
+// The command line every scenario has, and its exit statuses.
+//
+//   SCENARIO [--method=M] [--workers=N] [--patience=MS]   run, method fork by default
+//   SCENARIO --describe                                   print the description as JSON
+//   SCENARIO --worker=FD ARGUMENT                         a worker started by posix_spawn
+//   (internal)
+//
+// Called once from main, before any thread exists.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "scenarios/support/description.hpp"
+
+namespace forkscope::scenario {
+
+/// Exit statuses of a scenario.
+enum Status : int {
+  kAllDone = 0,
+  kError = 1,
+  kUsage = 2,
+  kWorkerHung = 3,        ///< no news from a worker for --patience; it was killed
+  kWorkerEndedEarly = 4,  ///< a worker exited or was killed by a signal before it was done
+};
+
+struct Options {
+  std::string method = "fork";
+  int workers = 3;
+  std::chrono::milliseconds patience{2000};  ///< without news after which a worker is hung
+};
+
+struct Program {
+  /// Everything but the workers. Returns a Status.
+  std::function<int(const Options&)> parent;
+  /// The work of a worker that inherited nothing and is given one argument.
+  std::function<std::int64_t(const std::string&)> fresh_worker;
+};
+
+/// main() of a scenario.
+int run_program(int argc, char** argv, const Description& description, const Program& program);
+
+}  // namespace forkscope::scenario

@@ -1,0 +1,106 @@
+// The runner's pure half: from exit status, output and report to a verdict and a table.
+#include <signal.h>
+
+#include <catch2/catch.hpp>
+#include <stdexcept>
+
+#include "scenarios/runner/outcome.hpp"
+#include "scenarios/runner/table.hpp"
+
+using namespace forkscope::scenario;
+
+namespace {
+
+/// As wait(2) stores an exit status.
+int exited(int status) { return status << 8; }
+
+const Method kPromisesDeadlock{"fork", End::kDeadlock, {{"orphaned-lock", "deadlock"}}, ""};
+const Method kPromisesNothing{"spawn", End::kCompletes, {}, ""};
+
+std::string report_with(const std::string& findings) {
+  return R"({"schema":"forkscope.report/1","findings":[)" + findings + "]}";
+}
+const std::string kOrphaned = R"({"kind":"orphaned-lock","severity":"deadlock","count":1})";
+const std::string kLatent = R"({"kind":"orphaned-lock","severity":"latent","count":2})";
+const std::string kHazard = R"({"kind":"unsafe-call","severity":"hazard","count":9})";
+
+}  // namespace
+
+TEST_CASE("exit statuses of a scenario become ends") {
+  const auto end = [](int wait_status) {
+    return read_outcome({false, wait_status, "", ""}, std::nullopt).end;
+  };
+  CHECK(end(exited(0)) == "completes");
+  CHECK(end(exited(3)) == "deadlock");
+  CHECK(end(exited(4)) == "worker died");
+  CHECK(end(exited(1)) == "exit 1");
+  CHECK(end(SIGSEGV) == "signal 11");
+  CHECK(read_outcome({true, SIGKILL, "", ""}, std::nullopt).end == "no end");
+}
+
+TEST_CASE("timing lines are read per worker, other lines are not") {
+  const Outcome outcome = read_outcome({false, 0,
+                                        "worker 1: started, pid 7\n"
+                                        "timing ready_us=250\ntiming done_us=1500\n"
+                                        "not timing ready_us=9\n"
+                                        "timing ready_us=750\n",
+                                        ""},
+                                       std::nullopt);
+  CHECK(outcome.ready_ms == std::vector<double>{0.25, 0.75});
+  CHECK(outcome.done_ms == std::vector<double>{1.5});
+}
+
+TEST_CASE("a bare run is compared by its end alone") {
+  const Outcome hung = read_outcome({false, exited(3), "", ""}, std::nullopt);
+  CHECK(difference(hung, kPromisesDeadlock).empty());
+  CHECK(difference(hung, kPromisesNothing) == "end is 'deadlock', should be 'completes'");
+}
+
+TEST_CASE("under the shim the set of deadlock and latent kinds must be the promised one") {
+  const auto compared = [](int status, const std::string& findings, const Method& promised) {
+    return difference(read_outcome({false, exited(status), "", ""}, report_with(findings)),
+                      promised);
+  };
+  CHECK(compared(3, kOrphaned, kPromisesDeadlock).empty());
+  CHECK(compared(3, kOrphaned + "," + kOrphaned, kPromisesDeadlock).empty());
+  CHECK(compared(3, kOrphaned + "," + kHazard, kPromisesDeadlock).empty());
+  CHECK(compared(0, kHazard, kPromisesNothing).empty());
+  CHECK(compared(3, "", kPromisesDeadlock) == "findings are 'none', should be 'orphaned-lock'");
+  CHECK(compared(0, kLatent, kPromisesNothing) ==
+        "findings are 'latent orphaned-lock', should be 'none'");
+  CHECK(compared(0, "", kPromisesDeadlock) ==
+        "end is 'completes', should be 'deadlock'; findings are 'none', should be 'orphaned-lock'");
+}
+
+TEST_CASE("a report that is none is refused") {
+  const Result result{false, 0, "", ""};
+  CHECK_THROWS_AS(read_outcome(result, "no JSON"), std::runtime_error);
+  CHECK_THROWS_AS(read_outcome(result, R"({"schema":"other/1","findings":[]})"),
+                  std::runtime_error);
+  CHECK_THROWS_AS(read_outcome(result, report_with(R"({"severity":"latent"})")),
+                  std::runtime_error);
+}
+
+TEST_CASE("the median is the middle value, or the mean of the two middle ones") {
+  CHECK_FALSE(median({}).has_value());
+  CHECK(median({3, 1, 2}) == 2.0);
+  CHECK(median({4, 1, 3, 2}) == 2.5);
+}
+
+TEST_CASE("the table shows one run plainly, several as counts, and each difference") {
+  Case once{"parquet-lock", kPromisesDeadlock, How::kShim, {}};
+  CHECK_FALSE(once.agrees());
+  once.outcomes = {{"deadlock", {0.25}, {}, {{{{"orphaned-lock", "deadlock"}, 1}}}}};
+  Case often{"parquet-lock", kPromisesNothing, How::kBare, {}};
+  often.outcomes = {{"completes", {1}, {2}, {}}, {"deadlock", {3}, {}, {}}};
+  CHECK(once.agrees());
+  CHECK_FALSE(often.agrees());
+  CHECK(cases_text({once, often}) ==
+        "scenario      method  how   end                          findings       ready (ms)  "
+        "done (ms)  verdict\n"
+        "parquet-lock  fork    shim  deadlock                     orphaned-lock  0.25        "
+        "-          ok\n"
+        "parquet-lock  spawn   bare  completes 1/2, deadlock 1/2  -              2.00        "
+        "2.00       DIFFERS\n"
+        "parquet-lock spawn bare, run 2: end is 'deadlock', should be 'completes'\n");
+}
