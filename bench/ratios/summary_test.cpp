@@ -1,5 +1,4 @@
 // The arithmetic and the words of the ratio table.
-#define CATCH_CONFIG_MAIN
 #include "bench/ratios/summary.hpp"
 
 #include <catch2/catch.hpp>

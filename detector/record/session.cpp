@@ -1,0 +1,235 @@
+// Parses an arena image. See record.hpp for the format; nothing in here knows what records mean.
+#include "detector/record/session.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <stdexcept>
+
+#include "detector/record/byte_reader.hpp"
+
+namespace forkscope {
+namespace {
+
+using record::ArenaHeader;
+using record::Type;
+
+constexpr std::size_t kHeaderSize = sizeof(record::RecordHeader);
+
+/// RecordHeader without the atomic, so that it can be copied out of the image.
+struct PlainHeader {
+  std::uint32_t magic, check;
+  Type type;
+  std::uint16_t version;
+  std::uint32_t size;
+  std::int32_t pid, tid;
+  std::uint32_t image, reserved;
+  std::uint64_t time;
+};
+static_assert(sizeof(PlainHeader) <= kHeaderSize);
+static_assert(offsetof(PlainHeader, type) == offsetof(record::RecordHeader, type));
+static_assert(offsetof(PlainHeader, time) == offsetof(record::RecordHeader, time));
+
+template <typename T>
+T value_at(std::span<const std::byte> arena, std::size_t offset) {
+  T value{};
+  std::memcpy(&value, arena.data() + offset, sizeof(T));
+  return value;
+}
+
+void check_arena(std::span<const std::byte> arena) {
+  if (arena.size() < record::kArenaHeaderSize ||
+      std::memcmp(arena.data(), record::kArenaMagic, sizeof(record::kArenaMagic)) != 0) {
+    throw std::runtime_error("not a forkscope session: the file does not start with its signature");
+  }
+  const auto version = value_at<std::uint32_t>(arena, offsetof(ArenaHeader, version));
+  const auto header_size = value_at<std::uint32_t>(arena, offsetof(ArenaHeader, header_size));
+  if (version != record::kFormatVersion) {
+    throw std::runtime_error("the session has format version " + std::to_string(version) +
+                             ", this forkscope reads version " +
+                             std::to_string(record::kFormatVersion) +
+                             ": read it with the forkscope that wrote it");
+  }
+  if (header_size != record::kArenaHeaderSize) {
+    throw std::runtime_error("the session's header says it is " + std::to_string(header_size) +
+                             " bytes long, expected " + std::to_string(record::kArenaHeaderSize) +
+                             ": the file is damaged");
+  }
+}
+
+CounterValues read_counters(std::span<const std::byte> arena) {
+  const auto counter = [&](std::size_t offset) {
+    return value_at<std::uint64_t>(arena, offsetof(ArenaHeader, counters) + offset);
+  };
+  using record::Counters;
+  CounterValues values;
+  values.forks = counter(offsetof(Counters, forks));
+  values.fork_failures = counter(offsetof(Counters, fork_failures));
+  values.execs = counter(offsetof(Counters, execs));
+  values.exits = counter(offsetof(Counters, exits));
+  values.dropped_records = counter(offsetof(Counters, dropped_records));
+  values.boring_forks = counter(offsetof(Counters, boring_forks));
+  values.dropped_locks = counter(offsetof(Counters, dropped_locks));
+  values.dropped_threads = counter(offsetof(Counters, dropped_threads));
+  values.abandoned_locks = counter(offsetof(Counters, abandoned_locks));
+  return values;
+}
+
+/// A valid header at `offset` whose record fits into the arena.
+bool read_header(std::span<const std::byte> arena, std::uint64_t offset, PlainHeader& header) {
+  if (arena.size() - offset < kHeaderSize) return false;
+  if (value_at<std::uint32_t>(arena, offset) != record::kRecordMagic) return false;
+  // The writer stores the magic last, with release: in a live arena what follows is complete only
+  // when read after it.
+  std::atomic_thread_fence(std::memory_order_acquire);
+  header = value_at<PlainHeader>(arena, offset);
+  return header.version == record::kFormatVersion && header.size >= kHeaderSize &&
+         header.size <= arena.size() - offset &&
+         header.check ==
+             record::header_check(offset, header.type, header.size, header.pid, header.time);
+}
+
+bool parse(ByteReader& in, HelloRecord& out) {
+  record::Hello hello{};
+  std::string arguments;
+  if (!in.read(hello) || !in.read(out.exe, hello.exe_length) ||
+      !in.read(arguments, hello.command_length) || !in.read(out.preload, hello.name_length)) {
+    return false;
+  }
+  out.parent = hello.parent;
+  for (std::size_t begin = 0; begin < arguments.size();) {
+    const std::size_t end = std::min(arguments.find('\0', begin), arguments.size());
+    out.command.push_back(arguments.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return true;
+}
+
+bool parse(ByteReader& in, ModuleRecord& out) {
+  record::Module module{};
+  if (!in.read(module) || !in.read(out.path, module.path_length)) return false;
+  out.start = module.start;
+  out.end = module.end;
+  out.bias = module.bias;
+  return out.start < out.end;
+}
+
+bool parse(ByteReader& in, ForkRecord& out) {
+  return in.read(out.fork) && out.fork.frames <= record::kMaxFrames &&
+         in.read(out.threads, out.fork.threads) && in.read(out.held, out.fork.held);
+}
+
+bool parse(ByteReader& in, FindingRecord& out) {
+  record::Finding& f = out.finding;
+  if (!in.read(f) || f.waiter_frames > record::kMaxFrames ||
+      f.holder_creator_frames > record::kMaxCreatorFrames || f.kind > record::Kind::kStaleOwner ||
+      f.severity > record::Severity::kNote || f.call > record::Call::kCondClockwait ||
+      f.evidence > record::Evidence::kSameCondition || !in.read(out.threads, f.threads)) {
+    return false;
+  }
+  for (std::uint32_t i = 0; i < f.slices; ++i) {
+    record::MemorySlice slice{};
+    MemoryBytes memory;
+    if (!in.read(slice) || slice.address + slice.size < slice.address ||
+        !in.read(memory.bytes, slice.size)) {
+      return false;
+    }
+    memory.address = slice.address;
+    in.skip((8 - slice.size % 8) % 8);
+    out.memory.push_back(std::move(memory));
+  }
+  return true;
+}
+
+bool parse(ByteReader& in, ExecRecord& out) {
+  return in.read(out.exec) && in.read(out.path, out.exec.path_length);
+}
+bool parse(ByteReader& in, ForkFailedRecord& out) { return in.read(out.failed); }
+bool parse(ByteReader& in, FindingEndRecord& out) {
+  return in.read(out.end) && out.end.outcome <= record::Outcome::kAcquired;
+}
+bool parse(ByteReader& in, ExecFailedRecord& out) { return in.read(out.failed); }
+bool parse(ByteReader& in, ExitRecord& out) { return in.read(out.exit); }
+bool parse(ByteReader& in, ChildStatusRecord& out) { return in.read(out.status); }
+
+/// Appends the record when its payload makes sense.
+template <typename Record>
+bool take(const RecordMeta& meta, std::span<const std::byte> payload, std::vector<Record>& into) {
+  Record parsed;
+  parsed.meta = meta;
+  ByteReader in(payload);
+  if (!parse(in, parsed)) return false;
+  into.push_back(std::move(parsed));
+  return true;
+}
+
+bool take(Session& session, Type type, const RecordMeta& meta, std::span<const std::byte> payload) {
+  switch (type) {
+    case Type::kHello:
+      return take(meta, payload, session.hellos);
+    case Type::kModule:
+      return take(meta, payload, session.modules);
+    case Type::kFork:
+      return take(meta, payload, session.forks);
+    case Type::kForkFailed:
+      return take(meta, payload, session.fork_failures);
+    case Type::kFinding:
+      return take(meta, payload, session.findings);
+    case Type::kFindingEnd:
+      return take(meta, payload, session.finding_ends);
+    case Type::kExec:
+      return take(meta, payload, session.execs);
+    case Type::kExecFailed:
+      return take(meta, payload, session.exec_failures);
+    case Type::kExit:
+      return take(meta, payload, session.exits);
+    case Type::kChildStatus:
+      return take(meta, payload, session.child_statuses);
+  }
+  return false;  // a type of a damaged record
+}
+
+/// The loader knows the main program by an empty name; its Hello knows the path.
+void name_main_programs(Session& session) {
+  std::map<std::uint32_t, const std::string*> executables;
+  for (const HelloRecord& hello : session.hellos) executables.emplace(hello.meta.image, &hello.exe);
+  for (ModuleRecord& module : session.modules) {
+    if (!module.path.empty()) continue;
+    const auto found = executables.find(module.meta.image);
+    if (found != executables.end()) module.path = *found->second;
+  }
+}
+
+}  // namespace
+
+Session parse_session(std::span<const std::byte> arena) {
+  check_arena(arena);
+  Session session;
+  session.counters = read_counters(arena);
+  // The tail only limits what counts as skipped, not what is read: were it damaged, the records
+  // would still be there.
+  const auto tail = value_at<std::uint64_t>(arena, offsetof(ArenaHeader, tail));
+  const auto skip = [&](std::uint64_t begin, std::uint64_t end) {
+    const std::uint64_t last = std::min<std::uint64_t>({end, tail, arena.size()});
+    if (begin < last) session.skipped_bytes += last - begin;
+  };
+
+  std::uint64_t offset = record::kArenaHeaderSize;
+  while (offset < arena.size()) {
+    PlainHeader header{};
+    if (!read_header(arena, offset, header)) {
+      skip(offset, offset + record::kRecordAlign);
+      offset += record::kRecordAlign;
+      continue;
+    }
+    const RecordMeta meta{offset, header.pid, header.tid, header.image, header.time};
+    const auto payload = arena.subspan(offset + kHeaderSize, header.size - kHeaderSize);
+    const std::uint64_t end = offset + record::padded(header.size);
+    if (!take(session, header.type, meta, payload)) skip(offset, end);
+    offset = end;
+  }
+  name_main_programs(session);
+  return session;
+}
+
+}  // namespace forkscope

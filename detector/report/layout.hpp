@@ -1,0 +1,32 @@
+// Lines for a terminal: wrapping, frames, colour, and nothing that could steer the terminal.
+// Pure functions; thread-safe.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "detector/report/print.hpp"
+
+namespace forkscope {
+
+/// Thread names, paths and symbols come from the observed program: control characters and bytes
+/// that are no UTF-8 become '?'.
+std::string printable(std::string_view text);
+
+/// The text in lines of at most `width` columns, each after `indent` and ended by a newline. A word
+/// that is longer gets a line of its own.
+std::string wrapped(std::string_view text, std::size_t indent, int width);
+
+/// "function  file:line  (module)", at most `width` columns: directories go first, then the end of
+/// a long name.
+std::string frame_words(const Frame& frame, int width);
+
+/// A stack, "#0 ..." on; of very long ones the outer frames are counted only.
+std::string stack_lines(const std::vector<Frame>& stack, std::size_t indent, int width);
+
+enum class Style { kAlarm, kWarning, kLabel, kGood };
+std::string styled(std::string_view text, Style style, const TextOptions& options);
+
+}  // namespace forkscope

@@ -1,0 +1,25 @@
+// Printers of a Report. No logic beyond layout: whatever is said was decided in verdict/.
+#pragma once
+
+#include <string>
+
+#include "detector/verdict/report.hpp"
+
+namespace forkscope {
+
+struct TextOptions {
+  bool colour = false;
+  bool verbose = false;  ///< hazards and notes are printed in full: summary_text leaves them out
+  int width = 100;
+};
+
+/// One finding, for a tired person: verdict in one sentence, lock, holder, where it was acquired,
+/// where the fork was, where the child waits, the cure.
+std::string finding_text(const Finding& finding, const TextOptions& options);
+/// What `run` prints at the end: findings not yet printed are the caller's business; this is the
+/// lines after them: unobserved programs, hazards in one line, drops, and the summary line.
+std::string summary_text(const Report& report, const TextOptions& options);
+/// schema forkscope.report/1, indented by 2, ends with a newline.
+std::string report_json(const Report& report);
+
+}  // namespace forkscope

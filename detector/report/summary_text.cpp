@@ -1,0 +1,109 @@
+// The lines at the end of a run.
+#include <fmt/format.h>
+
+#include <vector>
+
+#include "detector/report/layout.hpp"
+#include "detector/report/print.hpp"
+
+namespace forkscope {
+namespace {
+
+std::string counted(std::uint64_t count, const std::string& one, const std::string& many) {
+  return fmt::format("{} {}", count, count == 1 ? one : many);
+}
+
+std::string unobserved_lines(const Report& report) {
+  std::string lines;
+  for (const NotObservedProgram& program : report.not_observed) {
+    const std::string processes = program.count == 1 ? fmt::format("process {}", program.pid)
+                                                     : fmt::format("{} processes, the first is {}",
+                                                                   program.count, program.pid);
+    lines += fmt::format("forkscope: not observed: {} {} ({})\n", printable(program.path),
+                         program.reason, processes);
+  }
+  return lines;
+}
+
+/// Hazards and notes: most children of a fork with a held lock finish well, so they get one line
+/// together; with `verbose` the caller prints each with finding_text().
+std::string quiet_line(const Summary& summary, const TextOptions& options) {
+  if (options.verbose) return "";
+  std::vector<std::string> parts;
+  if (summary.hazards > 0) parts.push_back(counted(summary.hazards, "hazard", "hazards"));
+  if (summary.notes > 0) parts.push_back(counted(summary.notes, "note", "notes"));
+  if (parts.empty()) return "";
+  const bool one = summary.hazards + summary.notes == 1;
+  return fmt::format("forkscope: {}, {} (--verbose shows {})\n", fmt::join(parts, " and "),
+                     one ? "which is no deadlock" : "none of them a deadlock", one ? "it" : "them");
+}
+
+std::string drop_lines(const Summary& summary, const TextOptions& options) {
+  std::string lines;
+  if (summary.dropped_records > 0) {
+    lines += fmt::format(
+        "forkscope: {} lost because the session was full: there may be more than is shown here\n",
+        counted(summary.dropped_records, "record was", "records were"));
+  }
+  if (summary.dropped_locks > 0) {
+    lines += fmt::format(
+        "forkscope: {} not watched: the thread held more locks than its table has room for\n",
+        counted(summary.dropped_locks, "lock was", "locks were"));
+  }
+  if (summary.dropped_threads > 0) {
+    lines += fmt::format("forkscope: {} not watched: there were too many at once\n",
+                         counted(summary.dropped_threads, "thread was", "threads were"));
+  }
+  if (summary.abandoned_locks > 0 && options.verbose) {
+    lines += fmt::format("forkscope: {} still held when the thread that took {} ended\n",
+                         counted(summary.abandoned_locks, "lock was", "locks were"),
+                         summary.abandoned_locks == 1 ? "it" : "them");
+  }
+  return lines;
+}
+
+std::string finding_counts(const Report& report, const TextOptions& options) {
+  std::uint64_t deadlocks = 0, latent = 0;
+  for (const Finding& finding : report.findings) {
+    deadlocks += finding.severity == "deadlock";
+    latent += finding.severity == "latent";
+  }
+  std::vector<std::string> parts;
+  if (deadlocks > 0) {
+    parts.push_back(styled(counted(deadlocks, "deadlock", "deadlocks"), Style::kAlarm, options));
+  }
+  if (latent > 0) {
+    parts.push_back(
+        styled(counted(latent, "latent deadlock", "latent deadlocks"), Style::kWarning, options));
+  }
+  if (parts.empty()) return styled("no deadlock found", Style::kGood, options);
+  return fmt::format("found {}", fmt::join(parts, " and "));
+}
+
+std::string summary_line(const Report& report, const TextOptions& options) {
+  const Summary& summary = report.summary;
+  std::vector<std::string> parts;
+  const auto add = [&](std::uint64_t count, const char* what) {
+    if (count > 0) parts.push_back(fmt::format("{} {}", count, what));
+  };
+  add(summary.execed, "exec'ed");
+  add(summary.finished, "finished");
+  add(summary.signalled, "ended by a signal");
+  add(summary.deadlocked, "deadlocked");
+  add(summary.running, "still running");
+  add(summary.unknown, "with unknown end");
+  add(summary.unrecorded, "counted only");
+  std::string line = "forkscope: " + counted(summary.forks, "fork", "forks");
+  if (!parts.empty()) line += fmt::format(": {}", fmt::join(parts, ", "));
+  if (summary.failed > 0) line += fmt::format("; {} more failed", summary.failed);
+  return line + "; " + finding_counts(report, options) + "\n";
+}
+
+}  // namespace
+
+std::string summary_text(const Report& report, const TextOptions& options) {
+  return unobserved_lines(report) + quiet_line(report.summary, options) +
+         drop_lines(report.summary, options) + summary_line(report, options);
+}
+
+}  // namespace forkscope

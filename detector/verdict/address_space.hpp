@@ -1,0 +1,65 @@
+// Gives names to the addresses of one observed process, and hides forkscope's own frames in them.
+// Not thread-safe; a session and a Namer must outlive it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "detector/verdict/report.hpp"
+
+namespace forkscope {
+
+class AddressSpace {
+ public:
+  AddressSpace(std::vector<ModuleRecord> modules, const HelloRecord* hello, Namer& namer);
+
+  /// Frames of return addresses, innermost first, without those of the preload library: it is
+  /// innermost in every stack it records, and it starts every thread it watches.
+  std::vector<Frame> stack(std::span<const std::uint64_t> return_addresses) const;
+
+  /// The function that starts at an address.
+  std::optional<Frame> function(std::uint64_t address) const;
+  /// Where a call comes from, as one frame: the innermost function that is not the C++ library's,
+  /// because "gthr-default.h:749" tells nobody where a lock was taken.
+  std::optional<Frame> call_site(std::uint64_t return_address) const;
+  /// The same for a stack: the first address outside the preload library.
+  std::optional<Frame> caller(std::span<const std::uint64_t> return_addresses) const;
+  LockInfo lock(std::uint64_t address, const std::string& type) const;
+
+  const std::vector<ModuleRecord>& modules() const { return modules_; }
+  /// Path of the executable, empty when its start was not recorded.
+  const std::string& executable() const { return executable_; }
+
+ private:
+  const ModuleRecord* module_at(std::uint64_t address) const;
+  bool is_preload_library(std::uint64_t address) const;
+  void append(std::vector<Frame>& frames, std::uint64_t address, bool call) const;
+
+  std::vector<ModuleRecord> modules_;  // sorted by start, disjoint
+  std::string executable_;
+  std::string preload_;
+  Namer* namer_;
+};
+
+/// Whether the C++ standard library wrote this function: no place a reader knows or can change.
+bool is_standard_library(const Frame& frame);
+
+/// The address spaces of a session, each made once.
+class AddressSpaces {
+ public:
+  AddressSpaces(const Session& session, Namer& namer);
+  const AddressSpace& of(std::int32_t pid, std::uint32_t image);
+
+ private:
+  const Session* session_;
+  Namer* namer_;
+  std::map<std::uint32_t, const HelloRecord*> hellos_;
+  std::map<std::pair<std::int32_t, std::uint32_t>, AddressSpace> spaces_;
+};
+
+}  // namespace forkscope

@@ -1,0 +1,39 @@
+// The sentences of a finding: what is wrong, and why nobody can wake the child.
+// Pure but for the naming of addresses through AddressSpace.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "detector/verdict/address_space.hpp"
+#include "detector/verdict/outcomes.hpp"
+#include "detector/verdict/report.hpp"
+
+namespace forkscope {
+
+/// What the sentences are made of.
+struct FindingFacts {
+  const FindingRecord& record;
+  const ForkRecord* fork;  ///< null when its record was lost
+  std::optional<record::Outcome> outcome;
+  const AddressSpace& space;
+  const LockInfo& lock;
+};
+
+/// A clause for the first line: "waits for ever for mutex orders.file_lock".
+std::string verdict_of(const FindingFacts& facts);
+std::string explanation_of(const FindingFacts& facts);
+
+/// The same for a lock that was orphaned and that the child has not touched.
+struct OrphanFacts {
+  const ForkRecord& fork;
+  const record::HeldLock& held;
+  const LockInfo& lock;
+  std::string holder_name;
+  bool holder_exited;
+  ChildEnd child_end;
+};
+std::string verdict_of(const OrphanFacts& facts);
+std::string explanation_of(const OrphanFacts& facts);
+
+}  // namespace forkscope

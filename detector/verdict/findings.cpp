@@ -1,0 +1,187 @@
+#include "detector/verdict/findings.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <span>
+#include <tuple>
+
+#include "detector/verdict/cures.hpp"
+#include "detector/verdict/explain.hpp"
+#include "detector/verdict/words.hpp"
+
+namespace forkscope {
+namespace {
+
+int rank(const std::string& severity) {
+  if (severity == "deadlock") return 0;
+  if (severity == "latent") return 1;
+  return severity == "hazard" ? 2 : 3;
+}
+
+/// Where the lock was taken: the kept registers give the whole stack; the return address that was
+/// kept beside them is certain, so it is not lost when unwinding finds something else.
+void fill_acquisition(Finding::Holder& holder, const FindingRecord& record,
+                      const AddressSpace& space, const Unwinder& unwind) {
+  const record::Finding& f = record.finding;
+  if (f.holder_has_registers && unwind) {
+    const UnwoundStack stack = unwind(f.acquired, record.memory, space.modules());
+    const bool has_caller =
+        f.holder_caller == 0 || std::find(stack.addresses.begin(), stack.addresses.end(),
+                                          f.holder_caller) != stack.addresses.end();
+    holder.acquired = space.stack(stack.addresses);
+    holder.acquired_complete = stack.complete && !holder.acquired.empty();
+    if (has_caller && !holder.acquired.empty()) return;
+  }
+  if (f.holder_caller == 0) return;
+  std::vector<Frame> frames = space.stack(std::span(&f.holder_caller, 1));
+  holder.acquired.insert(holder.acquired.begin(), frames.begin(), frames.end());
+}
+
+bool is_runtime(const Frame& frame) {
+  const std::string name = base_name(frame.module);
+  for (const char* library : {"libc.so", "libstdc++.so", "libc++.so", "libpthread.so"}) {
+    if (name.starts_with(library)) return true;
+  }
+  return is_standard_library(frame);
+}
+
+/// All threads of std::thread start in the same routine of the C++ library, which tells nobody
+/// which thread it is: the outermost function of the program's own does.
+void prefer_start_in_program(Finding::Holder& holder) {
+  if (!holder.acquired_complete || !holder.start || !is_runtime(*holder.start)) return;
+  const auto found = std::find_if(
+      holder.acquired.rbegin(), holder.acquired.rend(),
+      [](const Frame& frame) { return !frame.function.empty() && !is_runtime(frame); });
+  if (found != holder.acquired.rend()) holder.start = *found;
+}
+
+void fill_holder(Finding& finding, const FindingRecord& record, const AddressSpace& space,
+                 const Unwinder& unwind) {
+  const record::Finding& f = record.finding;
+  finding.holder.tid = f.holder_tid;
+  finding.holder.name = thread_name(f.holder_name);
+  finding.holder.start = space.function(f.holder_start);
+  finding.holder.creator = space.stack(std::span(f.holder_creator, f.holder_creator_frames));
+  finding.holder.exited = f.holder_exited != 0;
+  fill_acquisition(finding.holder, record, space, unwind);
+  prefer_start_in_program(finding.holder);
+}
+
+LockInfo lock_of(const record::Finding& f, const AddressSpace& space) {
+  // Tells a condition variable from a mutex where the writer could not say what it is.
+  const bool condition = f.lock_type == record::LockType::kUnknown && is_condition_wait(f.call) &&
+                         f.kind == record::Kind::kLostThread;
+  return space.lock(f.lock, lock_type_words(condition ? record::LockType::kCondition : f.lock_type,
+                                            f.lock_flags));
+}
+
+Candidate candidate_of(const FindingRecord& record, const Context& context,
+                       const Unwinder& unwind) {
+  const record::Finding& f = record.finding;
+  const AddressSpace& space = context.spaces.of(record.meta.pid, record.meta.image);
+  const auto fork_entry = context.fork_by_id.find(f.fork);
+  const ForkRecord* fork = fork_entry == context.fork_by_id.end() ? nullptr : fork_entry->second;
+  std::optional<record::Outcome> outcome;
+  if (const auto end = context.outcomes.find(f.id); end != context.outcomes.end()) {
+    outcome = end->second;
+  }
+
+  Candidate candidate;
+  candidate.time = record.meta.time;
+  Finding& finding = candidate.finding;
+  finding.kind = kind_word(f.kind);
+  finding.severity = severity_word(f.severity);
+  if (outcome == record::Outcome::kAcquired && f.severity == record::Severity::kDeadlock) {
+    finding.severity = severity_word(record::Severity::kHazard);
+  }
+  finding.process = record.meta.pid;
+  finding.program = base_name(space.executable());
+  finding.fork = f.fork;
+  finding.lock = lock_of(f, space);
+  fill_holder(finding, record, space, unwind);
+  finding.waiter.tid = record.meta.tid;
+  finding.waiter.call = call_word(f.call);
+  finding.waiter.stack = space.stack(std::span(f.waiter, f.waiter_frames));
+  if (fork != nullptr) {
+    finding.fork_stack = context.spaces.of(fork->fork.parent, fork->meta.image)
+                             .stack(std::span(fork->fork.stack, fork->fork.frames));
+  }
+  for (const record::ThreadInfo& thread : record.threads) {
+    if (!thread.is_forker) finding.lost.push_back(thread_report(thread, space));
+  }
+  const FindingFacts facts{record, fork, outcome, space, finding.lock};
+  finding.verdict = verdict_of(facts);
+  finding.explanation = explanation_of(facts);
+  finding.cure = cure_for(runtime_of(space.executable(), space.modules()), f.kind, finding.lock,
+                          space.executable());
+  if (outcome) finding.outcome = outcome_word(*outcome);
+  finding.records = {f.id};
+
+  const auto& acquired = finding.holder.acquired;
+  const auto& waiter = finding.waiter.stack;
+  candidate.key = fmt::format("{}|{}|{}|{}|{}", finding.kind, finding.severity,
+                              identity(finding.lock, record.meta.image),
+                              identity(acquired.empty() ? nullptr : &acquired.front()),
+                              identity(waiter.empty() ? nullptr : &waiter.front()));
+  return candidate;
+}
+
+}  // namespace
+
+ThreadReport thread_report(const record::ThreadInfo& info, const AddressSpace& space) {
+  ThreadReport thread;
+  thread.tid = info.tid;
+  thread.name = thread_name(info.name);
+  thread.start = space.function(info.start);
+  thread.state = thread_state_word(info.state);
+  thread.wait_object = info.wait_object;
+  thread.held = info.held;
+  thread.forker = info.is_forker != 0;
+  return thread;
+}
+
+std::string identity(const LockInfo& lock, std::uint32_t image) {
+  if (!lock.module.empty()) return fmt::format("{}+{:#x}", lock.module, lock.offset);
+  return fmt::format("{}@{:#x}", image, lock.address);
+}
+
+std::string identity(const Frame* frame) {
+  if (frame == nullptr) return "-";
+  return frame->module.empty() ? fmt::format("{:#x}", frame->address)
+                               : fmt::format("{}+{:#x}", frame->module, frame->offset);
+}
+
+std::vector<Candidate> recorded_findings(const Context& context, const Unwinder& unwind) {
+  std::vector<Candidate> candidates;
+  for (const FindingRecord& record : context.session.findings) {
+    candidates.push_back(candidate_of(record, context, unwind));
+  }
+  return candidates;
+}
+
+std::vector<Finding> merged(std::vector<Candidate> candidates) {
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [](const Candidate& a, const Candidate& b) {
+                     return std::tuple(rank(a.finding.severity), a.time) <
+                            std::tuple(rank(b.finding.severity), b.time);
+                   });
+  std::vector<Finding> findings;
+  std::map<std::string, std::size_t> known;
+  for (Candidate& candidate : candidates) {
+    const auto [entry, is_new] = known.emplace(candidate.key, findings.size());
+    if (is_new) {
+      findings.push_back(std::move(candidate.finding));
+      continue;
+    }
+    Finding& first = findings[entry->second];
+    first.count += candidate.finding.count;
+    first.records.insert(first.records.end(), candidate.finding.records.begin(),
+                         candidate.finding.records.end());
+    if (first.outcome.empty()) first.outcome = candidate.finding.outcome;
+  }
+  return findings;
+}
+
+}  // namespace forkscope

@@ -1,0 +1,49 @@
+// From evidence to findings: what the tracker recorded, and locks that forks orphaned untouched.
+// Pure but for Namer and Unwinder; not thread-safe because those are not.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "detector/verdict/address_space.hpp"
+#include "detector/verdict/outcomes.hpp"
+#include "detector/verdict/report.hpp"
+
+namespace forkscope {
+
+/// A finding before equal ones are merged.
+struct Candidate {
+  Finding finding;
+  std::uint64_t time = 0;
+  std::string key;  ///< equal for findings a reader would call the same
+};
+
+/// Session, names and indices the makers of findings share.
+struct Context {
+  const Session& session;
+  AddressSpaces& spaces;
+  std::map<std::uint64_t, const ForkRecord*> fork_by_id;
+  std::map<std::uint64_t, record::Outcome> outcomes;  ///< of findings
+};
+
+/// One for each record::Finding.
+std::vector<Candidate> recorded_findings(const Context& context, const Unwinder& unwind);
+
+/// Locks that other threads held at a fork whose child did not exec, and that no recorded finding
+/// is about. `outcomes` has an entry for each of session.forks.
+std::vector<Candidate> untouched_orphans(const Context& context,
+                                         const std::vector<ChildOutcome>& outcomes);
+
+/// Gravest first, then in order of time; equal ones are one, with their count.
+std::vector<Finding> merged(std::vector<Candidate> candidates);
+
+ThreadReport thread_report(const record::ThreadInfo& info, const AddressSpace& space);
+
+/// What stays the same from child to child, and from image to image whatever the address space
+/// layout: a named lock by name, any other by its address in its process image.
+std::string identity(const LockInfo& lock, std::uint32_t image);
+std::string identity(const Frame* frame);
+
+}  // namespace forkscope

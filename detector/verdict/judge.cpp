@@ -1,0 +1,141 @@
+// Puts the report together: forks with their outcomes, findings, summary.
+#include <algorithm>
+#include <set>
+#include <span>
+
+#include "detector/verdict/findings.hpp"
+#include "detector/verdict/outcomes.hpp"
+#include "detector/verdict/report.hpp"
+#include "detector/verdict/words.hpp"
+
+namespace forkscope {
+namespace {
+
+ForkReport fork_report(const ForkRecord& record, const ChildOutcome& outcome,
+                       const AddressSpace& space, bool with_stack) {
+  const record::Fork& fork = record.fork;
+  const std::span stack(fork.stack, fork.frames);
+  ForkReport report;
+  report.id = fork.id;
+  report.api = api_word(fork.api);
+  report.pid = fork.parent;
+  report.tid = fork.parent_tid;
+  report.child = outcome.child;
+  report.time = record.meta.time;
+  report.caller = space.caller(stack);
+  if (with_stack) report.stack = space.stack(stack);
+  for (const record::ThreadInfo& thread : record.threads) {
+    report.threads.push_back(thread_report(thread, space));
+  }
+  report.threads_total = fork.threads_total;
+  for (const record::HeldLock& held : record.held) {
+    HeldReport entry;
+    entry.lock = space.lock(held.address, lock_type_words(held.type, held.flags));
+    // The tracker writes this in the child, where the forking thread has its new id already.
+    entry.owner = held.self ? fork.parent_tid : held.owner;
+    entry.self = held.self != 0;
+    entry.acquired = space.call_site(held.caller);
+    report.held.push_back(std::move(entry));
+  }
+  report.dropped_locks = fork.dropped_locks;
+  report.outcome = child_end_word(outcome.end);
+  report.status = outcome.status;
+  return report;
+}
+
+/// Deadlocked processes whose own Fork record was dropped: they are among the forks counted.
+std::uint64_t deadlocks_without_fork(const Session& session,
+                                     const std::vector<ChildOutcome>& outcomes) {
+  std::set<std::int32_t> known;
+  for (const ChildOutcome& outcome : outcomes) known.insert(outcome.child);
+  const auto ends = finding_outcomes(session);
+  std::set<std::int32_t> lost;
+  for (const FindingRecord& record : session.findings) {
+    const auto end = ends.find(record.finding.id);
+    const bool went_on = end != ends.end() && (end->second == record::Outcome::kAcquired ||
+                                               end->second == record::Outcome::kBroken);
+    if (record.finding.severity == record::Severity::kDeadlock && !went_on &&
+        !known.count(record.meta.pid)) {
+      lost.insert(record.meta.pid);
+    }
+  }
+  return lost.size();
+}
+
+Summary summarise(const Session& session, const std::vector<ChildOutcome>& outcomes,
+                  const std::vector<Finding>& findings) {
+  Summary summary;
+  for (const ChildOutcome& outcome : outcomes) {
+    switch (outcome.end) {
+      case ChildEnd::kUnknown:
+        ++summary.unknown;
+        break;
+      case ChildEnd::kExec:
+        ++summary.execed;
+        break;
+      case ChildEnd::kExit:
+        ++summary.finished;
+        break;
+      case ChildEnd::kSignal:
+        ++summary.signalled;
+        break;
+      case ChildEnd::kRunning:
+        ++summary.running;
+        break;
+      case ChildEnd::kDeadlock:
+        ++summary.deadlocked;
+        break;
+    }
+  }
+  const std::uint64_t extra = deadlocks_without_fork(session, outcomes);
+  summary.deadlocked += extra;
+  // The counters also know forks whose records were dropped or never written for being harmless.
+  summary.forks = std::max<std::uint64_t>(session.counters.forks, outcomes.size() + extra);
+  summary.unrecorded = summary.forks - outcomes.size() - extra;
+  summary.failed =
+      std::max<std::uint64_t>(session.counters.fork_failures, session.fork_failures.size());
+  for (const Finding& finding : findings) {
+    summary.hazards += finding.severity == "hazard";
+    summary.notes += finding.severity == "note";
+  }
+  summary.dropped_records = session.counters.dropped_records;
+  summary.dropped_locks = session.counters.dropped_locks;
+  summary.dropped_threads = session.counters.dropped_threads;
+  summary.abandoned_locks = session.counters.abandoned_locks;
+  return summary;
+}
+
+}  // namespace
+
+Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwind, Namer& namer) {
+  AddressSpaces spaces(session, namer);
+  Context context{session, spaces, {}, finding_outcomes(session)};
+  for (const ForkRecord& fork : session.forks) context.fork_by_id.emplace(fork.fork.id, &fork);
+  const std::vector<ChildOutcome> outcomes = child_outcomes(session, facts);
+
+  Report report;
+  report.command = facts.command;
+  report.exit = facts.exit;
+  report.signal = facts.signal;
+  report.timed_out = facts.timed_out;
+
+  std::vector<Candidate> candidates = recorded_findings(context, unwind);
+  for (Candidate& orphan : untouched_orphans(context, outcomes)) {
+    candidates.push_back(std::move(orphan));
+  }
+  report.findings = merged(std::move(candidates));
+
+  std::set<std::uint64_t> with_findings;
+  for (const Finding& finding : report.findings) with_findings.insert(finding.fork);
+  for (std::size_t i = 0; i < session.forks.size(); ++i) {
+    const ForkRecord& fork = session.forks[i];
+    report.forks.push_back(fork_report(fork, outcomes[i],
+                                       spaces.of(fork.fork.parent, fork.meta.image),
+                                       with_findings.count(fork.fork.id) > 0));
+  }
+  report.not_observed = unobserved_programs(session);
+  report.summary = summarise(session, outcomes, report.findings);
+  return report;
+}
+
+}  // namespace forkscope

@@ -1,0 +1,110 @@
+// Locks that a fork orphaned and that the child, as far as is known, never touched: hazards.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "detector/verdict/cures.hpp"
+#include "detector/verdict/explain.hpp"
+#include "detector/verdict/findings.hpp"
+#include "detector/verdict/words.hpp"
+
+namespace forkscope {
+namespace {
+
+/// What identifies a hazard before anything is named: sessions can have many thousand forks.
+using Site = std::tuple<std::uint32_t, std::uint64_t, std::uint64_t>;  // image, lock, caller
+
+/// Children of vfork and posix_spawn do not get a copy of the locks: either they share memory with
+/// threads that still run, or they are fresh images.
+bool copies_memory(record::Api api) {
+  switch (api) {
+    case record::Api::kVfork:
+    case record::Api::kPosixSpawn:
+    case record::Api::kPosixSpawnp:
+      return false;
+    case record::Api::kUnknown:
+    case record::Api::kFork:
+    case record::Api::k_Fork:
+    case record::Api::kClone:
+    case record::Api::kAtfork:
+      break;
+  }
+  return true;
+}
+
+/// Locks of the forking thread itself are those its at-fork handlers took to protect them, and a
+/// process-shared lock can still be unlocked by its holder in the parent.
+bool is_orphaned(const record::HeldLock& held, const record::Fork& fork) {
+  return !held.self && held.owner != fork.parent_tid && !(held.flags & record::kLockPshared);
+}
+
+const record::ThreadInfo* thread_of(const ForkRecord& fork, std::int32_t tid) {
+  const auto found = std::find_if(fork.threads.begin(), fork.threads.end(),
+                                  [&](const record::ThreadInfo& t) { return t.tid == tid; });
+  return found == fork.threads.end() ? nullptr : &*found;
+}
+
+Candidate candidate_of(const ForkRecord& fork, const record::HeldLock& held,
+                       const ChildOutcome& outcome, const Context& context) {
+  const AddressSpace& space = context.spaces.of(fork.fork.parent, fork.meta.image);
+  Candidate candidate;
+  candidate.time = fork.meta.time;
+  Finding& finding = candidate.finding;
+  finding.kind = kind_word(record::Kind::kOrphanedLock);
+  finding.severity = severity_word(record::Severity::kHazard);
+  finding.process = outcome.child;
+  finding.program = base_name(space.executable());
+  finding.fork = fork.fork.id;
+  finding.lock = space.lock(held.address, lock_type_words(held.type, held.flags));
+  finding.holder.tid = held.owner;
+  if (const record::ThreadInfo* thread = thread_of(fork, held.owner)) {
+    finding.holder.name = thread_name(thread->name);
+    finding.holder.start = space.function(thread->start);
+    finding.holder.exited = thread->state == record::ThreadState::kExited;
+  }
+  finding.holder.acquired = space.stack({&held.caller, 1});
+  finding.fork_stack = space.stack({fork.fork.stack, fork.fork.frames});
+  const OrphanFacts facts{
+      fork, held, finding.lock, finding.holder.name, finding.holder.exited, outcome.end};
+  finding.verdict = verdict_of(facts);
+  finding.explanation = explanation_of(facts);
+  finding.cure = cure_for(runtime_of(space.executable(), space.modules()),
+                          record::Kind::kOrphanedLock, finding.lock, space.executable());
+  const auto& acquired = finding.holder.acquired;
+  candidate.key = fmt::format("untouched|{}|{}", identity(finding.lock, fork.meta.image),
+                              identity(acquired.empty() ? nullptr : &acquired.front()));
+  return candidate;
+}
+
+}  // namespace
+
+std::vector<Candidate> untouched_orphans(const Context& context,
+                                         const std::vector<ChildOutcome>& outcomes) {
+  std::set<std::pair<std::uint64_t, std::uint64_t>> touched;  // fork id, lock
+  for (const FindingRecord& record : context.session.findings) {
+    touched.emplace(record.finding.fork, record.finding.lock);
+    touched.emplace(record.finding.fork, record.finding.wait_mutex);
+  }
+  std::vector<Candidate> candidates;
+  std::map<Site, std::size_t> known;
+  for (std::size_t i = 0; i < context.session.forks.size(); ++i) {
+    const ForkRecord& fork = context.session.forks[i];
+    if (!copies_memory(fork.fork.api) || outcomes[i].end == ChildEnd::kExec) continue;
+    for (const record::HeldLock& held : fork.held) {
+      if (!is_orphaned(held, fork.fork) || touched.count({fork.fork.id, held.address})) continue;
+      const auto [entry, is_new] =
+          known.emplace(Site{fork.meta.image, held.address, held.caller}, candidates.size());
+      if (is_new) {
+        candidates.push_back(candidate_of(fork, held, outcomes[i], context));
+      } else {
+        ++candidates[entry->second].finding.count;
+      }
+    }
+  }
+  return candidates;
+}
+
+}  // namespace forkscope

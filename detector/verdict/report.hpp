@@ -1,0 +1,158 @@
+// The report: what a session says, as a data structure. Printers add no logic to it.
+//
+// verdict::judge() is pure: session in, report out, no I/O, no clock. Addresses are resolved to
+// names afterwards (symbols/), stacks of vanished threads unwound before (inspect/), both through
+// the two interfaces below, so that verdict/ is testable with recorded evidence alone.
+// Names of JSON fields follow these (schema forkscope.report/1, docs/report-schema.md).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "detector/record/session.hpp"
+
+namespace forkscope {
+
+struct Frame {
+  std::uint64_t address = 0;
+  std::string module;        ///< path, empty when unknown
+  std::uint64_t offset = 0;  ///< address minus load bias: what addr2line takes
+  std::string function;      ///< demangled, empty when unknown
+  std::string file;
+  int line = 0;
+  bool inlined = false;      ///< an inlined call: shares its address with the frame after it
+};
+
+struct LockInfo {
+  std::uint64_t address = 0;
+  std::string type;      ///< "mutex", "recursive mutex", "condition variable", ...
+  std::string symbol;    ///< variable it lies in, "+offset" appended when not at its start
+  std::string module;
+  std::uint64_t offset = 0;
+};
+
+struct ThreadReport {
+  std::int32_t tid = 0;
+  std::string name;
+  std::optional<Frame> start;
+  std::string state;     ///< "running", "locking", "waiting on a condition variable", ...
+  std::uint64_t wait_object = 0;
+  int held = 0;
+  bool forker = false;
+};
+
+struct HeldReport {
+  LockInfo lock;
+  std::int32_t owner = 0;
+  bool self = false;
+  std::optional<Frame> acquired;
+};
+
+struct ForkReport {
+  std::uint64_t id = 0;
+  std::string api;       ///< "fork", "_Fork", "vfork", "posix_spawn", "clone", ...
+  std::int32_t pid = 0, tid = 0, child = 0;
+  std::uint64_t time = 0;
+  std::optional<Frame> caller;
+  std::vector<Frame> stack;  ///< only of forks a finding refers to
+  std::vector<ThreadReport> threads;
+  std::uint32_t threads_total = 0;
+  std::vector<HeldReport> held;
+  std::uint32_t dropped_locks = 0;
+  std::string outcome;   ///< exec | exit | signal | running | deadlock | unknown
+  std::optional<int> status;  ///< exit status or signal number
+};
+
+struct Finding {
+  std::string kind;      ///< orphaned-lock, lost-thread, ... (FACTS classes)
+  std::string severity;  ///< deadlock | latent | hazard | note
+  std::int32_t process = 0;
+  std::string program;   ///< name of the executable that process runs
+  std::uint64_t fork = 0;
+  std::string verdict;   ///< what is wrong, a clause: "waits for ever for mutex file_lock"
+  LockInfo lock;
+  /// Of a lost-thread finding: the thread that is missed, `acquired` being where it waited.
+  struct Holder {
+    std::int32_t tid = 0;
+    std::string name;
+    std::optional<Frame> start;
+    std::vector<Frame> acquired;
+    bool acquired_complete = false;  ///< the stack reached the thread's first frame
+    std::vector<Frame> creator;
+    bool exited = false;
+  } holder;
+  struct Waiter {
+    std::int32_t tid = 0;
+    std::vector<Frame> stack;
+    std::string call;    ///< "pthread_mutex_lock", ...
+  } waiter;
+  std::vector<Frame> fork_stack;
+  std::vector<ThreadReport> lost;  ///< threads that were not copied
+  std::string explanation;
+  std::string cure;
+  /// blocked | killed | aborted | exited | let through | acquired later; empty when not recorded
+  std::string outcome;
+  std::uint64_t count = 1;  ///< how many children; equal findings are merged
+  std::vector<std::uint64_t> records;  ///< record::Finding::id of each that was merged (not printed)
+};
+
+struct NotObservedProgram {
+  std::int32_t pid = 0;
+  std::string path;
+  std::string reason;    ///< a clause: "is statically linked"
+  std::uint64_t count = 1;  ///< processes that ran it; pid is the first
+};
+
+struct Summary {
+  std::uint64_t forks = 0, failed = 0, execed = 0, finished = 0, signalled = 0, deadlocked = 0,
+                running = 0, unknown = 0;
+  std::uint64_t unrecorded = 0;  ///< forks that were counted only
+  std::uint64_t hazards = 0, notes = 0;
+  std::uint64_t dropped_records = 0, dropped_locks = 0, dropped_threads = 0, abandoned_locks = 0;
+};
+
+struct Report {
+  std::vector<std::string> command;
+  std::optional<int> exit;         ///< exit status of the command
+  std::optional<int> signal;       ///< or the signal that ended it
+  bool timed_out = false;
+  std::vector<ForkReport> forks;
+  std::vector<Finding> findings;   ///< gravest first, then in order of time
+  std::vector<NotObservedProgram> not_observed;
+  Summary summary;
+};
+
+/// Unwinds the acquisition of a finding from its registers and memory.
+struct UnwoundStack {
+  std::vector<std::uint64_t> addresses;  ///< return addresses, innermost first
+  bool complete = false;                 ///< ended at the outermost frame of the thread
+};
+using Unwinder = std::function<UnwoundStack(const record::Registers&,
+                                            const std::vector<MemoryBytes>&,
+                                            const std::vector<ModuleRecord>&)>;
+
+/// Names addresses. `call` means a return address: the line of the call, not the one after it.
+struct Namer {
+  virtual ~Namer() = default;
+  /// Innermost inlined function first; always at least one frame.
+  virtual std::vector<Frame> code(std::uint64_t address, bool call,
+                                  const std::vector<ModuleRecord>& modules) = 0;
+  /// Fills symbol, module and offset of a data address where known.
+  virtual void data(LockInfo& lock, const std::vector<ModuleRecord>& modules) = 0;
+};
+
+/// What the command knows beside the records.
+struct RunFacts {
+  std::vector<std::string> command;
+  std::optional<int> exit, signal;
+  bool timed_out = false;
+  std::vector<std::int32_t> running;  ///< processes of the tree still alive
+};
+
+/// The verdicts of a session.
+Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwind, Namer& namer);
+
+}  // namespace forkscope
