@@ -70,6 +70,14 @@ std::string start_words(const std::optional<Frame>& start) {
   return ", runs " + frame_words(frame, 1000);
 }
 
+/// The stacks that decide, and the one that is only there to recognise the thread by.
+StackView main_view(const TextOptions& options) {
+  return options.verbose ? StackView{true, 20} : StackView{false, 10};
+}
+StackView side_view(const TextOptions& options) {
+  return options.verbose ? StackView{true, 20} : StackView{false, 3};
+}
+
 std::string holder_blocks(const Finding& finding, const TextOptions& options) {
   const Finding::Holder& holder = finding.holder;
   if (!has_holder(holder)) return "";
@@ -78,13 +86,14 @@ std::string holder_blocks(const Finding& finding, const TextOptions& options) {
   const bool lost_thread = finding.kind == "lost-thread";
   std::string text =
       block(lost_thread ? "missing" : "held by", wrapped(line, kBlock, options.width), options);
-  std::string acquired = stack_lines(holder.acquired, kBlock, options.width);
+  std::string acquired = stack_lines(holder.acquired, kBlock, options.width, main_view(options));
   if (!lost_thread && !acquired.empty() && !holder.acquired_complete) {
     acquired += std::string(kBlock, ' ') + "(the rest of this stack is not known)\n";
   }
   text += block(lost_thread ? "it was at" : "acquired at", acquired, options);
-  return text +
-         block("thread created at", stack_lines(holder.creator, kBlock, options.width), options);
+  return text + block("thread created at",
+                      stack_lines(holder.creator, kBlock, options.width, side_view(options)),
+                      options);
 }
 
 std::string lost_block(const Finding& finding, const TextOptions& options) {
@@ -110,7 +119,9 @@ std::string waiter_block(const Finding& finding, const TextOptions& options) {
   const std::string call =
       wrapped(fmt::format("{}(), thread {}", finding.waiter.call, finding.waiter.tid), kBlock,
               options.width);
-  return block(name, call + stack_lines(finding.waiter.stack, kBlock, options.width), options);
+  return block(name,
+               call + stack_lines(finding.waiter.stack, kBlock, options.width, main_view(options)),
+               options);
 }
 
 /// What was done to the child, unless it is what the headline says anyway.
@@ -130,7 +141,9 @@ std::string finding_text(const Finding& finding, const TextOptions& options) {
   text += lock_block(finding, options);
   text += holder_blocks(finding, options);
   text += lost_block(finding, options);
-  text += block("fork at", stack_lines(finding.fork_stack, kBlock, options.width), options);
+  text +=
+      block("fork at", stack_lines(finding.fork_stack, kBlock, options.width, main_view(options)),
+            options);
   text += waiter_block(finding, options);
   text += end_block(finding, options);
   text += block("why", wrapped(finding.explanation, kBlock, options.width), options);

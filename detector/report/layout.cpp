@@ -10,7 +10,6 @@
 namespace forkscope {
 namespace {
 
-constexpr std::size_t kMaxShownFrames = 20;
 constexpr std::size_t kMinNameWidth = 24;
 constexpr std::size_t kFrameNumberWidth = 4;  // "#0  "
 
@@ -115,12 +114,52 @@ std::string frame_words(const Frame& frame, int width) {
   return name + (place.empty() ? "" : "  " + place + line) + tail;
 }
 
-std::string stack_lines(const std::vector<Frame>& stack, std::size_t indent, int width) {
+namespace {
+
+/// Inside a standard library template or function: how a container or lock works, not where.
+bool library_internal(const Frame& frame) {
+  // /usr/include/c++/12, and /usr/include/x86_64-linux-gnu/c++/12 for what depends on the machine
+  if (frame.file.find("/include/") != std::string::npos &&
+      frame.file.find("/c++/") != std::string::npos) {
+    return true;
+  }
+  return frame.file.empty() && base_name(frame.module).starts_with("libstdc++.so");
+}
+
+/// What calls main() or a thread's start routine.
+bool before_main(const Frame& frame) {
+  static constexpr std::string_view kNames[] = {"_start",
+                                                "__libc_start_main",
+                                                "__libc_start_main_impl",
+                                                "__libc_start_call_main",
+                                                "start_thread",
+                                                "__clone3",
+                                                "clone3",
+                                                "clone"};
+  return std::find(std::begin(kNames), std::end(kNames), frame.function) != std::end(kNames);
+}
+
+/// Indices of the frames that tell the program's story; all when that leaves none.
+std::vector<std::size_t> worth_showing(const std::vector<Frame>& stack, bool all) {
+  std::vector<std::size_t> chosen, every;
+  for (std::size_t i = 0; i < stack.size(); ++i) {
+    every.push_back(i);
+    if (!library_internal(stack[i]) && !before_main(stack[i])) chosen.push_back(i);
+  }
+  return all || chosen.empty() ? every : chosen;
+}
+
+}  // namespace
+
+std::string stack_lines(const std::vector<Frame>& stack, std::size_t indent, int width,
+                        StackView view) {
   const std::string margin(indent, ' ');
+  const std::vector<std::size_t> chosen = worth_showing(stack, view.all);
   const std::size_t shown =
-      stack.size() <= kMaxShownFrames + 1 ? stack.size() : kMaxShownFrames;  // never "1 more"
+      chosen.size() <= view.most + 1 ? chosen.size() : view.most;  // never "1 more"
   const int room = width - static_cast<int>(indent + kFrameNumberWidth);
-  std::vector<Frame> frames(stack.begin(), stack.begin() + static_cast<std::ptrdiff_t>(shown));
+  std::vector<Frame> frames;
+  for (std::size_t i = 0; i < shown; ++i) frames.push_back(stack[chosen[i]]);
   // Directories in all lines or in none: a mixture is hard to scan.
   const bool with_directories = std::all_of(frames.begin(), frames.end(), [&](const Frame& frame) {
     return static_cast<int>(columns(frame_words(frame, std::numeric_limits<int>::max()))) <= room;
@@ -128,10 +167,10 @@ std::string stack_lines(const std::vector<Frame>& stack, std::size_t indent, int
   std::string lines;
   for (std::size_t i = 0; i < shown; ++i) {
     if (!with_directories) frames[i].file = base_name(frames[i].file);
-    lines += fmt::format("{}#{:<2} {}\n", margin, i, frame_words(frames[i], room));
+    lines += fmt::format("{}#{:<2} {}\n", margin, chosen[i], frame_words(frames[i], room));
   }
-  if (shown < stack.size()) {
-    lines += fmt::format("{}    ... {} more (see --json)\n", margin, stack.size() - shown);
+  if (shown < chosen.size()) {
+    lines += fmt::format("{}    ... {} more (see --json)\n", margin, chosen.size() - shown);
   }
   return lines;
 }

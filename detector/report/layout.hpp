@@ -23,8 +23,16 @@ std::string wrapped(std::string_view text, std::size_t indent, int width);
 /// a long name.
 std::string frame_words(const Frame& frame, int width);
 
-/// A stack, "#0 ..." on; of very long ones the outer frames are counted only.
-std::string stack_lines(const std::vector<Frame>& stack, std::size_t indent, int width);
+/// How much of a stack is shown.
+struct StackView {
+  bool all = false;       ///< also what does not tell the program's story
+  std::size_t most = 20;  ///< frames; the outer ones beyond are counted only
+};
+
+/// A stack, "#0 ..." on. Unless all is asked for, the C++ library's internals and what runs before
+/// main() and start routines are left out; the numbers show the gaps.
+std::string stack_lines(const std::vector<Frame>& stack, std::size_t indent, int width,
+                        StackView view = {});
 
 enum class Style { kAlarm, kWarning, kLabel, kGood };
 std::string styled(std::string_view text, Style style, const TextOptions& options);

@@ -106,8 +106,14 @@ std::uint64_t write_finding(const Meeting& meeting) {
   if (meeting.kind == Kind::kLostThread) {
     finding.holder_caller = holder.wait_caller;
   } else {
-    finding.holder_caller = table::caller(holder, meeting.object);
-    acquired = table::find(holder, meeting.object);
+    // Of the forking thread itself the oldest: the newest is the call it is in just now.
+    bool oldest = meeting.kind == Kind::kSelfHeldLock;
+    holder.each([&](const void* lock, std::uint64_t caller, const Slot* slot) {
+      if (lock != meeting.object) return true;
+      finding.holder_caller = caller;
+      acquired = slot;
+      return oldest;
+    });
     if (acquired != nullptr) {
       finding.acquired = acquired->registers;
       finding.acquired.sp = acquired->sp();

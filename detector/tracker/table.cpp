@@ -81,24 +81,6 @@ bool erase(ThreadRecord& thread, const void* lock) {
   return false;
 }
 
-const Slot* find(const ThreadRecord& thread, const void* lock) {
-  const Slot* found = nullptr;
-  thread.each([&](const void* one, std::uint64_t, const Slot* slot) {
-    if (one == lock) found = slot;
-    return one != lock;
-  });
-  return found;
-}
-
-std::uint64_t caller(const ThreadRecord& thread, const void* lock) {
-  std::uint64_t found = 0;
-  thread.each([&](const void* one, std::uint64_t call, const Slot*) {
-    if (one == lock) found = call;
-    return one != lock;
-  });
-  return found;
-}
-
 bool contains(const ThreadRecord& thread, const void* lock) {
   bool found = false;
   thread.each([&](const void* one, std::uint64_t, const Slot*) {

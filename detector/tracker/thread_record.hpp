@@ -133,8 +133,8 @@ namespace table {
 
 /// Keeps registers and stack of the interposer's call site: `caller` is its return address, `cfa`
 /// its __builtin_dwarf_cfa(), the caller's stack pointer after the return.
-/// Only in interposers that leave the callee-saved registers alone, which a fast path ending in a
-/// tail call does; tests/process/hot_path_test looks at the machine code.
+/// Only in interposers that leave the callee-saved registers alone: their files are compiled with
+/// -ffixed-*, and tests/process/shim_hot_path_test.sh looks at the machine code.
 [[gnu::always_inline]] inline void capture(const ThreadRecord& thread, Slot& to, void* caller,
                                            void* cfa) {
   using Pair = long long __attribute__((vector_size(16), may_alias, aligned(8)));
@@ -207,11 +207,7 @@ void forget_stale(ThreadRecord& thread);
 /// After an out-of-order unlock. Gives whether the lock was recorded.
 bool erase(ThreadRecord& thread, const void* lock);
 
-/// The newest slot with `lock`; null also when it is in a deep slot (see caller()).
-const Slot* find(const ThreadRecord& thread, const void* lock);
 bool contains(const ThreadRecord& thread, const void* lock);
-/// Return address of the call that took it, 0 when not recorded.
-std::uint64_t caller(const ThreadRecord& thread, const void* lock);
 
 }  // namespace table
 

@@ -251,7 +251,8 @@ std::string verdict_of(const FindingFacts& facts) {
       break;
   }
   if (f.lock_flags & record::kLockPi) return fmt::format("is aborted by glibc taking {}", lock);
-  return fmt::format("waits for ever for {}", lock);
+  return fmt::format("waits for ever for {}, held by {}, which fork did not copy", lock,
+                     thread_words(f.holder_tid, thread_name(f.holder_name)));
 }
 
 std::string explanation_of(const FindingFacts& facts) {

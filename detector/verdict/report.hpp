@@ -72,7 +72,7 @@ struct Finding {
   std::int32_t process = 0;
   std::string program;   ///< name of the executable that process runs
   std::uint64_t fork = 0;
-  std::string verdict;   ///< what is wrong, a clause: "waits for ever for mutex file_lock"
+  std::string verdict;   ///< what is wrong, a clause: "waits for ever for mutex file_lock, held by ..."
   LockInfo lock;
   /// Of a lost-thread finding: the thread that is missed, `acquired` being where it waited.
   struct Holder {

@@ -26,11 +26,11 @@ foreach(name IN ITEMS parquet-lock worker-pool)
 endforeach()
 
 add_executable(scenario_runner_test
-  ${scenario_tests_dir}/../unit/main.cpp ${scenario_tests_dir}/scenario_runner_test.cpp
+  ${scenario_tests_dir}/scenario_runner_test.cpp
   ${scenario_tests_dir}/scenario_outcome_test.cpp)
 target_compile_definitions(scenario_runner_test PRIVATE
   FORKSCOPE_SCENARIOS="${CMAKE_BINARY_DIR}/${FORKSCOPE_SCENARIO_DIR}")
-target_link_libraries(scenario_runner_test PRIVATE Catch2::Catch2 forkscope_scenario_runner)
+target_link_libraries(scenario_runner_test PRIVATE catch_main forkscope_scenario_runner)
 add_dependencies(scenario_runner_test scenario_parquet-lock scenario_worker-pool)
 catch_discover_tests(scenario_runner_test TEST_PREFIX "scenario runner: ")
 

@@ -96,7 +96,9 @@ TEST_CASE("an orphaned lock: lock, holder, fork, waiter and why", "[judge][findi
   CHECK(finding.severity == "deadlock");
   CHECK(finding.process == 200);
   CHECK(finding.program == "reader");
-  CHECK(finding.verdict == "waits for ever for mutex orders.file_lock");
+  CHECK(finding.verdict ==
+        "waits for ever for mutex orders.file_lock, held by thread 102 "
+        "(row-reader), which fork did not copy");
   CHECK(finding.lock.type == "mutex");
   CHECK(finding.lock.symbol == "orders.file_lock");
   CHECK(finding.lock.module == "/usr/bin/reader");
@@ -413,11 +415,15 @@ TEST_CASE("a lock without a name is told by its module or address", "[judge][fin
   story.forked(1, 200, {});
   SECTION("in a stripped library") {
     story.arena.finding(Story::orphan(1, 0x5800));
-    CHECK(story.only().verdict == "waits for ever for mutex at libc.so.6+0x800");
+    CHECK(story.only().verdict ==
+          "waits for ever for mutex at libc.so.6+0x800, held by thread "
+          "102 (row-reader), which fork did not copy");
   }
   SECTION("on the heap") {
     story.arena.finding(Story::orphan(1, kHeapLock));
-    CHECK(story.only().verdict == "waits for ever for mutex at 0x99990000");
+    CHECK(story.only().verdict ==
+          "waits for ever for mutex at 0x99990000, held by thread 102 "
+          "(row-reader), which fork did not copy");
   }
 }
 

@@ -258,6 +258,22 @@ TEST_CASE("long stacks end with a count", "[print]") {
              !Contains("more"));
 }
 
+TEST_CASE("library internals and what runs before main are left out, numbers show where",
+          "[print]") {
+  Frame internal = frame("std::mutex::lock()", "std_mutex.h", 100);
+  internal.file = "/usr/include/c++/12/bits/std_mutex.h";
+  const std::vector<Frame> stack = {internal, frame("read()", "r.cpp", 1),
+                                    frame("main", "m.cpp", 2),
+                                    frame("__libc_start_call_main", "", 0), frame("_start", "", 0)};
+  const auto shown = lines(stack_lines(stack, 4, 100));
+  REQUIRE(shown.size() == 2);
+  CHECK(shown[0].starts_with("    #1  read()"));
+  CHECK(shown[1].starts_with("    #2  main"));
+  CHECK(lines(stack_lines(stack, 4, 100, {true, 20})).size() == 5);
+  // Better those than nothing.
+  CHECK(lines(stack_lines({internal, internal}, 4, 100)).size() == 2);
+}
+
 TEST_CASE("a frame says what is known of it", "[print]") {
   CHECK(frame_words(frame("main", "main.cpp", 3), 100) ==
         "main  /home/user/table-reader/src/main.cpp:3  (parquet-lock)");

@@ -1,0 +1,89 @@
+# bash completion for forkscope(1).
+
+# Completes the command that `forkscope run` is to run, as sudo and env are completed.
+_forkscope_run_command() {
+  local i
+  for ((i = 2; i < COMP_CWORD; i++)); do
+    case ${COMP_WORDS[i]} in
+      --)
+        i=$((i + 1))
+        break
+        ;;
+      --json | --on-deadlock | --fail-on | --error-exitcode | --timeout | --session | --colour | --color)
+        # bash splits --option=value at the '='.
+        if [[ ${COMP_WORDS[i + 1]} == = ]]; then i=$((i + 2)); else i=$((i + 1)); fi
+        ;;
+      -*) ;;
+      *) break ;;
+    esac
+  done
+  ((i <= COMP_CWORD)) || return 1
+  [[ $i -lt $COMP_CWORD || ${COMP_WORDS[COMP_CWORD - 1]} == -- ||
+    ${COMP_WORDS[COMP_CWORD]} != -* ]] || return 1
+  if declare -F _command_offset >/dev/null; then
+    _command_offset "$i"
+  elif [[ $i -eq $COMP_CWORD ]]; then
+    mapfile -t COMPREPLY < <(compgen -c -- "${COMP_WORDS[COMP_CWORD]}")
+  else
+    compopt -o default
+  fi
+}
+
+_forkscope() {
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+  local subcommand=${COMP_WORDS[1]}
+  COMPREPLY=()
+  if [[ $COMP_CWORD -eq 1 ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "run report scenario --help --version" -- "$current")
+    return
+  fi
+  # `--option=va`: the words are --option, =, va.
+  [[ $current == = ]] && current=
+  [[ $previous == = ]] && previous=${COMP_WORDS[COMP_CWORD - 2]}
+  case $subcommand:$previous in
+    run:--on-deadlock)
+      mapfile -t COMPREPLY < <(compgen -W "report kill abort exit:1 break" -- "$current")
+      return
+      ;;
+    run:--fail-on)
+      mapfile -t COMPREPLY < <(compgen -W "deadlock latent deadlock,latent hazard note" -- "$current")
+      return
+      ;;
+    *:--colour | *:--color)
+      mapfile -t COMPREPLY < <(compgen -W "auto always never" -- "$current")
+      return
+      ;;
+    *:--session)
+      mapfile -t COMPREPLY < <(compgen -d -- "$current")
+      compopt -o filenames
+      return
+      ;;
+    *:--json)
+      mapfile -t COMPREPLY < <(compgen -f -- "$current")
+      compopt -o filenames
+      return
+      ;;
+    run:--error-exitcode | run:--timeout) return ;;
+  esac
+  case $subcommand in
+    run)
+      _forkscope_run_command && return
+      mapfile -t COMPREPLY < <(compgen -W "--json --on-deadlock --fail-on --error-exitcode \
+        --timeout --quiet --verbose --session --colour --help" -- "$current")
+      ;;
+    report)
+      if [[ $current == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "--json --verbose --colour --help" -- "$current")
+      else
+        mapfile -t COMPREPLY < <(compgen -d -- "$current")
+        compopt -o filenames
+      fi
+      ;;
+    scenario)
+      [[ $COMP_CWORD -eq 2 ]] &&
+        mapfile -t COMPREPLY < <(compgen -W "list show run --help" -- "$current")
+      ;;
+  esac
+}
+
+complete -F _forkscope forkscope

@@ -1,0 +1,30 @@
+# fish completion for forkscope(1).
+
+complete -c forkscope -f -n __fish_use_subcommand -a run -d 'Run a program and report findings'
+complete -c forkscope -f -n __fish_use_subcommand -a report -d 'Print the report of a kept session'
+complete -c forkscope -f -n __fish_use_subcommand -a scenario -d 'Programs that show each cause'
+complete -c forkscope -n __fish_use_subcommand -l version -d 'Show the version'
+complete -c forkscope -s h -l help -d 'Show help'
+
+set -l run '__fish_seen_subcommand_from run'
+complete -c forkscope -n $run -l json -r -d 'Write the report as JSON'
+complete -c forkscope -n $run -l on-deadlock -x -a 'report kill abort exit:1 break' \
+    -d 'What happens to a child that deadlocks'
+complete -c forkscope -n $run -l fail-on -x -a 'deadlock latent deadlock,latent hazard note' \
+    -d 'Exit with --error-exitcode when there is such a finding'
+complete -c forkscope -n $run -l error-exitcode -x -d 'Exit status for --fail-on'
+complete -c forkscope -n $run -l timeout -x -d 'End the process tree after this time'
+complete -c forkscope -n $run -s q -l quiet -d 'Print no findings'
+complete -c forkscope -n $run -l session -x -a '(__fish_complete_directories)' \
+    -d 'Keep the records in this folder'
+complete -c forkscope -n $run -f -a '(__fish_complete_subcommand --fcs-skip=2)'
+
+set -l report '__fish_seen_subcommand_from report'
+complete -c forkscope -n $report -l json -r -d 'Write JSON; - is standard output'
+complete -c forkscope -n $report -x -a '(__fish_complete_directories)'
+
+set -l both '__fish_seen_subcommand_from run report'
+complete -c forkscope -n $both -s v -l verbose -d 'Print hazards and notes in full'
+complete -c forkscope -n $both -l colour -x -a 'auto always never' -d 'When to colour'
+
+complete -c forkscope -f -n '__fish_seen_subcommand_from scenario' -a 'list show run'

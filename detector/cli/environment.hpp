@@ -1,0 +1,27 @@
+// The environment the program gets: the preload library and its options added to what is there.
+// Reads the process's own environment; not thread-safe beside setenv.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace forkscope::cli {
+
+/// libforkscope.so, found relative to this executable so that an installation can be moved.
+/// Absolute. Throws Failure when it is missing or has a name LD_PRELOAD cannot carry.
+std::string preload_library();
+
+/// A value for FORKSCOPE_OPTIONS, with ':' and '\' escaped.
+std::string escape_option(const std::string& value);
+
+/// NAME=value strings for execve: LD_PRELOAD with `library` first, FORKSCOPE_OPTIONS with the
+/// user's own options first and ours after them, where the later one wins. `on_deadlock` empty:
+/// the user's, or the default. Throws Failure when the user's options are not valid.
+std::vector<std::string> program_environment(const std::string& library, const std::string& session,
+                                             const std::string& on_deadlock);
+
+/// Why `value` is none for --on-deadlock, as a sentence; empty when it is one.
+std::string on_deadlock_error(const std::string& value);
+
+}  // namespace forkscope::cli

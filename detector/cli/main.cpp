@@ -1,0 +1,95 @@
+// The forkscope command: parses the command line and hands over to a subcommand.
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+
+#include "detector/cli/command_split.hpp"
+#include "detector/cli/failure.hpp"
+#include "detector/cli/help.hpp"
+#include "detector/cli/output.hpp"
+#include "detector/cli/report_command.hpp"
+#include "detector/cli/run_command.hpp"
+#include "detector/cli/signals.hpp"
+#include "scenarios/runner/runner.hpp"
+
+namespace forkscope::cli {
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  forkscope run -- python3 train.py
+      runs the program and reports children that deadlock after fork, or could have
+  forkscope scenario list
+      lists small programs that show each cause and its cure
+  forkscope COMMAND --help
+      tells more about a command)";
+
+std::string own_path() {
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/exe", error).string();
+}
+
+/// The command line proper, without what `run` is to run.
+std::vector<std::string> arguments_for_parser(int argc, char** argv, const CLI::App& run,
+                                              RunOptions& options) {
+  std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+  if (arguments.empty() || arguments.front() != "run") return arguments;
+  SplitCommand split = split_command(run, {arguments.begin() + 1, arguments.end()});
+  options.command = std::move(split.command);
+  split.options.insert(split.options.begin(), "run");
+  return split.options;
+}
+
+/// CLI11's message as one sentence of ours.
+void say_usage_error(const CLI::App& app, const CLI::ParseError& error) {
+  auto chosen = app.get_subcommands();
+  std::string help = chosen.empty() ? "forkscope" : "forkscope " + chosen.front()->get_name();
+  say(fmt::format("{}; see `{} --help`", error.what(), help));
+}
+
+Ending dispatch(int argc, char** argv) {
+  CLI::App app("Why does the forked child hang? Fork-safety diagnostics for Linux programs.",
+               "forkscope");
+  use_help(app, "forkscope COMMAND [OPTIONS] ...", kExamples);
+  app.set_version_flag("--version", "forkscope " FORKSCOPE_VERSION);
+  app.require_subcommand(1);
+  RunOptions run_options;
+  ReportOptions report_options;
+  int exit_code = 0;
+  CLI::App* run = add_run_command(app, run_options);
+  CLI::App* report = add_report_command(app, report_options);
+  add_scenario_command(app, own_path(), exit_code);
+  try {
+    auto arguments = arguments_for_parser(argc, argv, *run, run_options);
+    std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the end
+    app.parse(std::move(arguments));
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return {app.exit(error), 0};  // --help, --version
+    say_usage_error(app, error);
+    return {kForkscopeFailed, 0};
+  }
+  if (run->parsed()) return run_program(run_options);
+  if (report->parsed()) print_report(report_options);
+  return {exit_code, 0};
+}
+
+}  // namespace
+}  // namespace forkscope::cli
+
+int main(int argc, char** argv) {
+  using namespace forkscope::cli;
+  reserve_standard_descriptors();
+  Ending ending;
+  try {
+    ending = dispatch(argc, argv);
+  } catch (const Failure& failure) {
+    say(failure.what());
+    return failure.exit_status();
+  } catch (const std::exception& error) {
+    say(error.what());
+    return kForkscopeFailed;
+  }
+  if (ending.signal != 0) Signals::die_by(ending.signal);
+  return ending.status;
+}

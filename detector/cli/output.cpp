@@ -1,0 +1,69 @@
+#include "detector/cli/output.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "detector/cli/failure.hpp"
+
+namespace forkscope::cli {
+namespace {
+
+// A terminal nobody can read on, or one whose lines nobody can follow, gets the default width.
+constexpr int kNarrowest = 60;
+constexpr int kWidest = 140;
+
+}  // namespace
+
+std::string error_text(int error) {
+  char buffer[256];
+  return strerror_r(error, buffer, sizeof buffer);
+}
+
+void reserve_standard_descriptors() {
+  for (int fd = 0; fd <= 2; ++fd)
+    if (fcntl(fd, F_GETFD) == -1 && errno == EBADF) open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
+void write_text(int fd, std::string_view text) {
+  while (!text.empty()) {
+    ssize_t written = write(fd, text.data(), text.size());
+    if (written >= 0) {
+      text.remove_prefix(static_cast<std::size_t>(written));
+    } else if (errno == EAGAIN) {
+      // The program shares the open file description and made it non-blocking.
+      pollfd ready{fd, POLLOUT, 0};
+      if (poll(&ready, 1, 5000) == 0) return;
+    } else if (errno != EINTR) {
+      return;
+    }
+  }
+}
+
+void say(std::string_view sentence) {
+  std::string line = "forkscope: ";
+  line += sentence;
+  line += '\n';
+  write_text(STDERR_FILENO, line);
+}
+
+TextOptions text_options(int fd, Colour colour, bool verbose) {
+  TextOptions options;
+  options.verbose = verbose;
+  bool terminal = isatty(fd) != 0;
+  const char* no_color = std::getenv("NO_COLOR");  // https://no-color.org: set and not empty
+  bool wanted = terminal && (no_color == nullptr || *no_color == '\0');
+  options.colour = colour == Colour::kAlways || (colour == Colour::kAuto && wanted);
+  winsize size{};
+  if (terminal && ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+    options.width = std::clamp<int>(size.ws_col, kNarrowest, kWidest);
+  return options;
+}
+
+}  // namespace forkscope::cli

@@ -1,0 +1,27 @@
+// Writing to the terminal: whole texts through write(2), so that nothing waits in a stdio buffer
+// when the program is forked or forkscope dies of the program's signal. Thread-safe.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "detector/report/print.hpp"
+
+namespace forkscope::cli {
+
+enum class Colour { kAuto, kAlways, kNever };
+
+/// Makes descriptors 0-2 that are closed point to /dev/null, close-on-exec: a file of ours must not
+/// become the standard error we print to, and the program still finds them closed.
+void reserve_standard_descriptors();
+
+/// Writes all of it, also to a non-blocking descriptor. Errors are ignored: nobody is left to tell.
+void write_text(int fd, std::string_view text);
+
+/// "forkscope: SENTENCE" on standard error.
+void say(std::string_view sentence);
+
+/// Colour and width for text written to `fd`. Automatic colour: a terminal, and NO_COLOR unset.
+TextOptions text_options(int fd, Colour colour, bool verbose);
+
+}  // namespace forkscope::cli

@@ -1,0 +1,70 @@
+#include "detector/cli/report_command.hpp"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <optional>
+
+#include "detector/cli/help.hpp"
+#include "detector/cli/processes.hpp"
+#include "detector/cli/report_file.hpp"
+#include "detector/cli/reporter.hpp"
+#include "detector/cli/session_folder.hpp"
+#include "detector/symbols/symbols.hpp"
+
+namespace forkscope::cli {
+namespace {
+
+constexpr const char* kUsage = "forkscope report [OPTIONS] SESSION";
+
+constexpr const char* kExamples = R"(Examples:
+  forkscope run --session=run1 ./server; forkscope report run1
+      prints the findings of the run again
+  forkscope report --json - run1 | jq '.findings[].kind'
+      the same as JSON, on standard output)";
+
+std::string report_text(const Report& report, const TextOptions& options) {
+  std::string text;
+  for (const Finding& finding : report.findings)
+    if (printed_in_full(finding, options.verbose)) text += finding_text(finding, options);
+  return text + summary_text(report, options);
+}
+
+}  // namespace
+
+CLI::App* add_report_command(CLI::App& app, ReportOptions& options) {
+  CLI::App* report = app.add_subcommand("report", "Print the report of a session that was kept");
+  use_help(*report, kUsage, kExamples);
+  report->add_option("session", options.session, "The folder given to `forkscope run --session`")
+      ->type_name("SESSION")
+      ->required();
+  report
+      ->add_option("--json", options.json, "Write JSON to this file instead; - is standard output")
+      ->type_name("FILE");
+  report->add_flag("-v,--verbose", options.verbose,
+                   "Print hazards and notes in full, not in one line together");
+  add_colour_option(*report, options.colour);
+  return report;
+}
+
+void print_report(const ReportOptions& options) {
+  std::optional<ReportFile> file;
+  if (!options.json.empty() && options.json != "-") file.emplace(options.json, "--json");
+  Session session = read_session(options.session);
+  StoredFacts stored = read_facts(options.session);
+  if (!stored.finished)  // still running, or recorded without the command: look ourselves
+    for (const Process& process : living_processes(session))
+      stored.facts.running.push_back(process.pid);
+  auto namer = make_namer();
+  Report report = make_report(session, stored.facts, *namer);
+  if (file) {
+    file->write(report_json(report));
+  } else if (!options.json.empty()) {
+    write_text(STDOUT_FILENO, report_json(report));
+  } else {
+    write_text(STDOUT_FILENO,
+               report_text(report, text_options(STDOUT_FILENO, options.colour, options.verbose)));
+  }
+}
+
+}  // namespace forkscope::cli

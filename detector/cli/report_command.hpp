@@ -1,0 +1,24 @@
+// `forkscope report`: the report of a session that was kept.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <string>
+
+#include "detector/cli/output.hpp"
+
+namespace forkscope::cli {
+
+struct ReportOptions {
+  std::string session;
+  std::string json;  ///< a file, "-" for standard output, empty for text
+  bool verbose = false;
+  Colour colour = Colour::kAuto;
+};
+
+/// Adds the subcommand; `options` is filled in by parsing and must outlive `app`.
+CLI::App* add_report_command(CLI::App& app, ReportOptions& options);
+
+/// Prints the report. Throws Failure or std::runtime_error with one sentence.
+void print_report(const ReportOptions& options);
+
+}  // namespace forkscope::cli

@@ -1,0 +1,154 @@
+#include "detector/cli/reporter.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "detector/cli/output.hpp"
+#include "detector/inspect/frozen_stack.hpp"
+#include "detector/symbols/symbols.hpp"
+
+namespace forkscope::cli {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// How long a finding may lack its outcome (killed, aborted, ...) before it is printed without.
+constexpr auto kOutcomePatience = 200ms;
+/// How long a child must have been blocked before we say that the program may wait for it.
+constexpr auto kAdvicePatience = 1s;
+constexpr auto kShortestPause = 50ms;
+/// A session with thousands of findings takes long to judge: looking may take a tenth of the time.
+constexpr int kPausePerLook = 10;
+
+}  // namespace
+
+bool printed_in_full(const Finding& finding, bool verbose) {
+  return verbose || finding.severity == "deadlock" || finding.severity == "latent";
+}
+
+Report make_report(const Session& session, const RunFacts& facts, Namer& namer) {
+  return judge(session, facts, unwind_frozen, namer);
+}
+
+Reporter::Reporter(const ArenaFile& arena, Settings settings)
+    : arena_(arena), settings_(std::move(settings)), namer_(make_namer()) {}
+
+Reporter::~Reporter() { stop(); }
+
+void Reporter::start() {
+  if (!settings_.quiet) thread_ = std::thread([this] { run(); });
+}
+
+void Reporter::look() {
+  {
+    std::lock_guard lock(mutex_);
+    wanted_ = true;
+  }
+  changed_.notify_one();
+}
+
+void Reporter::stop() {
+  if (!thread_.joinable()) return;
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_one();
+  thread_.join();
+}
+
+void Reporter::run() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    auto due = [this] { return stopping_ || wanted_; };
+    if (look_again_ || (blocked_ && !advised_)) {
+      changed_.wait_for(lock, kShortestPause, due);
+    } else {
+      changed_.wait(lock, due);
+    }
+    if (stopping_) return;
+    bool look = std::exchange(wanted_, false) || look_again_;
+    lock.unlock();
+    auto begin = Clock::now();
+    if (look) look_now();
+    advise();
+    auto pause = std::max<Clock::duration>(kShortestPause, (Clock::now() - begin) * kPausePerLook);
+    lock.lock();
+    changed_.wait_for(lock, pause, [this] { return stopping_; });
+  }
+}
+
+void Reporter::look_now() {
+  look_again_ = false;
+  try {
+    Session session = parse_session(arena_.snapshot());
+    RunFacts facts;
+    facts.command = settings_.command;
+    for (const Process& process : living_processes(session)) facts.running.push_back(process.pid);
+    print_deadlocks(make_report(session, facts, *namer_));
+  } catch (const std::exception&) {
+    // finish() meets the same error and reports it, once.
+  }
+}
+
+void Reporter::print_deadlocks(const Report& report) {
+  for (const Finding& finding : report.findings) {
+    if (finding.severity != "deadlock" || !is_new(finding)) continue;
+    if (!is_settled(finding)) {
+      look_again_ = true;
+      continue;
+    }
+    print(finding);
+    if (finding.outcome.empty() || finding.outcome == "blocked") {
+      blocked_ = find_process(finding.process);
+      blocked_since_ = Clock::now();
+    }
+  }
+}
+
+bool Reporter::is_new(const Finding& finding) const {
+  return std::none_of(finding.records.begin(), finding.records.end(),
+                      [&](std::uint64_t id) { return printed_.contains(id); });
+}
+
+bool Reporter::is_settled(const Finding& finding) {
+  if (!finding.outcome.empty() || finding.records.empty()) return true;
+  auto [it, first] = awaiting_.try_emplace(finding.records.front(), Clock::now());
+  return !first && Clock::now() - it->second >= kOutcomePatience;
+}
+
+void Reporter::print(const Finding& finding) {
+  printed_.insert(finding.records.begin(), finding.records.end());
+  write_text(STDERR_FILENO, finding_text(finding, settings_.text));
+}
+
+void Reporter::advise() {
+  if (!blocked_ || advised_ || Clock::now() - blocked_since_ < kAdvicePatience) return;
+  if (settings_.timeout || !alive(*blocked_)) {
+    blocked_.reset();
+    return;
+  }
+  advised_ = true;
+  say(
+      fmt::format("the program may now wait for ever for process {}; --on-deadlock=kill or "
+                  "--timeout=T ends that",
+                  blocked_->pid));
+}
+
+Report Reporter::finish(RunFacts& facts) {
+  Session session = parse_session(arena_.snapshot());
+  for (const Process& process : living_processes(session)) facts.running.push_back(process.pid);
+  Report report = make_report(session, facts, *namer_);
+  if (session.hellos.empty())  // also with --quiet: silence would pass for "nothing wrong"
+    say("nothing was observed: the preload library was not loaded into the program, or could not "
+        "write its records");
+  if (settings_.quiet) return report;
+  for (const Finding& finding : report.findings)
+    if (printed_in_full(finding, settings_.text.verbose) && is_new(finding)) print(finding);
+  write_text(STDERR_FILENO, summary_text(report, settings_.text));
+  return report;
+}
+
+}  // namespace forkscope::cli

@@ -1,0 +1,83 @@
+// Says what a session found: deadlocks while the program still runs, everything at its end.
+//
+// Symbolising may take seconds, and the loop that passes signals on must not wait for it, so the
+// looks while the program runs are made by a thread. It owns what was printed until stop() joined
+// it; finish() then runs in the caller's thread. No other function may run beside each other.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "detector/cli/arena_file.hpp"
+#include "detector/cli/processes.hpp"
+#include "detector/report/print.hpp"
+#include "detector/verdict/report.hpp"
+
+namespace forkscope::cli {
+
+/// Whether a finding is printed in full: deadlocks and latent ones always, the rest when asked for.
+bool printed_in_full(const Finding& finding, bool verbose);
+
+/// parse, judge and name: one look at an arena.
+Report make_report(const Session& session, const RunFacts& facts, Namer& namer);
+
+class Reporter {
+ public:
+  struct Settings {
+    std::vector<std::string> command;
+    TextOptions text;
+    bool quiet = false;
+    bool timeout = false;  ///< --timeout was given: a hung program ends without advice
+  };
+
+  Reporter(const ArenaFile& arena, Settings settings);
+  ~Reporter();
+
+  /// Starts the thread; after the program was forked.
+  void start();
+  /// Asks for a look soon. Returns at once.
+  void look();
+  /// Ends the thread after the look it is at.
+  void stop();
+  /// The last look, after stop(): prints what is new and the summary, and fills in facts.running.
+  /// Throws std::runtime_error when the records cannot be read.
+  Report finish(RunFacts& facts);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void run();
+  void look_now();
+  void print_deadlocks(const Report& report);
+  void print(const Finding& finding);
+  bool is_new(const Finding& finding) const;
+  bool is_settled(const Finding& finding);
+  void advise();
+
+  const ArenaFile& arena_;
+  const Settings settings_;
+  std::unique_ptr<Namer> namer_;
+
+  std::mutex mutex_;  ///< of the next three
+  std::condition_variable changed_;
+  bool wanted_ = false;
+  bool stopping_ = false;
+
+  std::set<std::uint64_t> printed_;                      ///< record ids
+  std::map<std::uint64_t, Clock::time_point> awaiting_;  ///< first seen without outcome
+  bool look_again_ = false;
+  std::optional<Process> blocked_;  ///< a child that was reported as blocked
+  Clock::time_point blocked_since_;
+  bool advised_ = false;
+  std::thread thread_;
+};
+
+}  // namespace forkscope::cli

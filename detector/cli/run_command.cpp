@@ -1,0 +1,86 @@
+#include "detector/cli/run_command.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "detector/cli/arena_file.hpp"
+#include "detector/cli/environment.hpp"
+#include "detector/cli/launch.hpp"
+#include "detector/cli/program.hpp"
+#include "detector/cli/report_file.hpp"
+#include "detector/cli/reporter.hpp"
+#include "detector/cli/session_folder.hpp"
+#include "detector/cli/signals.hpp"
+#include "detector/cli/supervise.hpp"
+
+namespace forkscope::cli {
+namespace {
+
+/// --fail-on goes before everything: a run that timed out because of a deadlock it was to fail on
+/// failed on it.
+Ending ending_of(const RunOptions& options, const Report& report) {
+  bool failed = std::any_of(
+      report.findings.begin(), report.findings.end(),
+      [&](const Finding& finding) { return options.fail_on.contains(finding.severity); });
+  if (failed) return {options.error_exitcode, 0};
+  if (report.timed_out) return {kTimedOut, 0};
+  if (report.signal) return {128 + *report.signal, *report.signal};
+  return {report.exit.value_or(kForkscopeFailed), 0};
+}
+
+void say_what_was_lost(const ArenaFile& arena) {
+  if (arena.growth_error() == 0) return;
+  say(fmt::format(
+      "the session folder's disk took no more records: {}; findings may be missing, give "
+      "a folder with more space with --session=DIR",
+      error_text(arena.growth_error())));
+}
+
+}  // namespace
+
+Ending run_program(const RunOptions& options) {
+  if (options.command.empty())
+    throw Failure(
+        "run needs a command to run: forkscope run [OPTIONS] [--] COMMAND [ARGUMENTS...]");
+  // Whatever can be found wrong is found before the program starts.
+  std::string path = find_program(options.command.front());
+  refuse_unobservable(path);
+  std::string library = preload_library();
+  std::optional<ReportFile> json;
+  if (!options.json.empty()) json.emplace(options.json, "--json");
+
+  // From here on a signal waits, so that none ends us between creating the session and removing it.
+  std::optional<Signals> signals(std::in_place);
+  SessionFolder session(options.session);
+  auto environment = program_environment(library, session.path(), options.on_deadlock);
+  ArenaFile arena(session.path());
+  RunFacts facts;
+  facts.command = options.command;
+  write_facts(session.path(), facts, false);
+  Reporter reporter(arena,
+                    {options.command, text_options(STDERR_FILENO, options.colour, options.verbose),
+                     options.quiet, options.timeout.has_value()});
+
+  pid_t program = launch(path, options.command, environment, *signals);
+  session.keep();
+  reporter.start();
+  RunEnd end = supervise(program, *signals, arena, reporter, {options.timeout, options.quiet});
+
+  // The report may take a while: let Ctrl-C end it, with nothing left to clean up. The records stay
+  // mapped.
+  session.remove_temporary();
+  signals.reset();
+  reporter.stop();
+  facts.exit = end.exit;
+  facts.signal = end.signal;
+  facts.timed_out = end.timed_out;
+  Report report = reporter.finish(facts);
+  say_what_was_lost(arena);
+  if (!session.path().empty()) write_facts(session.path(), facts, true);
+  if (json) json->write(report_json(report));
+  return ending_of(options, report);
+}
+
+}  // namespace forkscope::cli

@@ -1,0 +1,42 @@
+// `forkscope run`: options, and the run from the first check to the exit status.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <chrono>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "detector/cli/failure.hpp"
+#include "detector/cli/output.hpp"
+
+namespace forkscope::cli {
+
+struct RunOptions {
+  std::string json;
+  std::string on_deadlock;  ///< empty: FORKSCOPE_OPTIONS decides, or the library's default
+  std::set<std::string> fail_on;
+  int error_exitcode = kFindingMade;
+  std::optional<std::chrono::nanoseconds> timeout;
+  bool quiet = false;
+  bool verbose = false;
+  std::string session;
+  Colour colour = Colour::kAuto;
+  std::vector<std::string> command;  ///< not an option: see command_split.hpp
+};
+
+/// How forkscope is to end.
+struct Ending {
+  int status = 0;
+  int signal = 0;  ///< when not 0: by this signal, as the program did
+};
+
+/// Adds the subcommand; `options` is filled in by parsing and must outlive `app`.
+CLI::App* add_run_command(CLI::App& app, RunOptions& options);
+
+/// Runs the command. Throws Failure; the program was not started when the failure could be
+/// foreseen.
+Ending run_program(const RunOptions& options);
+
+}  // namespace forkscope::cli

@@ -1,0 +1,108 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "detector/cli/duration.hpp"
+#include "detector/cli/environment.hpp"
+#include "detector/cli/help.hpp"
+#include "detector/cli/run_command.hpp"
+
+namespace forkscope::cli {
+namespace {
+
+constexpr const char* kUsage = "forkscope run [OPTIONS] [--] COMMAND [ARGUMENTS...]";
+
+constexpr const char* kExamples = R"(Examples:
+  forkscope run python3 train.py
+      runs the program as usual; findings go to standard error
+  forkscope run --timeout=60 --json report.json -- ./server --port 80
+      ends the whole process tree after a minute, and writes the report as JSON
+  forkscope run --on-deadlock=kill --fail-on=deadlock,latent make test
+      kills each child that deadlocks, and exits with 86 when there was a finding
+
+The exit status is the program's; when a signal ended it, forkscope ends by the same signal.
+  86   a finding named by --fail-on was made (--error-exitcode changes the number)
+  124  --timeout ended the program
+  125  forkscope itself failed, or the program cannot be observed; it was not started
+  126  COMMAND cannot be executed
+  127  COMMAND was not found)";
+
+/// Adds the severities of "deadlock,latent" to `wanted`. Gives what is wrong, or nothing.
+std::string parse_severities(const std::string& list, std::set<std::string>& wanted) {
+  static const std::set<std::string> known{"deadlock", "latent", "hazard", "note"};
+  std::size_t begin = 0;
+  while (true) {
+    std::size_t comma = list.find(',', begin);
+    std::string word = list.substr(begin, comma - begin);
+    if (!known.contains(word))
+      return fmt::format(
+          "'{}' is no severity; give deadlock, latent, hazard or note, separated by "
+          "commas",
+          word);
+    wanted.insert(word);
+    if (comma == std::string::npos) return {};
+    begin = comma + 1;
+  }
+}
+
+void add_report_options(CLI::App& run, RunOptions& options) {
+  run.add_option("--json", options.json, "Write the report as JSON (schema forkscope.report/1)")
+      ->type_name("FILE");
+  run.add_flag("-q,--quiet", options.quiet, "Print no findings and no summary");
+  run.add_flag("-v,--verbose", options.verbose,
+               "Print hazards and notes in full, not in one line together");
+  run.add_option("--session", options.session,
+                 "Keep the records in this folder, for `forkscope report`; it is created if "
+                 "missing, and must hold no session yet")
+      ->type_name("DIR");
+  add_colour_option(run, options.colour);
+}
+
+void add_verdict_options(CLI::App& run, RunOptions& options) {
+  run.add_option(
+         "--on-deadlock", options.on_deadlock,
+         "What happens to a child that deadlocks: report (it blocks, as it would alone; the "
+         "default), kill, abort, exit:N, or break (the lock is taken from the vanished "
+         "thread)")
+      ->type_name("ACTION")
+      ->check([](const std::string& value) { return on_deadlock_error(value); }, "");
+  run.add_option_function<std::string>(
+         "--fail-on",
+         [&options](const std::string& list) {
+           std::string error = parse_severities(list, options.fail_on);
+           if (!error.empty()) throw CLI::ValidationError("--fail-on", error);
+         },
+         "Exit with --error-exitcode when there is a finding of these severities: deadlock, "
+         "latent, "
+         "hazard, note")
+      ->type_name("LIST");
+  run.add_option("--error-exitcode", options.error_exitcode,
+                 "Exit status for --fail-on, 1 to 255 (default 86)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 255).description(""));
+}
+
+}  // namespace
+
+CLI::App* add_run_command(CLI::App& app, RunOptions& options) {
+  CLI::App* run = app.add_subcommand(
+      "run", "Run a program, follow its process tree, and report fork-safety findings");
+  use_help(*run, kUsage, kExamples);
+  add_report_options(*run, options);
+  add_verdict_options(*run, options);
+  run->add_option_function<std::string>(
+         "--timeout",
+         [&options](const std::string& text) {
+           options.timeout = parse_duration(text);
+           if (!options.timeout)
+             throw CLI::ValidationError(
+                 "--timeout",
+                 fmt::format("'{}' is no duration; give 10, 1.5s, 500ms, 2m or 1h", text));
+         },
+         "End the program and its whole process tree after this time: SIGTERM, then SIGKILL after "
+         "2 s; exit with 124")
+      ->type_name("T");
+  return run;
+}
+
+}  // namespace forkscope::cli

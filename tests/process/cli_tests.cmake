@@ -1,0 +1,41 @@
+# Tests of the forkscope command: the real binary, run with small programs of known behaviour.
+set(cli_dir ${CMAKE_CURRENT_LIST_DIR})
+
+# What the command runs. One program, several forms of it.
+add_executable(cli_probe ${cli_dir}/cli_probe.cpp)
+add_executable(cli_probe_static ${cli_dir}/cli_probe.cpp)
+target_link_options(cli_probe_static PRIVATE -static)
+add_executable(cli_probe_foreign ${cli_dir}/cli_probe.cpp)
+target_link_options(cli_probe_foreign PRIVATE -Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.1)
+add_executable(cli_probe_orphan ${cli_dir}/cli_probe.cpp)
+target_link_options(cli_probe_orphan PRIVATE -Wl,--dynamic-linker=/nonexistent/ld-linux-x86-64.so.2)
+find_package(Threads REQUIRED)
+foreach(form IN ITEMS cli_probe cli_probe_static cli_probe_foreign cli_probe_orphan)
+  # No sanitizer of the build: its runtime must be the first library, and so must ours.
+  target_compile_options(${form} PRIVATE -fno-sanitize=all)
+  target_link_options(${form} PRIVATE -fno-sanitize=all)
+  target_link_libraries(${form} PRIVATE forkscope_warnings Threads::Threads)
+  set_target_properties(${form} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
+endforeach()
+
+add_executable(cli_tests ${cli_dir}/cli_run.cpp
+  ${cli_dir}/cli_findings_test.cpp ${cli_dir}/cli_job_control_test.cpp ${cli_dir}/cli_parts_test.cpp
+  ${cli_dir}/cli_refusal_test.cpp ${cli_dir}/cli_session_test.cpp ${cli_dir}/cli_signal_test.cpp
+  ${cli_dir}/cli_transparency_test.cpp)
+target_compile_definitions(cli_tests PRIVATE
+  FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
+  FORKSCOPE_PRELOAD="$<TARGET_FILE:forkscope_preload>"
+  FORKSCOPE_PRELOAD_FOLDER="${FORKSCOPE_PRELOAD_DIR}"
+  FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
+  FORKSCOPE_PROBE_STATIC="$<TARGET_FILE:cli_probe_static>"
+  FORKSCOPE_PROBE_FOREIGN="$<TARGET_FILE:cli_probe_foreign>"
+  FORKSCOPE_PROBE_ORPHAN="$<TARGET_FILE:cli_probe_orphan>")
+target_link_libraries(cli_tests PRIVATE catch_main forkscope_cli nlohmann_json::nlohmann_json)
+if(FORKSCOPE_SANITIZE)  # as forkscope_cli, which it links
+  target_compile_options(cli_tests PRIVATE -fsanitize=${FORKSCOPE_SANITIZE}
+    -Wno-maybe-uninitialized)
+  target_link_options(cli_tests PRIVATE -fsanitize=${FORKSCOPE_SANITIZE})
+endif()
+add_dependencies(cli_tests forkscope forkscope_preload cli_probe cli_probe_static cli_probe_foreign
+  cli_probe_orphan)
+catch_discover_tests(cli_tests TEST_PREFIX "cli: ")
