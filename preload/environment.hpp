@@ -28,9 +28,25 @@ class ExecEnvironment {
   std::size_t scratch_ = 0;
 };
 
-/// Memory for build(): on the stack when small. A macro-free way to alloca is not to be had.
-inline constexpr std::size_t kStackScratch = 32u << 10;
 void* large_scratch(std::size_t size);
 void free_large_scratch(void* memory, std::size_t size);
+
+/// Gives run(environment) for a program of which `target` is known. Memory for it is on the stack
+/// when small (inlined: alloca lasts as long as the caller), else from the kernel; where that has
+/// none the program gets what it asked for. errno is what `run` leaves.
+template <typename Run>
+[[gnu::always_inline]] inline int with_exec_environment(char* const* given,
+                                                        record::NotObserved target, Run&& run) {
+  constexpr std::size_t kStackScratch = 32u << 10;
+  ExecEnvironment environment(given, target);
+  const std::size_t size = environment.scratch_size();
+  if (size <= kStackScratch)
+    return run(environment.build(size > 0 ? __builtin_alloca(size) : nullptr));
+  void* scratch = large_scratch(size);
+  if (scratch == nullptr) return run(given);
+  int result = run(environment.build(scratch));
+  free_large_scratch(scratch, size);
+  return result;
+}
 
 }  // namespace forkscope

@@ -54,19 +54,11 @@ template <typename Exec>
   int error = errno;
   Caller caller;
   record::NotObserved target = exec_target(path);
-  ExecEnvironment environment(given, target);
-  std::size_t size = environment.scratch_size();
-  void* scratch = nullptr;
-  if (size > kStackScratch)
-    scratch = large_scratch(size);
-  else if (size > 0)
-    scratch = alloca(size);
   note_exec(caller, path, target);
   errno = error;
-  int result = exec(size > 0 && scratch == nullptr ? given : environment.build(scratch));
+  int result = with_exec_environment(given, target, exec);
   error = errno;
   note_failure(caller, error);
-  if (size > kStackScratch && scratch != nullptr) free_large_scratch(scratch, size);
   errno = error;
   return result;
 }

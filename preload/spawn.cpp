@@ -1,7 +1,5 @@
 // posix_spawn and posix_spawnp: their children share the parent's memory until they exec, so they
 // orphan nothing; counted, named, and given the environment that keeps the tree together.
-#include <alloca.h>
-
 #include <cerrno>
 #include <cstring>
 
@@ -35,18 +33,11 @@ template <typename Spawn>
                                            Spawn&& spawn) {
   int error = errno;
   record::NotObserved target = exec_target(path);
-  ExecEnvironment environment(variables, target);
-  std::size_t size = environment.scratch_size();
-  void* scratch = nullptr;
-  if (size > kStackScratch)
-    scratch = large_scratch(size);
-  else if (size > 0)
-    scratch = alloca(size);
   pid_t started = 0;
   errno = error;
-  int result = spawn(&started, size > 0 && scratch == nullptr
-                                   ? const_cast<char**>(variables)
-                                   : const_cast<char**>(environment.build(scratch)));
+  int result = with_exec_environment(variables, target, [&](char* const* built) {
+    return spawn(&started, const_cast<char**>(built));
+  });
   error = errno;
   if (result == 0) {
     if (child != nullptr) *child = started;
@@ -56,7 +47,6 @@ template <typename Spawn>
   } else {
     note_spawn_failed(api, result);
   }
-  if (size > kStackScratch && scratch != nullptr) free_large_scratch(scratch, size);
   errno = error;
   return result;
 }
