@@ -33,7 +33,7 @@ template <typename Wait>
   thread->wait_object.store(nullptr, std::memory_order_release);
   thread->wait_mutex.store(nullptr, std::memory_order_relaxed);
   if (finding != 0) [[unlikely]]
-    call_returned(finding, true);
+    call_returned(finding, condition, true);
   return result;
 }
 

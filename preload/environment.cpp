@@ -7,6 +7,8 @@
 #include "detector/tracker/process.hpp"
 #include "detector/tracker/sys.hpp"
 
+extern char** environ;
+
 namespace forkscope {
 
 namespace {
@@ -79,10 +81,14 @@ char* const* ExecEnvironment::build(void* scratch) const {
   return variables;
 }
 
+const char* search_path() {
+  for (char** one = environ; one != nullptr && *one != nullptr; ++one)
+    if (starts_with(*one, "PATH=")) return *one + 5;
+  return nullptr;
+}
+
 void* large_scratch(std::size_t size) { return sys::map_private(size); }
 
-void free_large_scratch(void* memory, std::size_t size) {
-  sys::call(SYS_munmap, sys::arg(memory), long(size));
-}
+void free_large_scratch(void* memory, std::size_t size) { sys::unmap(memory, size); }
 
 }  // namespace forkscope

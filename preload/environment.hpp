@@ -28,6 +28,9 @@ class ExecEnvironment {
   std::size_t scratch_ = 0;
 };
 
+/// PATH of the program's environment as execvp(3) reads it, or null.
+const char* search_path();
+
 void* large_scratch(std::size_t size);
 void free_large_scratch(void* memory, std::size_t size);
 
@@ -37,7 +40,7 @@ void free_large_scratch(void* memory, std::size_t size);
 template <typename Run>
 [[gnu::always_inline]] inline int with_exec_environment(char* const* given,
                                                         record::NotObserved target, Run&& run) {
-  constexpr std::size_t kStackScratch = 32u << 10;
+  constexpr std::size_t kStackScratch = 1u << 10;
   ExecEnvironment environment(given, target);
   const std::size_t size = environment.scratch_size();
   if (size <= kStackScratch)

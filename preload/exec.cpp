@@ -52,6 +52,7 @@ void note_failure(const Caller& caller, int error) {
 template <typename Exec>
 [[gnu::always_inline]] inline int do_exec(const char* path, char* const* given, Exec&& exec) {
   int error = errno;
+  if (!sys::readable(path, 1)) return exec(given);  // EFAULT, not our crash
   Caller caller;
   record::NotObserved target = exec_target(path);
   note_exec(caller, path, target);
@@ -64,11 +65,8 @@ template <typename Exec>
 }
 
 int search_and_exec(const char* file, char* const* arguments, char* const* variables) {
-  const char* search = nullptr;
-  for (char** one = environ; one != nullptr && *one != nullptr; ++one)
-    if (std::strncmp(*one, "PATH=", 5) == 0) search = *one + 5;
   char buffer[4096];
-  return do_exec(resolve_in_path(file, search, buffer, sizeof buffer), variables,
+  return do_exec(resolve_in_path(file, search_path(), buffer, sizeof buffer), variables,
                  [&](char* const* built) { return real().execvpe(file, arguments, built); });
 }
 

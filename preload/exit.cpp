@@ -10,7 +10,10 @@ namespace forkscope {
 
 void note_exit(int status) {
   if (process.pid == 0) return;
-  std::int32_t pid = sys::getpid();
+  // The system call only where the answer is open: a sandboxed program may be allowed little more
+  // than to exit.
+  bool open = process.shares_memory.load(std::memory_order_relaxed);
+  std::int32_t pid = open ? sys::getpid() : process.pid;
   ThreadRecord* thread = detail::self;
   std::uint64_t fork = pid != process.pid && thread != nullptr ? thread->vfork : 0;
   process.count(&record::Counters::exits);

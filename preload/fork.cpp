@@ -59,6 +59,7 @@ FORKSCOPE_EXPORT int clone(int (*function)(void*), void* stack, int flags, void*
   auto* child_tid = va_arg(more, pid_t*);
   va_end(more);
   if ((flags & CLONE_VM) != 0 || function == nullptr) {
+    if ((flags & CLONE_THREAD) == 0) process.shares_memory.store(true, std::memory_order_relaxed);
     int child = real().clone(function, stack, flags, argument, parent_tid, tls, child_tid);
     if (child > 0 && (flags & CLONE_THREAD) == 0)
       note_spawn(record::Api::kClone, child, __builtin_return_address(0));
@@ -84,6 +85,7 @@ extern "C" [[gnu::visibility("hidden")]] void forkscope_before_vfork(
   forkscope_real_vfork = real().vfork;
   int error = errno;
   ThreadRecord* thread = current();
+  process.shares_memory.store(true, std::memory_order_relaxed);
   if (process.pid == sys::getpid()) {  // else: a vfork child that calls vfork
     std::uint64_t id = note_spawn(record::Api::kVfork, 0, return_address);
     if (thread != nullptr) thread->vfork = id;

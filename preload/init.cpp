@@ -5,6 +5,7 @@
 #include "detector/tracker/process.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/stack.hpp"
+#include "detector/tracker/sys.hpp"
 #include "preload/atfork.hpp"
 #include "preload/exit.hpp"
 #include "preload/real.hpp"
@@ -15,8 +16,15 @@ namespace {
 
 [[gnu::constructor]] void start(int argc, char** argv, char** envp) {
   resolve_real();
+  sys::init_clock();
   init_process(argc, argv, envp);
-  init_registry();
+  init_registry([]() -> std::int32_t {
+    pthread_mutex_t probe = PTHREAD_MUTEX_INITIALIZER;
+    real().pthread_mutex_lock(&probe);
+    std::int32_t tid = MutexWords(&probe).owner();
+    real().pthread_mutex_unlock(&probe);
+    return tid;
+  });
   attach_current_thread();
   register_atfork_handlers();
   warm_up_stack();

@@ -1,6 +1,7 @@
 // pthread_mutex_*.
 #include "detector/tracker/orphan.hpp"
 #include "detector/tracker/registry.hpp"
+#include "detector/tracker/sys.hpp"
 #include "preload/real.hpp"
 
 using namespace forkscope;
@@ -28,6 +29,12 @@ void forget_lock(ThreadRecord& thread, pthread_mutex_t* mutex) {
     --thread.dropped;
 }
 
+/// See kPatienceSeconds.
+int lock_for_a_while(pthread_mutex_t* mutex) {
+  timespec until{time_t(sys::now() / 1'000'000'000) + kPatienceSeconds, 0};
+  return real().pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &until);
+}
+
 /// Everything but the plain fast path of pthread_mutex_lock: `recorded` says that the interposer
 /// has pushed the mutex; it could not when the thread is unknown or its slots are used up.
 template <typename Lock>
@@ -37,13 +44,22 @@ template <typename Lock>
   if (thread == nullptr || (!recorded && owned(*thread, mutex))) [[unlikely]]
     return lock();
   if (!recorded) table::push_deep(*thread, mutex, caller);
-  std::uint64_t finding = 0;
-  if (thread->guarded) [[unlikely]]
-    finding = meet_mutex(*thread, mutex, call, caller);
+  Met met;
+  if (thread->guarded && MutexWords(mutex).lock_word() != 0) [[unlikely]] {
+    met = meet_mutex(*thread, mutex, call, caller, false);
+    if (met.wait_first) {
+      int result = lock_for_a_while(mutex);
+      if (result != ETIMEDOUT) {
+        if (!taken(result)) forget_lock(*thread, mutex);
+        return result;
+      }
+      met = meet_mutex(*thread, mutex, call, caller, true);
+    }
+  }
   int result = lock();
   if (!taken(result)) forget_lock(*thread, mutex);
-  if (finding != 0) [[unlikely]]
-    call_returned(finding, call == record::Call::kMutexLock && taken(result));
+  if (met.finding != 0) [[unlikely]]
+    call_returned(met.finding, mutex, call == record::Call::kMutexLock && taken(result));
   return result;
 }
 

@@ -68,12 +68,9 @@ FORKSCOPE_EXPORT int posix_spawnp(pid_t* __restrict child, const char* __restric
                                   const posix_spawnattr_t* __restrict attributes,
                                   char* const arguments[], char* const variables[]) {
   char buffer[4096];
-  const char* search = nullptr;
-  for (char** one = environ; one != nullptr && *one != nullptr; ++one)
-    if (std::strncmp(*one, "PATH=", 5) == 0) search = *one + 5;
-  return do_spawn(record::Api::kPosixSpawnp, resolve_in_path(file, search, buffer, sizeof buffer),
-                  variables, child, __builtin_return_address(0), [&](pid_t* started, char** built) {
-                    return real().posix_spawnp(started, file, actions, attributes, arguments,
-                                               built);
-                  });
+  return do_spawn(
+      record::Api::kPosixSpawnp, resolve_in_path(file, search_path(), buffer, sizeof buffer),
+      variables, child, __builtin_return_address(0), [&](pid_t* started, char** built) {
+        return real().posix_spawnp(started, file, actions, attributes, arguments, built);
+      });
 }

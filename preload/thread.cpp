@@ -37,6 +37,7 @@ FORKSCOPE_EXPORT int pthread_create(pthread_t* __restrict created,
   thread->stack_span = stack_size_of(attributes);
   thread->creator_frames =
       walk_stack(thread->creator, record::kMaxCreatorFrames, __builtin_return_address(0));
+  process.stacks_used_by.store(process.generation, std::memory_order_relaxed);
   process.living.fetch_add(1, std::memory_order_relaxed);
   int result = real_functions.pthread_create(created, attributes, run_thread, thread);
   if (result != 0) {

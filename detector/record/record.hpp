@@ -29,9 +29,9 @@ inline constexpr std::uint32_t kRecordMagic = 0x4b464352;  // "RCFK"
 inline constexpr std::uint64_t kArenaHeaderSize = 4096;
 inline constexpr std::uint64_t kRecordAlign = 64;
 /// Address space every process maps for the arena; the file may grow up to it.
-inline constexpr std::uint64_t kArenaMaxSize = 256u << 20;
+inline constexpr std::uint64_t kArenaMaxSize = 64u << 20;
 /// Bytes of storage allocated when a session starts; the command extends it as it fills.
-inline constexpr std::uint64_t kArenaInitialSize = 4u << 20;
+inline constexpr std::uint64_t kArenaInitialSize = 8u << 20;
 /// Once more than this fraction (in 1/8) of kArenaMaxSize is used, forks that orphan nothing are
 /// counted but no longer recorded one by one.
 inline constexpr std::uint64_t kArenaBoringEighths = 4;

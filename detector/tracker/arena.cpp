@@ -1,7 +1,10 @@
 #include "detector/tracker/arena.hpp"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+
+#include <algorithm>
 
 #include "detector/tracker/sys.hpp"
 
@@ -15,7 +18,14 @@ using namespace record;
 /// O_EXCL decides who; the others map it as it is and see the magic when it is complete.
 constexpr std::uint64_t kUnsupervisedSize = 16u << 20;
 
+rlim_t limit(int resource) {
+  rlimit now{};
+  return sys::call(SYS_prlimit64, 0, resource, 0, sys::arg(&now)) < 0 ? RLIM_INFINITY
+                                                                      : now.rlim_cur;
+}
+
 long create(const char* path) {
+  if (limit(RLIMIT_FSIZE) < kUnsupervisedSize) return -EFBIG;  // else the kernel sends SIGXFSZ
   long fd =
       sys::call(SYS_openat, AT_FDCWD, sys::arg(path), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) return fd;
@@ -57,17 +67,19 @@ const char* Arena::open(const char* directory) {
     sys::close(int(fd));
     return "its file `records` is not a forkscope session";
   }
-  long mapped =
-      sys::call(SYS_mmap, 0, long(kArenaMaxSize), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  // Where address space is limited, only what a session has at first.
+  std::uint64_t size = limit(RLIMIT_AS) == RLIM_INFINITY ? kArenaMaxSize : kArenaInitialSize;
+  long mapped = sys::call(SYS_mmap, 0, long(size), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   sys::close(int(fd));
   if (mapped < 0 && mapped > -4096) return "its file `records` cannot be mapped";
   auto* header = reinterpret_cast<ArenaHeader*>(mapped);
   if (std::memcmp(header->magic, kArenaMagic, sizeof kArenaMagic) != 0 ||
       header->version != kFormatVersion) {
-    sys::call(SYS_munmap, mapped, long(kArenaMaxSize));
+    sys::call(SYS_munmap, mapped, long(size));
     return "its file `records` is of another version of forkscope";
   }
   header_ = header;
+  mapped_ = size;
   return nullptr;
 }
 
@@ -76,10 +88,18 @@ bool Arena::crowded() const {
          header_->tail.load(std::memory_order_relaxed) > kArenaMaxSize / 8 * kArenaBoringEighths;
 }
 
-Arena::Space Arena::reserve(std::uint64_t payload) {
+std::uint64_t Arena::room() const {
+  if (header_ == nullptr) return 0;
+  std::uint64_t capacity = std::min(header_->capacity.load(std::memory_order_relaxed), mapped_);
+  std::uint64_t tail = header_->tail.load(std::memory_order_relaxed);
+  return tail < capacity ? capacity - tail : 0;
+}
+
+Arena::Space Arena::reserve(std::uint64_t payload, For use) {
   if (header_ == nullptr) return {};
   std::uint64_t size = sizeof(RecordHeader) + payload;
-  std::uint64_t capacity = header_->capacity.load(std::memory_order_acquire);
+  std::uint64_t most = use == For::kFinding ? mapped_ : mapped_ / 8 * 7;
+  std::uint64_t capacity = std::min(header_->capacity.load(std::memory_order_acquire), most);
   // Look before adding, so that a full arena does not push the tail on without end.
   if (header_->tail.load(std::memory_order_relaxed) + padded(size) <= capacity) {
     std::uint64_t offset = header_->tail.fetch_add(padded(size), std::memory_order_relaxed);

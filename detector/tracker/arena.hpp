@@ -32,13 +32,18 @@ class Arena {
     explicit operator bool() const { return data != nullptr; }
     std::byte* payload() const { return data + sizeof(record::RecordHeader); }
   };
-  Space reserve(std::uint64_t payload);
+  /// Bytes that can be written just now.
+  std::uint64_t room() const;
+
+  enum class For { kRecord, kFinding };  ///< the last eighth is kept for findings
+  Space reserve(std::uint64_t payload, For use = For::kRecord);
   /// Writes the header and makes the record visible to readers.
   void publish(const Space& space, record::Type type, std::int32_t pid, std::int32_t tid,
                std::uint32_t image, std::uint64_t time);
 
  private:
   record::ArenaHeader* header_ = nullptr;
+  std::uint64_t mapped_ = 0;  ///< bytes of address space
 };
 
 /// Fills a reserved payload front to back.

@@ -52,7 +52,8 @@ NotObserved elf_target(int fd, const Elf64_Ehdr& header, const char* path) {
 
 NotObserved target(const char* path, int scripts) {
   long opened = sys::openat(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-  if (opened < 0) return NotObserved::kUnreadable;
+  // Without descriptors to spare nothing is known of the file.
+  if (opened < 0) return opened == -EACCES ? NotObserved::kUnreadable : NotObserved::kObserved;
   int fd = int(opened);
   alignas(Elf64_Ehdr) char head[256] = {};
   long size = sys::pread(fd, head, sizeof head - 1, 0);

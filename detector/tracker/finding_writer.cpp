@@ -45,8 +45,7 @@ std::uint32_t count_lost(std::uint32_t limit) {
   return count;
 }
 
-void log_finding(const Finding& finding) {
-  LogText text;
+void log_finding(const Finding& finding, LogText& text) {
   text.text("forkscope: ")
       .text(finding.severity == Severity::kDeadlock ? "DEADLOCK" : "hazard")
       .text(" in process ")
@@ -74,9 +73,17 @@ void log_finding(const Finding& finding) {
 
 }  // namespace
 
-std::uint64_t write_finding(const Meeting& meeting) {
+namespace {
+
+/// What a finding needs beside the stack: threads may have little more than PTHREAD_STACK_MIN.
+struct Workspace {
+  Finding finding;
+  LogText text;
+};
+
+std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
   const ThreadRecord& holder = *meeting.holder;
-  Finding finding{};
+  Finding& finding = work.finding;
   finding.fork = process.fork_after(meeting.kind == Kind::kSelfHeldLock ? process.generation - 1
                                                                         : holder.generation);
   finding.kind = meeting.kind;
@@ -122,8 +129,14 @@ std::uint64_t write_finding(const Meeting& meeting) {
       // The stack of the forking thread itself goes on in the child: only that of others is frozen.
       slices[0] = {acquired->sp(), acquired->slice_size()};
       note_stack(acquired->slice, acquired->slice_size());
-      if (meeting.kind == Kind::kOrphanedLock && finding.holder_exited == 0) {
+      bool frozen = holder.generation >= process.stacks_used_by.load(std::memory_order_relaxed);
+      if (meeting.kind == Kind::kOrphanedLock && finding.holder_exited == 0 && frozen) {
         slices[1] = frozen_stack(holder, *acquired);
+        // Many children may deadlock at once, faster than the command adds room: a short stack of
+        // each is better than none of some.
+        constexpr std::uint64_t kShare = 16;
+        slices[1].size =
+            std::min(slices[1].size, process.arena.room() / kShare) & ~std::uint64_t{7};
         note_stack(reinterpret_cast<const void*>(slices[1].address), slices[1].size);
       }
     }
@@ -136,10 +149,10 @@ std::uint64_t write_finding(const Meeting& meeting) {
     return sizeof finding + finding.threads * sizeof(ThreadInfo) +
            finding.slices * sizeof(MemorySlice) + slices[0].size + slices[1].size;
   };
-  auto space = process.reserve(payload());
+  auto space = process.reserve(payload(), Arena::For::kFinding);
   if (!space && slices[1].size > 0) {  // rather without the stack than not at all
     slices[1].size = 0;
-    space = process.reserve(payload());
+    space = process.reserve(payload(), Arena::For::kFinding);
   }
   static constinit std::uint64_t without_session = 0;
   finding.id = space ? space.offset : ++without_session;
@@ -162,8 +175,18 @@ std::uint64_t write_finding(const Meeting& meeting) {
     process.publish(space, Type::kFinding);
     process.arena.header()->wake.fetch_add(1, std::memory_order_release);
   }
-  log_finding(finding);
+  if (process.options.log_stderr) log_finding(finding, work.text);
   return finding.id;
+}
+
+}  // namespace
+
+std::uint64_t write_finding(const Meeting& meeting) {
+  auto* work = static_cast<Workspace*>(sys::map_private(sizeof(Workspace)));
+  if (work == nullptr) return 0;
+  std::uint64_t id = write_finding_in(*work, meeting);
+  sys::unmap(work, sizeof *work);
+  return id;
 }
 
 void write_finding_end(std::uint64_t finding, Outcome outcome) {

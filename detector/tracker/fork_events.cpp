@@ -149,17 +149,20 @@ void fork_begin(Api api, const void* return_address) {
 
 void fork_in_child() {
   std::int32_t parent = process.pid, child = sys::getpid();
-  if (parent == 0 || parent == child) return;
+  ThreadRecord* self = parent != 0 ? current() : nullptr;
+  // Done already (handler, then wrapper); the pid alone does not tell, both may be 1 in namespaces.
+  if (parent == 0 || (parent == child && (self == nullptr || !self->fork.active))) return;
   process.pid = child;
-  ThreadRecord* self = current();
   if (self == nullptr) return;
   bool alone = true;
   registry.each([&](const ThreadRecord& thread) { return alone = &thread == self; });
   self->previous_tid = self->tid;
-  self->tid = process.pid;
+  self->tid = libc_tid();
   ++process.generation;
   process.fork_ids[process.generation % kGenerations] = self->fork.id;
-  process.forker_tids[process.generation % kGenerations] = self->previous_tid;
+  // After clone() libc goes on under the parent's TID: then it is no former one.
+  process.forker_tids[process.generation % kGenerations] =
+      self->tid != self->previous_tid ? self->previous_tid : 0;
   self->generation = process.generation;
   if (!alone || !self->empty()) guard(*self);
   process.living.store(1, std::memory_order_relaxed);

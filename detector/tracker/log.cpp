@@ -1,6 +1,8 @@
 #include "detector/tracker/log.hpp"
 
 #include <link.h>
+#include <poll.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #include "detector/tracker/process.hpp"
@@ -47,7 +49,15 @@ void LogText::write() const {
   if (sys::call(SYS_fstat, 2, sys::arg(&info)) < 0 || info.st_dev != process.stderr_device ||
       info.st_ino != process.stderr_inode)
     return;
-  sys::write(2, text_, size_);
+  // Neither wait for a reader nor die of one that is gone.
+  pollfd ready{2, POLLOUT, 0};
+  timespec at_once{};
+  if (sys::call(SYS_ppoll, sys::arg(&ready), 1, sys::arg(&at_once), 0, 8) != 1) return;
+  std::uint64_t pipe = std::uint64_t{1} << (SIGPIPE - 1), before = 0;
+  sys::call(SYS_rt_sigprocmask, SIG_BLOCK, sys::arg(&pipe), sys::arg(&before), 8);
+  if (sys::write(2, text_, size_) == -EPIPE && (before & pipe) == 0)
+    sys::call(SYS_rt_sigtimedwait, sys::arg(&pipe), 0, sys::arg(&at_once), 8);
+  sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&before), 0, 8);
 }
 
 void die(int status, const char* words, const char* more) {

@@ -23,7 +23,7 @@ class LogText {
   void add(char c) {
     if (size_ + 1 < sizeof text_) text_[size_++] = c;
   }
-  char text_[4096];
+  char text_[4096] = {};
   std::size_t size_ = 0;
 };
 

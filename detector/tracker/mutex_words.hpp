@@ -17,6 +17,7 @@ class MutexWords {
 
   int lock_word() const { return __atomic_load_n(&data_->__lock, __ATOMIC_RELAXED); }
   int owner() const { return __atomic_load_n(&data_->__owner, __ATOMIC_RELAXED); }
+  const int* owner_address() const { return &data_->__owner; }
   unsigned count() const { return __atomic_load_n(&data_->__count, __ATOMIC_RELAXED); }
   int kind() const { return __atomic_load_n(&data_->__kind, __ATOMIC_RELAXED); }
 

@@ -20,36 +20,56 @@ bool condition_is_shared(const pthread_cond_t* condition) {
 
 bool is_lost(const ThreadRecord& thread) { return thread.generation < process.generation; }
 
-/// Findings of this process already written: a loop around trylock says it once.
-struct Told {
-  const void* object;
-  std::uint32_t generation;
-  Severity severity;
-};
-constinit Told told[64] = {};
-constinit std::uint32_t told_count = 0;
+/// Findings of this process already written: a loop around trylock says it once. A hash set; where
+/// it is full, hazards are no longer told, deadlocks always.
+class Told {
+ public:
+  /// Whether it has not been told yet; it has from now on.
+  bool first(const void* object, Severity severity) {
+    Entry* entry = find(object, severity);
+    if (entry == nullptr) return severity == Severity::kDeadlock;
+    if (entry->object == object && entry->generation == process.generation) return false;
+    *entry = {object, process.generation, severity};
+    return true;
+  }
+  void forget(const void* object) {
+    Entry* entry = find(object, Severity::kDeadlock);
+    if (entry != nullptr && entry->object == object) entry->object = nullptr;
+  }
 
-bool first_time(const void* object, Severity severity) {
-  for (const Told& one : told)
-    if (one.object == object && one.generation == process.generation && one.severity == severity)
-      return false;
-  told[told_count++ % 64] = {object, process.generation, severity};
-  return true;
-}
+ private:
+  struct Entry {
+    const void* object;
+    std::uint32_t generation;
+    Severity severity;
+  };
+  /// Its entry, or one that is free or of a process before this one, or null.
+  Entry* find(const void* object, Severity severity) {
+    auto hash = (reinterpret_cast<std::uintptr_t>(object) >> 3) * 0x9e3779b97f4a7c15u >> 32;
+    Entry* usable = nullptr;
+    for (std::uint32_t probe = 0; probe < kProbes; ++probe) {
+      Entry& entry = entries_[(hash + probe) % kEntries];
+      bool current = entry.object != nullptr && entry.generation == process.generation;
+      if (current && entry.object == object && entry.severity == severity) return &entry;
+      if (!current && usable == nullptr) usable = &entry;
+    }
+    return usable;
+  }
+  static constexpr std::uint32_t kEntries = 1024, kProbes = 16;
+  Entry entries_[kEntries];
+};
+constinit Told told{};
 
 /// A thread of this process has this TID: one that was created since, or one we do not know.
-/// The kernel is asked, as TIDs are reused; where it may not be asked the registry answers.
+/// Own threads first; then the kernel is asked, as TIDs are reused.
 bool lives_here(std::int32_t tid) {
-  long error = sys::call(SYS_tgkill, process.pid, tid, 0);
-  if (error == 0) return true;
-  if (error == -ESRCH) return false;
   bool found = false;
   registry.each([&](const ThreadRecord& thread) {
-    found = found || (!is_lost(thread) && thread.tid == tid &&
-                      thread.life.load(std::memory_order_relaxed) == Life::kAlive);
+    found = !is_lost(thread) && thread.tid == tid &&
+            thread.life.load(std::memory_order_relaxed) == Life::kAlive;
     return !found;
   });
-  return found;
+  return found || sys::call(SYS_tgkill, process.pid, tid, 0) == 0;
 }
 
 /// The lost thread with this TID; of several (reused TIDs) one that has the lock recorded.
@@ -74,13 +94,14 @@ const ThreadRecord* in_transit(const void* lock) {
   return best;
 }
 
-/// Threads of this process by the kernel's count; the tracker's where /proc is not there.
-std::uint32_t threads_alive() {
+/// Whether the calling thread is surely alone in its process, by the kernel's count: threads made
+/// without pthread_create are not known here. Not where /proc cannot tell.
+bool surely_alone() {
   struct stat info {};
-  if (sys::call(SYS_newfstatat, AT_FDCWD, sys::arg("/proc/self/task"), sys::arg(&info), 0) == 0 &&
-      info.st_nlink > 2)
-    return std::uint32_t(info.st_nlink - 2);
-  return process.living.load(std::memory_order_relaxed);
+  return process.living.load(std::memory_order_relaxed) == 1 &&
+         sys::call(SYS_newfstatat, AT_FDCWD, sys::arg("/proc/self/task"), sys::arg(&info), 0) ==
+             0 &&
+         info.st_nlink == 3;  // ".", ".." and one thread
 }
 
 bool signalled(const ThreadRecord& thread, const void* condition) {
@@ -161,13 +182,13 @@ void conclude(std::uint64_t finding, Outcome outcome) {
 
 }  // namespace
 
-std::uint64_t meet_mutex(ThreadRecord& thread, pthread_mutex_t* mutex, Call call,
-                         const void* return_address) {
+Met meet_mutex(ThreadRecord& thread, pthread_mutex_t* mutex, Call call, const void* return_address,
+               bool waited) {
   MutexWords words(mutex);
-  if (words.lock_word() == 0 || process.generation == 0) return 0;
-  if (!words.plausible() || words.pshared()) return 0;  // shared: its owner may live elsewhere
+  if (words.lock_word() == 0 || process.generation == 0) return {};
+  if (!words.plausible() || words.pshared()) return {};  // shared: its owner may live elsewhere
   constexpr int kOwnerDied = 0x40000000;  // robust, FUTEX_OWNER_DIED: the lock call says so itself
-  if ((words.lock_word() & kOwnerDied) != 0) return 0;
+  if ((words.lock_word() & kOwnerDied) != 0) return {};
 
   Meeting meeting{};
   meeting.thread = &thread;
@@ -176,43 +197,49 @@ std::uint64_t meet_mutex(ThreadRecord& thread, pthread_mutex_t* mutex, Call call
   meeting.return_address = return_address;
   meeting.lock_type = words.type();
   meeting.lock_flags = words.flags();
-  meeting.living = threads_alive();
   meeting.severity = call == Call::kMutexLock ? Severity::kDeadlock : Severity::kHazard;
+  meeting.kind = Kind::kOrphanedLock;
 
+  // What costs nothing first: most contended locks belong to a thread of this process.
   std::int32_t owner = words.owner();
+  if (owner == thread.tid) return {};
   if (owner == 0) {
-    if (meeting.living != 1 || (words.flags() & kLockPp) != 0) return 0;
-    meeting.kind = Kind::kOrphanedLock;
+    if ((words.flags() & kLockPp) != 0) return {};  // the ceiling is in the word, too
     meeting.evidence = Evidence::kInTransit;
     meeting.lock_flags |= kLockInTransit;
     meeting.holder = in_transit(mutex);
-    if (meeting.holder == nullptr) return 0;
   } else {
-    if (owner == thread.tid || lives_here(owner)) return 0;
     meeting.evidence = Evidence::kOwnerWord;
+    meeting.holder_tid = owner;
+    meeting.holder = lost_owner(owner, mutex);
     if (process.was_forker(owner)) {
-      if (meeting.living != 1) return 0;  // another thread of the child may unlock it
       meeting.kind = Kind::kSelfHeldLock;
       meeting.holder = &thread;
-    } else {
-      meeting.kind = Kind::kOrphanedLock;
-      meeting.holder = lost_owner(owner, mutex);
-      if (meeting.holder == nullptr) return 0;  // nobody we know: not ours to judge
     }
-    meeting.holder_tid = owner;
   }
-  if (words.lock_word() == 0) return 0;  // released while we looked
-  if (!first_time(mutex, meeting.severity)) return 0;
+  if (meeting.holder == nullptr) return {};  // nobody we know: not ours to judge
+  if (owner != 0 && lives_here(owner)) return {};
+  if (sys::is_shared(mutex)) return {};  // whatever its attributes say
+
+  // Another thread of the child may unlock it, although POSIX does not allow that: see whether it
+  // does before saying never. What needs a lone thread as evidence is not said without.
+  bool alone = surely_alone();
+  if (!alone && meeting.evidence == Evidence::kInTransit) return {};
+  if (!alone && meeting.kind == Kind::kSelfHeldLock) return {};
+  if (!alone && !waited && meeting.severity == Severity::kDeadlock) return {0, true};
+  meeting.living = alone ? 1 : process.living.load(std::memory_order_relaxed);
+
+  if (words.lock_word() == 0 || words.owner() != owner) return {};  // released while we looked
+  if (meeting.severity != Severity::kDeadlock && process.arena.crowded()) return {};
+  if (!told.first(mutex, meeting.severity)) return {};
 
   std::uint64_t finding = write_finding(meeting);
-  if (meeting.severity != Severity::kDeadlock) return finding;
+  if (meeting.severity != Severity::kDeadlock) return {finding, false};
   Outcome outcome = act();
   conclude(finding, outcome);
-  if (outcome == Outcome::kBroken) {
-    take_away(mutex);
-    return 0;
-  }
-  return finding;
+  if (outcome != Outcome::kBroken) return {finding, false};
+  take_away(mutex);
+  return {};
 }
 
 std::uint64_t meet_condition(ThreadRecord& thread, pthread_cond_t* condition,
@@ -225,8 +252,8 @@ std::uint64_t meet_condition(ThreadRecord& thread, pthread_cond_t* condition,
     return meeting.holder == nullptr || meeting.evidence != Evidence::kSameCondition;
   });
   if (meeting.holder == nullptr) return 0;
-  meeting.living = threads_alive();
-  if (meeting.living != 1) return 0;  // somebody is left who may signal
+  if (!surely_alone()) return 0;  // somebody is left who may signal
+  meeting.living = 1;
   meeting.thread = &thread;
   meeting.kind = Kind::kLostThread;
   meeting.severity = Severity::kDeadlock;
@@ -236,7 +263,7 @@ std::uint64_t meet_condition(ThreadRecord& thread, pthread_cond_t* condition,
   meeting.return_address = return_address;
   meeting.lock_type = LockType::kCondition;
   meeting.holder_tid = meeting.holder->tid;
-  if (!first_time(condition, meeting.severity)) return 0;
+  if (!told.first(condition, meeting.severity)) return 0;
 
   std::uint64_t finding = write_finding(meeting);
   Outcome outcome = act();
@@ -246,8 +273,10 @@ std::uint64_t meet_condition(ThreadRecord& thread, pthread_cond_t* condition,
   return finding;
 }
 
-void call_returned(std::uint64_t finding, bool acquired) {
-  if (finding != 0 && acquired) write_finding_end(finding, Outcome::kAcquired);
+void call_returned(std::uint64_t finding, const void* object, bool acquired) {
+  if (finding == 0 || !acquired) return;
+  write_finding_end(finding, Outcome::kAcquired);
+  told.forget(object);
 }
 
 }  // namespace forkscope

@@ -15,17 +15,22 @@
 
 namespace forkscope {
 
+struct Met {
+  std::uint64_t finding = 0;  ///< its id, or 0 when there is nothing to say
+  bool wait_first = false;    ///< wait kPatience for the mutex, then ask again with `waited`
+};
+inline constexpr long kPatienceSeconds = 1;
+
 /// Judges a call that is about to take `mutex`. Writes a finding when its holder is gone: a
-/// deadlock for an untimed lock, a hazard for the others. Does what on_deadlock says; gives the
-/// finding's id, or 0 when there is nothing to say.
-std::uint64_t meet_mutex(ThreadRecord& thread, pthread_mutex_t* mutex, record::Call call,
-                         const void* return_address);
+/// deadlock for an untimed lock, a hazard for the others. Does what on_deadlock says.
+Met meet_mutex(ThreadRecord& thread, pthread_mutex_t* mutex, record::Call call,
+               const void* return_address, bool waited);
 
 /// Judges an untimed wait on `condition`.
 std::uint64_t meet_condition(ThreadRecord& thread, pthread_cond_t* condition,
                              pthread_mutex_t* mutex, const void* return_address);
 
-/// The call came back: the finding, if a deadlock, is taken back.
-void call_returned(std::uint64_t finding, bool acquired);
+/// The call on `object` came back: the finding, if a deadlock, is taken back.
+void call_returned(std::uint64_t finding, const void* object, bool acquired);
 
 }  // namespace forkscope

@@ -12,7 +12,7 @@
 
 namespace forkscope {
 
-inline constexpr std::uint32_t kGenerations = 64;  ///< nested forks whose ids are remembered
+inline constexpr std::uint32_t kGenerations = 1024;  ///< nested forks whose ids are remembered
 
 struct Process {
   std::int32_t pid = 0;
@@ -20,7 +20,11 @@ struct Process {
   std::uint32_t generation = 0;               ///< how many forks lie between exec and this process
   std::uint64_t fork_ids[kGenerations] = {};  ///< fork that made generation n, n % kGenerations
   std::int32_t forker_tids[kGenerations] = {};  ///< TID of that fork's caller, in its parent
-  std::atomic<std::uint32_t> living{1};         ///< threads the tracker knows of
+  /// Generation in which a thread was last created. libc gives new threads of a child the stacks of
+  /// lost ones: from then on those of earlier generations are no longer frozen.
+  std::atomic<std::uint32_t> stacks_used_by{0};
+  std::atomic<bool> shares_memory{false};  ///< a vfork or the like was called: pid may be another's
+  std::atomic<std::uint32_t> living{1};    ///< threads the tracker knows of
   Options options;
   Arena arena;
   char preload[1024] = "";   ///< path of this library, as LD_PRELOAD names it
@@ -44,7 +48,9 @@ struct Process {
     return false;
   }
 
-  Arena::Space reserve(std::uint64_t payload) { return arena.reserve(payload); }
+  Arena::Space reserve(std::uint64_t payload, Arena::For use = Arena::For::kRecord) {
+    return arena.reserve(payload, use);
+  }
   /// Publishes in the name of process `by` (a vfork child is not `pid`).
   void publish(const Arena::Space& space, record::Type type, std::int32_t by = 0);
   template <typename T>

@@ -19,6 +19,8 @@ namespace {
 
 constinit thread_local bool gone = false;
 constinit pthread_key_t exit_key;
+using AskTid = std::int32_t (*)();
+constinit AskTid ask_libc_tid = nullptr;
 constinit bool has_exit_key = false;
 constinit std::size_t default_size = 0;
 
@@ -27,8 +29,8 @@ constinit std::size_t default_size = 0;
 constexpr int kRounds = 4;
 
 void finish(ThreadRecord& thread) {
+  gone = true;  // first: a signal handler that locks must not make the thread known again
   detail::self = detail::unguarded = nullptr;
-  gone = true;
   process.living.fetch_sub(1, std::memory_order_relaxed);
   table::forget_stale(thread);
   if (thread.empty()) {
@@ -116,9 +118,12 @@ void Registry::release(ThreadRecord& thread) {
   } while (!free_.compare_exchange_weak(head, next, std::memory_order_acq_rel));
 }
 
+std::int32_t libc_tid() { return ask_libc_tid != nullptr ? ask_libc_tid() : sys::gettid(); }
+
 std::size_t default_stack_size() { return default_size; }
 
-void init_registry() {
+void init_registry(std::int32_t (*tid)()) {
+  ask_libc_tid = tid;
   pthread_attr_t attributes;
   if (pthread_getattr_default_np(&attributes) == 0) {
     pthread_attr_getstacksize(&attributes, &default_size);
@@ -128,7 +133,7 @@ void init_registry() {
 }
 
 void adopt(ThreadRecord& thread, std::size_t stack_size) {
-  thread.tid = sys::gettid();
+  thread.tid = libc_tid();
   thread.pthread = pthread_self();
   auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   if (thread.tid == process.pid) {
@@ -157,7 +162,7 @@ ThreadRecord* attach_current_thread() {
     gone = true;  // do not try again for every call
     return nullptr;
   }
-  bool main_thread = sys::gettid() == process.pid;
+  bool main_thread = libc_tid() == process.pid;
   if (!main_thread) process.living.fetch_add(1, std::memory_order_relaxed);
   thread->guarded = process.generation > 0;
   adopt(*thread, 0);

@@ -50,7 +50,12 @@ extern Registry registry;
 
 /// Prepares thread exit notification and reads defaults. Not thread-safe; called once, by the
 /// constructor.
-void init_registry();
+/// `tid` gives what libc writes into owner words for the calling thread.
+void init_registry(std::int32_t (*tid)());
+
+/// The calling thread's TID as libc has it, without a system call: after clone() libc goes on using
+/// the parent's, and a sandbox may forbid gettid.
+std::int32_t libc_tid();
 
 /// Makes the calling thread known; null at its very end or when there is no room.
 ThreadRecord* attach_current_thread();

@@ -53,6 +53,7 @@ inline void close(int fd) { call(SYS_close, fd); }
 
 /// Zero-filled private memory, or null. `size` is rounded up to pages by the kernel.
 void* map_private(std::size_t size);
+void unmap(void* memory, std::size_t size);
 
 /// Whether `size` bytes (at most one page beyond the first) can be read. rt_sigprocmask with an
 /// impossible `how` reads eight bytes of its argument and changes nothing: no descriptor, and
@@ -65,10 +66,27 @@ inline bool readable(const void* address, std::size_t size) {
   return first >= 4096 && probe(first) && probe(first + size - 1);
 }
 
-/// CLOCK_MONOTONIC in nanoseconds, through the vDSO.
+/// Whether the int at `address` is `value`; false where nothing can be read. Asked of the kernel in
+/// one call (a futex requeue of no one), so that nobody can unmap it in between.
+bool equals(const void* address, int value);
+
+/// Whether the page of `address` is shared with other processes: a lock in it may have an owner
+/// there. True also when it cannot be found out. Reads /proc/self/pagemap, else asks mremap.
+bool is_shared(const void* address);
+
+/// The kernel's clock_gettime of the vDSO, past whatever the program puts in front of libc's (a
+/// fake clock may lock); null until init_clock(), and where there is no vDSO with a DT_HASH.
+using ClockFunction = int (*)(clockid_t, timespec*);
+extern ClockFunction clock_function;
+void init_clock();
+
+/// CLOCK_MONOTONIC in nanoseconds.
 inline std::uint64_t now() {
   timespec ts{};
-  ::clock_gettime(CLOCK_MONOTONIC, &ts);
+  if (clock_function != nullptr)
+    clock_function(CLOCK_MONOTONIC, &ts);
+  else
+    call(SYS_clock_gettime, CLOCK_MONOTONIC, arg(&ts));
   return std::uint64_t(ts.tv_sec) * 1'000'000'000u + std::uint64_t(ts.tv_nsec);
 }
 

@@ -8,7 +8,7 @@ namespace forkscope::table {
 namespace {
 
 bool held(const ThreadRecord& thread, const void* lock) {
-  return sys::readable(lock, sizeof(pthread_mutex_t)) && MutexWords(lock).owner() == thread.tid;
+  return lock != nullptr && sys::equals(MutexWords(lock).owner_address(), thread.tid);
 }
 
 /// Fills the place of a slot that is no longer wanted with the top one. At any instant that one is
@@ -51,11 +51,31 @@ void forget_stale(ThreadRecord& thread) {
       remove(thread, thread.deep_slots[i]);
 }
 
+namespace {
+
+/// Asking for owner words costs a system call each, so sweeps are seldom, and ever more so where
+/// they find nothing. Less than kDeepSlots apart at first: stale slots alone never fill them.
+void sweep_now_and_then(ThreadRecord& thread) {
+  constexpr std::uint16_t kOften = 48, kSeldom = 4096;
+  const bool full = thread.deep == kDeepSlots && thread.since_sweep >= kOften;
+  if (++thread.since_sweep < thread.sweep_interval && !full) return;
+  const auto used = [&] { return std::uint32_t(thread.top - thread.slots) + thread.deep; };
+  const std::uint32_t before = used();
+  forget_stale(thread);
+  const auto doubled = std::uint16_t(thread.sweep_interval < kOften    ? kOften
+                                     : thread.sweep_interval < kSeldom ? thread.sweep_interval * 2
+                                                                       : kSeldom);
+  thread.sweep_interval = used() < before ? kOften : doubled;
+  thread.since_sweep = 0;
+}
+
+}  // namespace
+
 void push_deep(ThreadRecord& thread, const void* lock, void* caller) {
-  // Reading owner words costs a system call each: not at every deep lock.
-  constexpr std::uint32_t kEvery = 8;
-  if (thread.deep % kEvery == 0) forget_stale(thread);
+  sweep_now_and_then(thread);
   if (thread.deep == kDeepSlots) {
+    // At-fork handlers of big allocators take hundreds, and give them back: protected, not at risk.
+    if (thread.fork.active) return;
     ++thread.dropped;
     process.count(&record::Counters::dropped_locks);
     return;

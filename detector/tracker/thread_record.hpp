@@ -83,10 +83,12 @@ struct alignas(64) ThreadRecord {
   std::uintptr_t stack_low;  ///< window in which a slice can be copied without checks
   std::uintptr_t stack_span;
   std::int32_t tid;
-  std::uint32_t guarded;     ///< child that lost threads: ask orphan.cpp before locking
-  std::uint32_t deep;        ///< deep slots in use
-  std::uint32_t generation;  ///< forks between the first process and this thread's
-  std::uint32_t dropped;     ///< held now, but beyond the table
+  std::uint32_t guarded;         ///< child that lost threads: ask orphan.cpp before locking
+  std::uint32_t deep;            ///< deep slots in use
+  std::uint16_t since_sweep;     ///< deep pushes since stale slots were last looked for
+  std::uint16_t sweep_interval;  ///< and how many may pass until the next time
+  std::uint32_t generation;      ///< forks between the first process and this thread's
+  std::uint32_t dropped;         ///< held now, but beyond the table
   std::atomic<Life> life;
 
   // -- waits and signals of condition variables

@@ -14,7 +14,11 @@ namespace {
 constexpr int kLoaderFailure =
     127;  // ld.so's status for a missing library, a shell's for no command
 
-/// The records by pid, so that sessions of many execs stay cheap.
+bool follows(const RecordMeta& later, const RecordMeta& earlier) {
+  return std::pair(later.time, later.offset) > std::pair(earlier.time, earlier.offset);
+}
+
+/// The records by pid and in order, so that sessions of many execs stay cheap.
 struct ByPid {
   std::map<std::int32_t, std::vector<const ForkRecord*>> forks;
   std::map<std::int32_t, std::vector<const HelloRecord*>> hellos;
@@ -32,25 +36,28 @@ struct ByPid {
     for (const auto& r : session.execs) execs[r.meta.pid].push_back(&r);
     for (const auto& r : session.exec_failures) failures[r.meta.pid].push_back(&r);
     for (const auto& r : session.child_statuses) statuses[r.status.child].push_back(&r);
+    sort(forks), sort(hellos), sort(execs), sort(failures), sort(statuses);
+  }
+
+ private:
+  template <typename Lists>
+  static void sort(Lists& lists) {
+    for (auto& [pid, list] : lists)
+      std::sort(list.begin(), list.end(),
+                [](const auto* a, const auto* b) { return follows(b->meta, a->meta); });
   }
 };
-
-bool follows(const RecordMeta& later, const RecordMeta& earlier) {
-  return std::pair(later.time, later.offset) > std::pair(earlier.time, earlier.offset);
-}
 
 template <typename Record>
 const Record* first_after(const std::map<std::int32_t, std::vector<const Record*>>& by_pid,
                           std::int32_t pid, const RecordMeta& meta) {
   const auto list = by_pid.find(pid);
   if (list == by_pid.end()) return nullptr;
-  const Record* first = nullptr;
-  for (const Record* record : list->second) {
-    if (follows(record->meta, meta) && (first == nullptr || follows(first->meta, record->meta))) {
-      first = record;
-    }
-  }
-  return first;
+  const auto first = std::upper_bound(list->second.begin(), list->second.end(), meta,
+                                      [](const RecordMeta& earlier, const Record* record) {
+                                        return follows(record->meta, earlier);
+                                      });
+  return first == list->second.end() ? nullptr : *first;
 }
 
 std::int32_t process_of(const ExecRecord& exec, const ByPid& by_pid) {

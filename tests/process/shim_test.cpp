@@ -157,13 +157,13 @@ TEST_CASE("programs that cannot be preloaded run and are named") {
 
 TEST_CASE("a full disk disturbs nobody: what finds no room is dropped and counted") {
   TemporaryFolder folder;
-  if (mount("tmpfs", folder.path().c_str(), "tmpfs", 0, "size=5m") != 0) {
+  if (mount("tmpfs", folder.path().c_str(), "tmpfs", 0, "size=10m") != 0) {
     WARN("skipped: cannot mount a small tmpfs here");
     return;
   }
   Ended ended = run(forkscope_run({"--session=" + (folder / "session")},
                                   shim_probe({"vfork-often", "/bin/true"})));
-  std::ofstream(folder / "filler") << std::string(4 << 20, 'x');
+  std::ofstream(folder / "filler") << std::string(8 << 20, 'x');
   Ended full = run(forkscope_run({"--session=" + (folder / "other")}, shim_probe({"nothing"})));
   umount2(folder.path().c_str(), MNT_DETACH);
   CHECK(ended.exit() == 0);
