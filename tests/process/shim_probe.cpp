@@ -1,16 +1,22 @@
 // Small programs that do what real ones do around fork and exec; shim_test.cpp runs them observed.
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <pty.h>
 #include <sched.h>
 #include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -239,6 +245,75 @@ int becomes_daemon(char** arguments) {
   _exit(done < 0);
 }
 
+/// clone() does not give the child a TID of its own in libc's eyes: a recursive mutex goes on.
+int recursive_in_clone(char**) {
+  static pthread_mutex_t recursive = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+  static char stack[64 << 10];
+  hold_resource();
+  auto child_main = [](void*) -> int {
+    _exit(pthread_mutex_lock(&recursive) | pthread_mutex_lock(&recursive) |
+          pthread_mutex_unlock(&recursive) | pthread_mutex_unlock(&recursive));
+  };
+  return end_of(clone(child_main, stack + sizeof stack, SIGCHLD, nullptr));
+}
+
+/// POSIX does not allow it and glibc does it: another thread of the child unlocks the mutex, once
+/// it sees in /proc that the child's main thread waits.
+int opened_by_another_thread(char**) {
+  hold_resource();
+  pid_t child = fork();
+  if (child == 0) {
+    std::thread([] {
+      char line[64];
+      do {
+        FILE* call = std::fopen("/proc/self/syscall", "r");  // of the main thread
+        if (call == nullptr || std::fgets(line, sizeof line, call) == nullptr) _exit(90);
+        std::fclose(call);
+        sched_yield();
+      } while (std::strncmp(line, "202 ", 4) != 0);  // futex
+      pthread_mutex_unlock(&resource);
+    }).detach();
+    _exit(pthread_mutex_lock(&resource));
+  }
+  return end_of(child);
+}
+
+/// As a sandbox that allows a process little more than to compute and to end.
+int sandboxed(char**) {
+#define ALLOW(call) \
+  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+  sock_filter filter[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                          ALLOW(SYS_exit_group),
+                          ALLOW(SYS_read),
+                          ALLOW(SYS_write),
+                          ALLOW(SYS_futex),
+                          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)};
+#undef ALLOW
+  sock_fprog program{sizeof filter / sizeof filter[0], filter};
+  pthread_mutex_lock(&resource);
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+    return 89;
+  pthread_mutex_unlock(&resource);
+  return 0;
+}
+
+int small_address_space(char**) {
+  rlimit limit{200u << 20, 200u << 20};
+  if (setrlimit(RLIMIT_AS, &limit) != 0) return 88;
+  return std::malloc(100u << 20) == nullptr;
+}
+
+int bad_pointers(char**) {
+  auto* bad = reinterpret_cast<char*>(8);
+  errno = 0;
+  execv(bad, environ);
+  if (errno != EFAULT) return 1;
+  errno = 0;
+  execve(nullptr, environ, environ);
+  return errno == EFAULT ? 0 : 2;
+}
+
 int prints_environment(char**) {
   for (char** one = environ; *one != nullptr; ++one) std::puts(*one);
   return 0;
@@ -269,6 +344,11 @@ constexpr Mode kModes[] = {
     {"cancelled-wait", cancelled_wait},
     {"keeps-errno", keeps_errno},
     {"daemon", becomes_daemon},
+    {"recursive-in-clone", recursive_in_clone},
+    {"opened-by-another-thread", opened_by_another_thread},
+    {"sandboxed", sandboxed},
+    {"small-address-space", small_address_space},
+    {"bad-pointers", bad_pointers},
     {"environment", prints_environment},
 };
 

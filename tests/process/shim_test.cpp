@@ -121,6 +121,24 @@ TEST_CASE("locks protected or repaired by at-fork handlers are no findings") {
   }
 }
 
+TEST_CASE("locks that somebody else can still give back are no deadlocks") {
+  for (const char* mode : {"recursive-in-clone", "opened-by-another-thread"}) {
+    INFO(mode);
+    CHECK(run(shim_probe({mode})).exit() == 0);
+    Observed seen = observe(shim_probe({mode}));
+    CHECK(seen.ended.exit() == 0);
+    CHECK(seen.kinds("deadlock").empty());
+  }
+}
+
+TEST_CASE("sandboxes, limits and bad pointers end as they do alone") {
+  for (const char* mode : {"sandboxed", "small-address-space", "bad-pointers"}) {
+    INFO(mode);
+    CHECK(run(shim_probe({mode})).exit() == 0);
+    CHECK(observe(shim_probe({mode})).ended.exit() == 0);
+  }
+}
+
 TEST_CASE("trylock on an orphaned lock is a hazard, not a deadlock") {
   Observed seen = observe(shim_probe({"only-tries"}));
   CHECK(seen.ended.exit() == 0);

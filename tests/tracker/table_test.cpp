@@ -6,11 +6,13 @@
 
 #include <catch2/catch.hpp>
 #include <functional>
+#include <memory>
 #include <thread>
 #include <vector>
 
 #include "detector/tracker/fork_events.hpp"
 #include "detector/tracker/registry.hpp"
+#include "detector/tracker/sys.hpp"
 
 using namespace forkscope;
 
@@ -94,6 +96,29 @@ TEST_CASE("a mutex unmapped while it is recorded does no harm") {
             if (held.locks[i].address == reinterpret_cast<std::uint64_t>(mutex)) return 1;
           return 0;
         }) == 0);
+}
+
+TEST_CASE("shared memory is told from private memory") {
+  static int global = 1;
+  int local = 1;
+  auto heap = std::make_unique<int>(1);
+  auto map = [](int flags) {
+    void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1, 0);
+    *static_cast<int*>(page) = 1;
+    return page;
+  };
+  CHECK_FALSE(sys::is_shared(&global));
+  CHECK_FALSE(sys::is_shared(&local));
+  CHECK_FALSE(sys::is_shared(heap.get()));
+  CHECK_FALSE(sys::is_shared(map(MAP_PRIVATE)));
+  CHECK(sys::is_shared(map(MAP_SHARED)));
+}
+
+TEST_CASE("an owner word is compared without reading it") {
+  int word = 4711;
+  CHECK(sys::equals(&word, 4711));
+  CHECK_FALSE(sys::equals(&word, 4712));
+  CHECK_FALSE(sys::equals(nullptr, 0));
 }
 
 TEST_CASE("a mutex destroyed or initialised anew is not held") {
