@@ -2,7 +2,6 @@
 #include "detector/record/session.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <stdexcept>
 
@@ -78,10 +77,10 @@ CounterValues read_counters(std::span<const std::byte> arena) {
 /// A valid header at `offset` whose record fits into the arena.
 bool read_header(std::span<const std::byte> arena, std::uint64_t offset, PlainHeader& header) {
   if (arena.size() - offset < kHeaderSize) return false;
-  if (value_at<std::uint32_t>(arena, offset) != record::kRecordMagic) return false;
   // The writer stores the magic last, with release: in a live arena what follows is complete only
-  // when read after it.
-  std::atomic_thread_fence(std::memory_order_acquire);
+  // when read after it. Records are aligned, so the load is.
+  const auto* magic = reinterpret_cast<const std::uint32_t*>(arena.data() + offset);
+  if (__atomic_load_n(magic, __ATOMIC_ACQUIRE) != record::kRecordMagic) return false;
   header = value_at<PlainHeader>(arena, offset);
   return header.version == record::kFormatVersion && header.size >= kHeaderSize &&
          header.size <= arena.size() - offset &&
