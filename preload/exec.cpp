@@ -35,12 +35,7 @@ void note_exec(const Caller& caller, const char* path, record::NotObserved targe
   exec.parent = caller.borrowed ? process.pid : 0;
   exec.reason = target;
   exec.path_length = std::uint32_t(length);
-  if (auto space = process.reserve(sizeof exec + length)) {
-    Filler fill(space.payload());
-    fill.put(exec);
-    fill.bytes(path, length);
-    process.publish(space, record::Type::kExec, caller.pid);
-  }
+  process.append_with_text(record::Type::kExec, exec, path, length, caller.pid);
 }
 
 void note_failure(const Caller& caller, int error) {

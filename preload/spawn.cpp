@@ -19,12 +19,7 @@ void note_unobserved(std::int32_t child, std::uint64_t fork, const char* path,
                      record::NotObserved target) {
   std::size_t length = std::strlen(path);
   record::Exec exec{fork, process.pid, target, {}, std::uint32_t(length)};
-  if (auto space = process.reserve(sizeof exec + length)) {
-    Filler fill(space.payload());
-    fill.put(exec);
-    fill.bytes(path, length);
-    process.publish(space, record::Type::kExec, child);
-  }
+  process.append_with_text(record::Type::kExec, exec, path, length, child);
 }
 
 template <typename Spawn>

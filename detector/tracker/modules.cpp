@@ -50,13 +50,7 @@ std::uint64_t note_module(std::uint64_t address) {
   std::size_t length = path != nullptr ? std::strlen(path) : 0;
   record::Module module{start, reinterpret_cast<std::uint64_t>(found.dlfo_map_end), bias,
                         std::uint32_t(length), 0};
-  if (auto space = process.reserve(sizeof module + length)) {
-    Filler fill(space.payload());
-    fill.put(module);
-    fill.bytes(path, length);
-    process.publish(space, record::Type::kModule);
-    remember(start, bias);
-  }
+  if (process.append_with_text(record::Type::kModule, module, path, length)) remember(start, bias);
   return start;
 }
 

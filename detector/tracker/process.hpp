@@ -60,6 +60,18 @@ struct Process {
       publish(space, type, by);
     }
   }
+  /// The same for a payload that text follows, whose length it has. Gives whether there was room.
+  template <typename T>
+  bool append_with_text(record::Type type, const T& payload, const char* text, std::size_t length,
+                        std::int32_t by = 0) {
+    auto space = reserve(sizeof payload + length);
+    if (!space) return false;
+    Filler fill(space.payload());
+    fill.put(payload);
+    fill.bytes(text, length);
+    publish(space, type, by);
+    return true;
+  }
 };
 
 /// The one instance. Trivially destructible: usable until the very end of the process.

@@ -27,15 +27,21 @@ struct Request {
   Descriptor news;
 };
 
-void send_request(int socket, const std::string& argument, int news) {
-  std::string text = argument;
-  iovec data{text.data(), text.size()};
-  Control control{};
+/// A message of one part, with room for a descriptor.
+msghdr carrying(iovec& data, Control& control) {
   msghdr message{};
   message.msg_iov = &data;
   message.msg_iovlen = 1;
   message.msg_control = &control;
   message.msg_controllen = sizeof control;
+  return message;
+}
+
+void send_request(int socket, const std::string& argument, int news) {
+  std::string text = argument;
+  iovec data{text.data(), text.size()};
+  Control control{};
+  msghdr message = carrying(data, control);
   cmsghdr* header = CMSG_FIRSTHDR(&message);
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
@@ -49,11 +55,7 @@ bool receive_request(int socket, Request& request) {
   std::array<char, kMaxArgument> text;
   iovec data{text.data(), text.size()};
   Control control{};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = &control;
-  message.msg_controllen = sizeof control;
+  msghdr message = carrying(data, control);
   ssize_t size = 0;
   do size = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
   while (size < 0 && errno == EINTR);
