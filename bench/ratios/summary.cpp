@@ -16,18 +16,23 @@ std::string time_text(double seconds) {
 }
 
 std::string verdict(const Row& row) {
-  if (!row.metric.aim) return "";
+  if (!row.aim()) return "";
   const auto miss = row.miss();
   std::string text = miss ? fmt::format("missed by {:.1f} %", *miss * 100) : "met";
   if (row.within_noise()) text += ", within the noise";
   return text;
 }
 
+std::string aim_text(const Metric& metric) {
+  if (metric.aim) return fmt::format("<= {}", *metric.aim);
+  return metric.extra ? "<= +" + time_text(*metric.extra) : "";
+}
+
 std::string table_row(const Row& row) {
   return fmt::format("| {} | {} | {} | {:.3f} | {:.3f} - {:.3f} | {:.3f} | {} | {} |\n",
                      row.metric.title, time_text(row.bare.median), time_text(row.preloaded.median),
                      row.ratio.median, row.ratio.low, row.ratio.high, row.control.median,
-                     row.metric.aim ? fmt::format("<= {}", *row.metric.aim) : "", verdict(row));
+                     aim_text(row.metric), verdict(row));
 }
 
 nlohmann::json to_json(const Quartiles& q) {
@@ -39,13 +44,19 @@ nlohmann::json to_json(const Row& row) {
   for (const Sample& sample : row.samples)
     samples.push_back(
         {{"bare", sample.bare}, {"preloaded", sample.preloaded}, {"control", sample.control}});
-  nlohmann::json out{{"case", row.case_name},         {"title", row.metric.title},
-                     {"counter", row.metric.counter}, {"unit", "seconds"},
-                     {"bare", to_json(row.bare)},     {"preloaded", to_json(row.preloaded)},
-                     {"ratio", to_json(row.ratio)},   {"control", to_json(row.control)},
+  nlohmann::json out{{"case", row.case_name},
+                     {"title", row.metric.title},
+                     {"counter", row.metric.counter},
+                     {"unit", "seconds"},
+                     {"bare", to_json(row.bare)},
+                     {"preloaded", to_json(row.preloaded)},
+                     {"ratio", to_json(row.ratio)},
+                     {"control", to_json(row.control)},
+                     {"difference", to_json(row.extra)},
                      {"samples", std::move(samples)}};
-  if (row.metric.aim) {
-    out["aim"] = *row.metric.aim;
+  if (row.aim()) {
+    out["aim"] = *row.aim();
+    out["aim_of"] = row.metric.aim ? "ratio" : "difference";
     out["met"] = !row.miss();
     out["missed_by"] = row.miss().value_or(0);
     out["within_noise"] = row.within_noise();
@@ -66,15 +77,21 @@ Quartiles quartiles(std::vector<double> values) {
   return {at(0.25), at(0.5), at(0.75)};
 }
 
+std::optional<double> Row::aim() const { return metric.aim ? metric.aim : metric.extra; }
+
+const Quartiles& Row::measured() const { return metric.aim ? ratio : extra; }
+
 std::optional<double> Row::miss() const {
-  if (!metric.aim || ratio.median <= *metric.aim) return {};
-  return ratio.median / *metric.aim - 1;
+  if (!aim() || measured().median <= *aim()) return {};
+  return measured().median / *aim() - 1;
 }
 
 bool Row::within_noise() const {
-  if (!metric.aim) return false;
-  return (ratio.low <= *metric.aim && *metric.aim <= ratio.high) ||
-         std::abs(control.median - 1) > std::abs(ratio.median / *metric.aim - 1);
+  if (!aim()) return false;
+  const double noise =
+      metric.aim ? std::abs(control.median - 1) : std::abs(control_extra.median) / *aim();
+  return (measured().low <= *aim() && *aim() <= measured().high) ||
+         noise > std::abs(measured().median / *aim() - 1);
 }
 
 Row summarize(const Case& source, const Metric& metric, std::vector<Sample> samples) {
@@ -90,6 +107,8 @@ Row summarize(const Case& source, const Metric& metric, std::vector<Sample> samp
   row.preloaded = over([](const Sample& s) { return s.preloaded; });
   row.ratio = over([](const Sample& s) { return s.preloaded / s.bare; });
   row.control = over([](const Sample& s) { return s.control / s.bare; });
+  row.extra = over([](const Sample& s) { return s.preloaded - s.bare; });
+  row.control_extra = over([](const Sample& s) { return s.control - s.bare; });
   row.samples = std::move(samples);
   return row;
 }

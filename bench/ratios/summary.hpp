@@ -33,10 +33,14 @@ struct Row {
   Quartiles bare, preloaded;
   Quartiles ratio;    ///< of preloaded / bare within a round
   Quartiles control;  ///< of control / bare within a round: what noise alone looks like
+  Quartiles extra, control_extra;  ///< the same as differences, seconds
 
-  std::optional<double> miss() const;  ///< ratio / aim - 1 when the aim is missed
-  /// The verdict may be luck: the aim lies between the quartiles of the ratio, or the control is
-  /// further from 1 than the ratio from the aim.
+  /// What is aimed at, and what was measured of it: a ratio, or a difference in seconds.
+  std::optional<double> aim() const;
+  const Quartiles& measured() const;
+  std::optional<double> miss() const;  ///< measured / aim - 1 when the aim is missed
+  /// The verdict may be luck: the aim lies between the quartiles of what was measured, or the
+  /// control is further from no difference than the measurement from the aim.
   bool within_noise() const;
 };
 Row summarize(const Case& source, const Metric& metric, std::vector<Sample> samples);

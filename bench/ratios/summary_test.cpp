@@ -87,3 +87,15 @@ TEST_CASE("remarks are printed below the table") {
   conditions.remarks = {"it was a bad day."};
   CHECK(markdown({}, conditions).find("\nNote: it was a bad day.\n") != std::string::npos);
 }
+
+TEST_CASE("an aim may be a difference in place of a ratio") {
+  const Metric metric{"title", "pair", {}, 10e-9};
+  const Row met = summarize(Case{}, metric, {{20e-9, 25e-9, 20e-9}, {20e-9, 25e-9, 20e-9}});
+  CHECK_FALSE(met.miss());
+  CHECK_FALSE(met.within_noise());
+  const Row missed = summarize(Case{}, metric, {{20e-9, 35e-9, 20e-9}, {20e-9, 35e-9, 20e-9}});
+  REQUIRE(missed.miss());
+  CHECK(*missed.miss() == Approx(0.5));
+  const Row doubtful = summarize(Case{}, metric, {{20e-9, 31e-9, 28e-9}, {20e-9, 31e-9, 28e-9}});
+  CHECK(doubtful.within_noise());
+}
