@@ -281,23 +281,16 @@ const Description kDescription = {
         "unlock it in the parent and in the child handler.",
     .source = "scenarios/parquet_lock.cpp",
     .methods = {
-        {"fork",
-         End::kDeadlock,
-         {{"orphaned-lock", "deadlock"}},
-         "forked while a reader is inside read_row_group; the worker reads the table"},
-        {"spawn", End::kCompletes, {}, "the same moment, but the worker is a fresh image"},
-        {"forkserver",
-         End::kCompletes,
-         {},
-         "the same moment, but forked by a server that never had a second thread"},
-        {"fork-without-read",
-         End::kCompletes,
-         {},
-         "control: forked at the same moment; the worker filters rows it inherited, reads nothing"},
-        {"fork-after-idle",
-         End::kCompletes,
-         {},
-         "control: all readers have finished before the fork; the worker reads the table"},
+        hangs("fork", "orphaned-lock",
+              "forked while a reader is inside read_row_group; the worker reads the table"),
+        silent("spawn", "the same moment, but the worker is a fresh image"),
+        silent("forkserver",
+               "the same moment, but forked by a server that never had a second thread"),
+        completes("fork-without-read", {},
+                  "control: forked at the same moment; the worker filters rows it inherited, reads "
+                  "nothing"),
+        silent("fork-after-idle",
+               "control: all readers have finished before the fork; the worker reads the table"),
     }};
 
 int main(int argc, char** argv) {

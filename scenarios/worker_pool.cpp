@@ -248,23 +248,16 @@ const Description kDescription = {
         "handler of pthread_atfork, so that the next query starts a new one.",
     .source = "scenarios/worker_pool.cpp",
     .methods = {
-        {"fork",
-         End::kDeadlock,
-         {{"lost-thread", "deadlock"}},
-         "forked with the pool idle; the worker runs a query on the pool it inherited"},
-        {"spawn", End::kCompletes, {}, "the worker is a fresh image and starts a pool of its own"},
-        {"forkserver",
-         End::kCompletes,
-         {},
-         "forked by a server from before the pool; the worker starts a pool of its own"},
-        {"fork-without-pool-use",
-         End::kCompletes,
-         {},
-         "control: the parent never used its pool; the forked worker starts the threads itself"},
-        {"fork-own-pool",
-         End::kCompletes,
-         {},
-         "control: the parent's pool is idle; the forked worker makes a pool of its own"},
+        hangs("fork", "lost-thread",
+              "forked with the pool idle; the worker runs a query on the pool it inherited"),
+        silent("spawn", "the worker is a fresh image and starts a pool of its own"),
+        silent("forkserver",
+               "forked by a server from before the pool; the worker starts a pool of its own"),
+        silent("fork-without-pool-use",
+               "control: the parent never used its pool; the forked worker starts the threads "
+               "itself"),
+        silent("fork-own-pool",
+               "control: the parent's pool is idle; the forked worker makes a pool of its own"),
     }};
 
 int main(int argc, char** argv) {

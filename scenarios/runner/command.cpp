@@ -39,12 +39,14 @@ std::vector<Entry> catalogue_of(const Arguments& arguments) {
 }
 
 int list(const Arguments& arguments) {
-  std::vector<std::vector<std::string>> rows = {{"scenario", "methods", "what happens"}};
+  // The methods below the title: beside it, the longest list would set the width of all.
+  std::vector<std::vector<std::string>> rows = {{"scenario", "what happens, and the methods"}};
   for (const Entry& entry : catalogue_of(arguments)) {
     std::string methods;
     for (const Method& method : entry.description.methods)
-      methods += (methods.empty() ? "" : " ") + method.name;
-    rows.push_back({entry.description.name, methods, entry.description.title});
+      methods += (methods.empty() ? "" : ", ") + method.name;
+    rows.push_back({entry.description.name, entry.description.title});
+    rows.push_back({"", "  " + methods});
   }
   fmt::print("{}", aligned(rows));
   return kAgrees;
@@ -82,8 +84,11 @@ int show(const Arguments& arguments) {
   std::vector<std::vector<std::string>> rows;
   for (const Method& method : description.methods) {
     const std::set<ExpectedFinding> findings(method.findings.begin(), method.findings.end());
-    rows.push_back({"", method.name, end_text(method.end),
-                    findings.empty() ? "no finding" : findings_text(findings), method.note});
+    rows.push_back({"", method.name, end_text(method),
+                    method.silent      ? "silent"
+                    : findings.empty() ? "no deadlock"
+                                       : findings_text(findings),
+                    method.note});
   }
   fmt::print("{}\nSource: {}\nProgram: {}\nTry it: forkscope run -- {}\n", aligned(rows),
              entry.source.string(), entry.program.string(), entry.program.string());

@@ -1,17 +1,37 @@
 #include "scenarios/runner/outcome.hpp"
 
 #include <fmt/format.h>
+#include <string.h>  // sigabbrev_np
 #include <sys/wait.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+
 #include <sstream>
 #include <stdexcept>
+#include <string_view>
 
 #include "scenarios/support/program.hpp"
 
 namespace forkscope::scenario {
 namespace {
+
+constexpr const char* kCompletes = "completes";
+constexpr const char* kDeadlock = "deadlock";
+
+std::string dies(const std::string& death) { return "dies " + death; }
+
+/// What follow() says of a worker that ended before it was done.
+std::string end_of_worker(const std::string& output) {
+  constexpr std::string_view kSaid = ": worker ended early: ", kSignal = "signal ";
+  const std::size_t said = output.find(kSaid);
+  if (said == std::string::npos) return "worker died";
+  const std::size_t start = said + kSaid.size();
+  const std::string death = output.substr(start, output.find('\n', start) - start);
+  if (!death.starts_with(kSignal)) return dies(death);
+  const char* name = sigabbrev_np(std::stoi(death.substr(kSignal.size())));
+  return dies(name ? std::string("SIG") + name : death);
+}
 
 std::string end_of(const Result& result) {
   if (result.timed_out) return "no end";
@@ -19,11 +39,11 @@ std::string end_of(const Result& result) {
     return fmt::format("signal {}", WTERMSIG(result.wait_status));
   switch (const int status = WEXITSTATUS(result.wait_status)) {
     case kAllDone:
-      return end_text(End::kCompletes);
+      return kCompletes;
     case kWorkerHung:
-      return end_text(End::kDeadlock);
+      return kDeadlock;
     case kWorkerEndedEarly:
-      return "worker died";
+      return end_of_worker(result.output);
     default:
       return fmt::format("exit {}", status);
   }
@@ -45,22 +65,12 @@ std::vector<FoundKind> findings_of(const std::string& report) {
     if (document.at("schema") != "forkscope.report/1")
       throw std::runtime_error("the report has not the schema forkscope.report/1");
     std::vector<FoundKind> found;
-    for (const auto& finding : document.at("findings")) {
-      const std::string severity = finding.at("severity");
-      // A held lock that no child touches is no promise of a scenario: it depends on timing.
-      if (severity != "deadlock" && severity != "latent") continue;
-      found.push_back({{finding.at("kind"), severity}, finding.at("count")});
-    }
+    for (const auto& finding : document.at("findings"))
+      found.push_back({{finding.at("kind"), finding.at("severity")}, finding.at("count")});
     return found;
   } catch (const nlohmann::json::exception& error) {
     throw std::runtime_error(fmt::format("the report cannot be read: {}", error.what()));
   }
-}
-
-std::set<ExpectedFinding> kinds(const std::vector<FoundKind>& found) {
-  std::set<ExpectedFinding> result;
-  for (const FoundKind& each : found) result.insert(each.finding);
-  return result;
 }
 
 }  // namespace
@@ -76,22 +86,37 @@ Outcome read_outcome(const Result& result, const std::optional<std::string>& rep
 
 std::string difference(const Outcome& outcome, const Method& promised) {
   std::string text;
-  if (outcome.end != end_text(promised.end))
-    text = fmt::format("end is '{}', should be '{}'", outcome.end, end_text(promised.end));
+  if (outcome.end != end_text(promised))
+    text = fmt::format("end is '{}', should be '{}'", outcome.end, end_text(promised));
   if (!outcome.found) return text;
   const std::set<ExpectedFinding> expected(promised.findings.begin(), promised.findings.end());
-  if (const auto found = kinds(*outcome.found); found != expected)
+  if (const auto found = judged(outcome, promised); found != expected)
     text += fmt::format("{}findings are '{}', should be '{}'", text.empty() ? "" : "; ",
                         findings_text(found), findings_text(expected));
   return text;
 }
 
-std::string end_text(End end) {
-  switch (end) {
+std::set<ExpectedFinding> judged(const Outcome& outcome, const Method& promised) {
+  std::set<ExpectedFinding> result;
+  if (!outcome.found) return result;
+  for (const auto& [finding, count] : *outcome.found) {
+    // What another thread happened to hold is a hazard that depends on timing: not to be promised.
+    const bool counts = finding.severity == "deadlock" || finding.severity == "latent" ||
+                        promised.silent ||
+                        std::count(promised.findings.begin(), promised.findings.end(), finding) > 0;
+    if (counts) result.insert(finding);
+  }
+  return result;
+}
+
+std::string end_text(const Method& method) {
+  switch (method.end) {
     case End::kCompletes:
-      return "completes";
+      return kCompletes;
     case End::kDeadlock:
-      return "deadlock";
+      return kDeadlock;
+    case End::kDies:
+      return dies(method.death);
   }
   return {};
 }
@@ -100,8 +125,8 @@ std::string findings_text(const std::set<ExpectedFinding>& findings) {
   if (findings.empty()) return "none";
   std::string text;
   for (const auto& [kind, severity] : findings)
-    text += fmt::format("{}{}{}", text.empty() ? "" : ", ", severity == "latent" ? "latent " : "",
-                        kind);
+    text += fmt::format("{}{}{}", text.empty() ? "" : ", ",
+                        severity == "deadlock" ? "" : severity + " ", kind);
   return text;
 }
 

@@ -24,9 +24,9 @@ struct FoundKind {
 
 /// One run.
 struct Outcome {
-  std::string end;                              ///< completes, deadlock, or what else happened
+  std::string end;  ///< completes, deadlock, dies SIGABRT, or what else happened
   std::vector<double> ready_ms, done_ms;        ///< of each worker that came so far
-  std::optional<std::vector<FoundKind>> found;  ///< deadlock and latent; nullopt when bare
+  std::optional<std::vector<FoundKind>> found;  ///< of all severities; nullopt when bare
 };
 
 /// `report` is the JSON report of a run under the shim. Throws std::runtime_error with one sentence
@@ -36,8 +36,13 @@ Outcome read_outcome(const Result& result, const std::optional<std::string>& rep
 /// What differs from the promise, as a clause for people; empty when nothing does.
 std::string difference(const Outcome& outcome, const Method& promised);
 
-std::string end_text(End end);
-/// "orphaned-lock", "latent orphaned-lock, lost-thread", "none".
+/// The findings that count against the promise: deadlock and latent ones always, hazards and notes
+/// when they are promised or when the method must be silent. Empty when bare.
+std::set<ExpectedFinding> judged(const Outcome& outcome, const Method& promised);
+
+/// As Outcome::end has it.
+std::string end_text(const Method& method);
+/// "orphaned-lock", "latent orphaned-lock, lost-thread", "hazard shared-descriptor", "none".
 std::string findings_text(const std::set<ExpectedFinding>& findings);
 
 /// All runs of one scenario by one method in one way.

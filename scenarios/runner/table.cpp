@@ -25,9 +25,7 @@ Tally findings(const Case& runs) {
   Tally tally;
   for (const Outcome& outcome : runs.outcomes) {
     if (!outcome.found) continue;
-    std::set<ExpectedFinding> kinds;
-    for (const FoundKind& found : *outcome.found) kinds.insert(found.finding);
-    ++tally[findings_text(kinds)];
+    ++tally[findings_text(judged(outcome, runs.promised))];
   }
   return tally;
 }
@@ -121,7 +119,10 @@ std::string cases_json(const std::vector<Case>& cases) {
     list.push_back({{"scenario", each.scenario},
                     {"method", each.promised.name},
                     {"how", how_text(each.how)},
-                    {"promised", {{"end", end_text(each.promised.end)}, {"findings", promised}}},
+                    {"promised",
+                     {{"end", end_text(each.promised)},
+                      {"findings", promised},
+                      {"silent", each.promised.silent}}},
                     {"agrees", each.agrees()},
                     {"ready_ms_median", json_of(median_of(each, &Outcome::ready_ms))},
                     {"done_ms_median", json_of(median_of(each, &Outcome::done_ms))},

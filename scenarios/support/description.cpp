@@ -6,7 +6,55 @@
 
 namespace forkscope::scenario {
 namespace {
+
 constexpr const char* kSchema = "forkscope.scenario/1";
+
+const char* name_of(End end) {
+  switch (end) {
+    case End::kCompletes:
+      return "completes";
+    case End::kDeadlock:
+      return "deadlock";
+    case End::kDies:
+      return "dies";
+  }
+  return "";
+}
+
+End end_named(const std::string& name) {
+  for (const End end : {End::kCompletes, End::kDeadlock, End::kDies})
+    if (name == name_of(end)) return end;
+  throw std::runtime_error("the description has an unknown end '" + name + "'");
+}
+
+Method parse_method(const nlohmann::json& from) {
+  Method method{from.at("name"), end_named(from.at("end")), {}, from.at("note")};
+  for (const auto& finding : from.at("findings"))
+    method.findings.push_back({finding.at("kind"), finding.at("severity")});
+  method.silent = from.value("silent", false);
+  if (method.end == End::kDies) method.death = from.at("death");
+  if (method.silent && !method.findings.empty())
+    throw std::runtime_error("the description promises findings of a silent method");
+  return method;
+}
+
+}  // namespace
+
+Method hangs(std::string name, std::string kind, std::string note) {
+  return {std::move(name), End::kDeadlock, {{std::move(kind), "deadlock"}}, std::move(note)};
+}
+
+Method dies(std::string name, std::string death, std::string kind, std::string note) {
+  return {std::move(name), End::kDies, {{std::move(kind), "deadlock"}},
+          std::move(note), false,      std::move(death)};
+}
+
+Method completes(std::string name, std::vector<ExpectedFinding> findings, std::string note) {
+  return {std::move(name), End::kCompletes, std::move(findings), std::move(note)};
+}
+
+Method silent(std::string name, std::string note) {
+  return {std::move(name), End::kCompletes, {}, std::move(note), true};
 }
 
 const Method* find_method(const Description& description, const std::string& name) {
@@ -23,9 +71,11 @@ std::string to_json(const Description& description) {
     for (const ExpectedFinding& finding : method.findings)
       findings.push_back({{"kind", finding.kind}, {"severity", finding.severity}});
     methods.push_back({{"name", method.name},
-                       {"end", method.end == End::kDeadlock ? "deadlock" : "completes"},
+                       {"end", name_of(method.end)},
                        {"findings", findings},
-                       {"note", method.note}});
+                       {"note", method.note},
+                       {"silent", method.silent}});
+    if (method.end == End::kDies) methods.back()["death"] = method.death;
   }
   const ordered_json document = {{"schema", kSchema},
                                  {"name", description.name},
@@ -50,17 +100,8 @@ Description parse_description(const std::string& json) {
                             document.at("cure"),
                             document.at("source"),
                             {}};
-    for (const auto& method : document.at("methods")) {
-      const std::string end = method.at("end");
-      if (end != "deadlock" && end != "completes")
-        throw std::runtime_error("the description has an unknown end '" + end + "'");
-      std::vector<ExpectedFinding> findings;
-      for (const auto& finding : method.at("findings"))
-        findings.push_back({finding.at("kind"), finding.at("severity")});
-      description.methods.push_back({method.at("name"),
-                                     end == "deadlock" ? End::kDeadlock : End::kCompletes,
-                                     std::move(findings), method.at("note")});
-    }
+    for (const auto& method : document.at("methods"))
+      description.methods.push_back(parse_method(method));
     return description;
   } catch (const nlohmann::json::exception& error) {
     throw std::runtime_error(std::string("the description cannot be read: ") + error.what());

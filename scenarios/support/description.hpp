@@ -14,20 +14,32 @@ namespace forkscope::scenario {
 enum class End {
   kCompletes,  ///< every worker finishes
   kDeadlock,   ///< the first worker hangs and is killed by the parent
+  kDies,       ///< the first worker is ended by Method::death
 };
 
 struct ExpectedFinding {
   std::string kind;      ///< as in reports: orphaned-lock, lost-thread, ...
-  std::string severity;  ///< deadlock | latent; hazards and notes are not promised
+  std::string severity;  ///< deadlock | latent | hazard | note
   auto operator<=>(const ExpectedFinding&) const = default;
 };
 
+/// What must be found: every promised finding, and no other deadlock or latent one. Hazards and
+/// notes that are not promised may be there, but not in a silent method, a correct program about
+/// which a diagnostic tool must say nothing.
 struct Method {
   std::string name;
   End end;
   std::vector<ExpectedFinding> findings;
   std::string note;  ///< what differs from the other methods, in a sentence
+  bool silent = false;
+  std::string death = {};  ///< of kDies: the signal ("SIGABRT") or the status ("exit 127")
 };
+
+// The four sorts of methods there are. `kind` is that of a finding with the severity `deadlock`.
+Method hangs(std::string name, std::string kind, std::string note);
+Method dies(std::string name, std::string death, std::string kind, std::string note);
+Method completes(std::string name, std::vector<ExpectedFinding> findings, std::string note);
+Method silent(std::string name, std::string note);
 
 struct Description {
   std::string name;

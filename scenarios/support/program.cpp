@@ -1,12 +1,12 @@
 #include "scenarios/support/program.hpp"
 
+#include <sys/resource.h>
+
 #include <charconv>
 #include <cstdio>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
-
-#include "scenarios/support/worker.hpp"
 
 namespace forkscope::scenario {
 namespace {
@@ -49,6 +49,7 @@ int usage_error(const Description& description, const std::string& what) {
 
 int run(int argc, char** argv, const Description& description, const Program& program) {
   Options options;
+  options.method = description.methods.front().name;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "--describe") {
@@ -85,9 +86,24 @@ int run(int argc, char** argv, const Description& description, const Program& pr
 
 }  // namespace
 
+Program one_by_one(const std::function<Worker(const std::string& method)>& start,
+                   const std::function<std::int64_t()>& fresh_worker) {
+  const auto parent = [start](const Options& options) -> int {
+    for (int number = 1; number <= options.workers; ++number)
+      if (const int status = follow(start(options.method), number, options.patience, 0);
+          status != kAllDone)
+        return status;
+    return kAllDone;
+  };
+  return {parent, [fresh_worker](const std::string&) { return fresh_worker(); }};
+}
+
 int run_program(int argc, char** argv, const Description& description, const Program& program) {
   // Line by line also into a pipe, and nothing left in the buffer that a fork would copy.
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
+  // A worker that is meant to die leaves no core file behind.
+  const rlimit no_core{0, 0};
+  setrlimit(RLIMIT_CORE, &no_core);
   try {
     return run(argc, argv, description, program);
   } catch (const std::exception& error) {

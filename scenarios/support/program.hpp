@@ -1,6 +1,6 @@
 // The command line every scenario has, and its exit statuses.
 //
-//   SCENARIO [--method=M] [--workers=N] [--patience=MS]   run, method fork by default
+//   SCENARIO [--method=M] [--workers=N] [--patience=MS]   run, by default the first method
 //   SCENARIO --describe                                   print the description as JSON
 //   SCENARIO --worker=FD ARGUMENT                         a worker started by posix_spawn
 //   (internal)
@@ -14,6 +14,7 @@
 #include <string>
 
 #include "scenarios/support/description.hpp"
+#include "scenarios/support/worker.hpp"
 
 namespace forkscope::scenario {
 
@@ -27,7 +28,7 @@ enum Status : int {
 };
 
 struct Options {
-  std::string method = "fork";
+  std::string method;
   int workers = 3;
   std::chrono::milliseconds patience{2000};  ///< without news after which a worker is hung
 };
@@ -38,6 +39,12 @@ struct Program {
   /// The work of a worker that inherited nothing and is given one argument.
   std::function<std::int64_t(const std::string&)> fresh_worker;
 };
+
+/// A program that starts its workers one after the other, each with `start`, which is given the
+/// method, and stops at the first that does not end well. A worker's result must be 0.
+/// `fresh_worker` is for the methods that start a fresh image.
+Program one_by_one(const std::function<Worker(const std::string& method)>& start,
+                   const std::function<std::int64_t()>& fresh_worker = {});
 
 /// main() of a scenario.
 int run_program(int argc, char** argv, const Description& description, const Program& program);

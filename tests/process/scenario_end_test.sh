@@ -1,8 +1,14 @@
 #!/bin/sh
-# A scenario ends with the status it must, says so, and leaves neither process nor file behind.
-# usage: scenario_end_test.sh PROGRAM METHOD STATUS PATIENCE_MS
+# A scenario ends as it must, says so, and leaves neither process nor file behind.
+# usage: scenario_end_test.sh PROGRAM METHOD END PATIENCE_MS
+# END is 0 (all workers done), hangs, or what the first worker dies of: signal_N, exit_N
 set -eu
-program=$1 method=$2 expected=$3 patience=$4
+program=$1 method=$2 end=$3 patience=$4
+case $end in
+  0) expected=0 ;;
+  hangs) expected=3 ;;
+  *) expected=4 ;;
+esac
 
 fail() {
   echo "FAILED: $1"
@@ -25,7 +31,9 @@ case $expected in
   3) # the first worker comes as far as ready, and no other is started
     [ "$ready $finished" = "1 0" ] || fail "$ready ready and $finished done of a hung worker"
     grep -q '^worker 1: hangs in its work' "$folder.out" || fail "does not say where it hangs" ;;
-  *) fail "cannot check a status $expected" ;;
+  4) [ "$ready $finished" = "1 0" ] || fail "$ready ready and $finished done of a dead worker"
+    grep -q "^worker 1: worker ended early: $(echo "$end" | tr _ ' ')\$" "$folder.out" ||
+      fail "does not say that it died of $end" ;;
 esac
 
 for pid in $(sed -n 's/^worker [0-9]*: started, pid //p' "$folder.out"); do

@@ -16,12 +16,16 @@ int exited(int status) { return status << 8; }
 
 const Method kPromisesDeadlock{"fork", End::kDeadlock, {{"orphaned-lock", "deadlock"}}, ""};
 const Method kPromisesNothing{"spawn", End::kCompletes, {}, ""};
+const Method kPromisesHazard = completes("fork", {{"shared-descriptor", "hazard"}}, "");
+const Method kPromisesSilence = silent("spawn", "");
+const Method kPromisesDeath = dies("fork", "SIGABRT", "orphaned-lock", "");
 
 std::string report_with(const std::string& findings) {
   return R"({"schema":"forkscope.report/1","findings":[)" + findings + "]}";
 }
 const std::string kOrphaned = R"({"kind":"orphaned-lock","severity":"deadlock","count":1})";
 const std::string kLatent = R"({"kind":"orphaned-lock","severity":"latent","count":2})";
+const std::string kShared = R"({"kind":"shared-descriptor","severity":"hazard","count":1})";
 const std::string kHazard = R"({"kind":"unsafe-call","severity":"hazard","count":9})";
 
 }  // namespace
@@ -36,6 +40,25 @@ TEST_CASE("exit statuses of a scenario become ends") {
   CHECK(end(exited(1)) == "exit 1");
   CHECK(end(SIGSEGV) == "signal 11");
   CHECK(read_outcome({true, SIGKILL, "", ""}, std::nullopt).end == "no end");
+}
+
+TEST_CASE("what a worker died of is read from what the scenario says") {
+  const auto end = [](const std::string& output) {
+    return read_outcome({false, exited(4), output, ""}, std::nullopt).end;
+  };
+  CHECK(end("worker 1: started, pid 7\nworker 1: worker ended early: signal 6\n") ==
+        end_text(kPromisesDeath));
+  CHECK(end("worker 1: worker ended early: exit 127\n") == "dies exit 127");
+  CHECK(end("worker 1: worker ended early: signal 63\n") == "dies signal 63");  // has no name
+}
+
+TEST_CASE("another death than the promised one differs") {
+  const auto difference_of = [](const std::string& output) {
+    return difference(read_outcome({false, exited(4), output, ""}, std::nullopt), kPromisesDeath);
+  };
+  CHECK(difference_of("worker 1: worker ended early: signal 6\n").empty());
+  CHECK(difference_of("worker 1: worker ended early: signal 11\n") ==
+        "end is 'dies SIGSEGV', should be 'dies SIGABRT'");
 }
 
 TEST_CASE("timing lines are read per worker, other lines are not") {
@@ -70,6 +93,26 @@ TEST_CASE("under the shim the set of deadlock and latent kinds must be the promi
         "findings are 'latent orphaned-lock', should be 'none'");
   CHECK(compared(0, "", kPromisesDeadlock) ==
         "end is 'completes', should be 'deadlock'; findings are 'none', should be 'orphaned-lock'");
+}
+
+TEST_CASE("a promised hazard or note must be there, another may be") {
+  const auto compared = [](const std::string& findings) {
+    return difference(read_outcome({false, 0, "", ""}, report_with(findings)), kPromisesHazard);
+  };
+  CHECK(compared(kShared).empty());
+  CHECK(compared(kShared + "," + kHazard).empty());
+  CHECK(compared(kHazard) == "findings are 'none', should be 'hazard shared-descriptor'");
+  CHECK(compared(kShared + "," + kLatent) ==
+        "findings are 'latent orphaned-lock, hazard shared-descriptor', should be "
+        "'hazard shared-descriptor'");
+}
+
+TEST_CASE("about a silent method nothing may be found at all") {
+  const auto compared = [](const std::string& findings) {
+    return difference(read_outcome({false, 0, "", ""}, report_with(findings)), kPromisesSilence);
+  };
+  CHECK(compared("").empty());
+  CHECK(compared(kHazard) == "findings are 'hazard unsafe-call', should be 'none'");
 }
 
 TEST_CASE("a report that is none is refused") {

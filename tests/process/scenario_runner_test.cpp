@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <stdexcept>
 
 #include "scenarios/runner/campaign.hpp"
@@ -72,35 +71,6 @@ std::vector<Case> run_fork_of_parquet_lock(const StandIn& stand_in) {
 }
 
 }  // namespace
-
-TEST_CASE("the catalogue of the build promises what the issue asks for") {
-  using Promise = std::pair<End, std::vector<ExpectedFinding>>;
-  std::map<std::string, Promise> promises;
-  for (const Entry& entry : load_catalogue(FORKSCOPE_SCENARIOS)) {
-    CHECK(fs::exists(entry.source));
-    for (const Method& method : entry.description.methods)
-      promises[entry.description.name + " " + method.name] = {method.end, method.findings};
-  }
-  const Promise completes{End::kCompletes, {}};
-  CHECK(promises == std::map<std::string, Promise>{
-                        {"parquet-lock fork", {End::kDeadlock, {{"orphaned-lock", "deadlock"}}}},
-                        {"parquet-lock spawn", completes},
-                        {"parquet-lock forkserver", completes},
-                        {"parquet-lock fork-without-read", completes},
-                        {"parquet-lock fork-after-idle", completes},
-                        {"worker-pool fork", {End::kDeadlock, {{"lost-thread", "deadlock"}}}},
-                        {"worker-pool spawn", completes},
-                        {"worker-pool forkserver", completes},
-                        {"worker-pool fork-without-pool-use", completes},
-                        {"worker-pool fork-own-pool", completes},
-                    });
-}
-
-TEST_CASE("a description survives being printed and read") {
-  const Description first = load_catalogue(FORKSCOPE_SCENARIOS).front().description;
-  CHECK(to_json(parse_description(to_json(first))) == to_json(first));
-  CHECK_THROWS_AS(parse_description("{}"), std::runtime_error);
-}
 
 TEST_CASE(
     "scenarios are found relative to the command, unless the environment names their folder") {

@@ -3,21 +3,53 @@ set(scenario_tests_dir ${CMAKE_CURRENT_LIST_DIR})
 set(scenario_patience 1000)  # milliseconds; only methods that deadlock use it up
 
 # What each method must do, written here a second time on purpose: a test must not take the word of
-# the program it tests. 0: all workers done, 3: a worker hung.
-foreach(expectation IN ITEMS
-    parquet-lock:fork:3 parquet-lock:spawn:0 parquet-lock:forkserver:0
-    parquet-lock:fork-without-read:0 parquet-lock:fork-after-idle:0
-    worker-pool:fork:3 worker-pool:spawn:0 worker-pool:forkserver:0
-    worker-pool:fork-without-pool-use:0 worker-pool:fork-own-pool:0)
+# the program it tests. 0: all workers done; hangs: the first worker hung; else: it died of that.
+set(scenario_ends
+  barrier:fork:hangs barrier:fork-own-barrier:0
+  c11-threads:fork:hangs c11-threads:spawn:0 c11-threads:fork-cnd:hangs c11-threads:fork-unlocked:0
+  call-once:fork:0 call-once:underscore-fork:hangs call-once:fork-over:0
+  dontfork-memory:fork:signal_11 dontfork-memory:spawn:0 dontfork-memory:fork-dofork:0
+  file-lock:fork-unlock:0 file-lock:fork-record:0 file-lock:fork-own-open:0
+  fork-bypass:underscore-fork:0 fork-bypass:raw-clone:0 fork-bypass:fork:0
+  fork-bypass:underscore-fork-exec:0 fork-bypass:single-threaded:0
+  futex-lock:fork:hangs futex-lock:spawn:0 futex-lock:fork-unlocked:0
+  inherited-waiters:fork-broadcast:hangs inherited-waiters:fork-destroy:hangs
+  inherited-waiters:fork-own-condition:0
+  loader:fork:exit_127 loader:spawn:0 loader:fork-after:0
+  lost-join:fork:0 lost-join:fork-own-thread:0
+  mutex-types:recursive:hangs mutex-types:errorcheck:hangs mutex-types:robust:hangs
+  mutex-types:pi:signal_6 mutex-types:pi-holder-ended:hangs mutex-types:normal-relock:hangs mutex-types:normal-unlock:0
+  mutex-types:pshared:0
+  parquet-lock:fork:hangs parquet-lock:spawn:0 parquet-lock:forkserver:0
+  parquet-lock:fork-without-read:0 parquet-lock:fork-after-idle:0
+  rwlock:fork:hangs rwlock:spawn:0 rwlock:fork-writer-held:hangs rwlock:fork-child-reads:0
+  rwlock:fork-atfork:0 rwlock:fork-atfork-unlock:hangs
+  semaphore-lock:fork:hangs semaphore-lock:spawn:0 semaphore-lock:fork-posted:0
+  semaphore-lock:fork-signal-posts:0
+  spinlock:fork:hangs spinlock:spawn:0 spinlock:fork-released:0
+  static-local:fork:hangs static-local:fork-initialised:0
+  stdio-lock:fork:0 stdio-lock:underscore-fork:hangs
+  vfork-misuse:vfork-lock:0 vfork-misuse:vfork-exec:0
+  worker-pool:fork:hangs worker-pool:spawn:0 worker-pool:forkserver:0
+  worker-pool:fork-without-pool-use:0 worker-pool:fork-own-pool:0)
+set(scenario_programs "")
+foreach(expectation IN LISTS scenario_ends)
   string(REPLACE ":" ";" parts ${expectation})
   list(GET parts 0 name)
   list(GET parts 1 method)
-  list(GET parts 2 status)
-  add_test(NAME scenario.${name}.${method}.ends_with_${status}
+  list(GET parts 2 end)
+  list(APPEND scenario_programs scenario_${name})
+  set(what ends_with_${end})
+  if(end STREQUAL "hangs")
+    set(what hangs)
+  endif()
+  add_test(NAME scenario.${name}.${method}.${what}
     COMMAND ${scenario_tests_dir}/scenario_end_test.sh $<TARGET_FILE:scenario_${name}>
-      ${method} ${status} ${scenario_patience})
+      ${method} ${end} ${scenario_patience})
 endforeach()
+list(REMOVE_DUPLICATES scenario_programs)
 
+# What the scenarios share is tested through two that use all of it.
 foreach(name IN ITEMS parquet-lock worker-pool)
   add_test(NAME scenario.${name}.killed_worker_is_reported
     COMMAND ${scenario_tests_dir}/scenario_killed_worker_test.sh $<TARGET_FILE:scenario_${name}>)
@@ -27,16 +59,17 @@ endforeach()
 
 add_executable(scenario_runner_test
   ${scenario_tests_dir}/scenario_runner_test.cpp
-  ${scenario_tests_dir}/scenario_outcome_test.cpp)
+  ${scenario_tests_dir}/scenario_outcome_test.cpp
+  ${scenario_tests_dir}/scenario_promises_test.cpp)
 target_compile_definitions(scenario_runner_test PRIVATE
   FORKSCOPE_SCENARIOS="${CMAKE_BINARY_DIR}/${FORKSCOPE_SCENARIO_DIR}")
 target_link_libraries(scenario_runner_test PRIVATE catch_main forkscope_scenario_runner)
-add_dependencies(scenario_runner_test scenario_parquet-lock scenario_worker-pool)
+add_dependencies(scenario_runner_test ${scenario_programs})
 catch_discover_tests(scenario_runner_test TEST_PREFIX "scenario runner: ")
 
 # End and findings of every method, bare and under `forkscope run`.
 if(TARGET forkscope)
   add_test(NAME scenario.all_agree_with_their_descriptions
-    COMMAND forkscope scenario run --all --repeat 5 --patience ${scenario_patience})
+    COMMAND forkscope scenario run --all --repeat 2 --jobs 2 --patience ${scenario_patience})
   set_tests_properties(scenario.all_agree_with_their_descriptions PROPERTIES TIMEOUT 300)
 endif()

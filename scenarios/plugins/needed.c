@@ -1,0 +1,4 @@
+// What plugin.c needs.
+int forkscope_needed(void);
+
+int forkscope_needed(void) { return 0; }

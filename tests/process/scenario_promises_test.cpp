@@ -1,0 +1,143 @@
+// What the scenarios of this build promise, written here a second time on purpose: a promise that
+// is taken back must be taken back in two places.
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <map>
+#include <stdexcept>
+#include <string>
+
+#include "scenarios/runner/catalogue.hpp"
+#include "scenarios/runner/outcome.hpp"
+
+using namespace forkscope::scenario;
+
+namespace {
+
+/// "deadlock: orphaned-lock", "completes, silent".
+std::string promise_of(const Method& method) {
+  if (method.silent) return end_text(method) + ", silent";
+  return end_text(method) + ": " + findings_text({method.findings.begin(), method.findings.end()});
+}
+
+/// A description with one method, given as JSON.
+std::string description_with(const std::string& method) {
+  return R"({"schema":"forkscope.scenario/1","name":"n","title":"t","cause":"c","mechanism":"m",)"
+         R"("cure":"c","source":"s","methods":[)" +
+         method + "]}";
+}
+
+}  // namespace
+
+TEST_CASE("the scenarios of the build promise what the issues ask for") {
+  std::map<std::string, std::string> promises;
+  for (const Entry& entry : load_catalogue(FORKSCOPE_SCENARIOS)) {
+    INFO(entry.description.name);
+    CHECK(std::filesystem::exists(entry.source));
+    for (const Method& method : entry.description.methods)
+      promises[entry.description.name + " " + method.name] = promise_of(method);
+  }
+  const std::map<std::string, std::string> expected = {
+      {"barrier fork", "deadlock: lost-thread"},
+      {"barrier fork-own-barrier", "completes, silent"},
+      {"c11-threads fork", "deadlock: orphaned-lock"},
+      {"c11-threads spawn", "completes, silent"},
+      {"c11-threads fork-cnd", "deadlock: lost-thread"},
+      {"c11-threads fork-unlocked", "completes, silent"},
+      {"call-once fork", "completes, silent"},
+      {"call-once underscore-fork", "deadlock: orphaned-lock"},
+      {"call-once fork-over", "completes, silent"},
+      {"dontfork-memory fork", "dies SIGSEGV: missing-memory"},
+      {"dontfork-memory spawn", "completes, silent"},
+      {"dontfork-memory fork-dofork", "completes, silent"},
+      {"file-lock fork-unlock", "completes: hazard shared-descriptor"},
+      {"file-lock fork-record", "completes: hazard shared-descriptor"},
+      {"file-lock fork-own-open", "completes, silent"},
+      {"fork-bypass underscore-fork", "completes: note fork-bypass"},
+      {"fork-bypass raw-clone", "completes: note fork-bypass"},
+      {"fork-bypass fork", "completes, silent"},
+      {"fork-bypass underscore-fork-exec", "completes, silent"},
+      {"fork-bypass single-threaded", "completes, silent"},
+      {"futex-lock fork", "deadlock: lost-thread"},
+      {"futex-lock spawn", "completes, silent"},
+      {"futex-lock fork-unlocked", "completes, silent"},
+      {"inherited-waiters fork-broadcast", "deadlock: lost-thread"},
+      {"inherited-waiters fork-destroy", "deadlock: lost-thread"},
+      {"inherited-waiters fork-own-condition", "completes, silent"},
+      {"loader fork", "dies exit 127: libc-lock"},
+      {"loader spawn", "completes, silent"},
+      {"loader fork-after", "completes, silent"},
+      {"lost-join fork", "completes: hazard lost-thread"},
+      {"lost-join fork-own-thread", "completes, silent"},
+      {"mutex-types recursive", "deadlock: stale-owner"},
+      {"mutex-types errorcheck", "deadlock: stale-owner"},
+      {"mutex-types robust", "deadlock: stale-owner"},
+      {"mutex-types pi", "dies SIGABRT: orphaned-lock"},
+      {"mutex-types pi-holder-ended", "deadlock: orphaned-lock"},
+      {"mutex-types normal-relock", "deadlock: self-held-lock"},
+      {"mutex-types normal-unlock", "completes, silent"},
+      {"mutex-types pshared", "completes, silent"},
+      {"parquet-lock fork", "deadlock: orphaned-lock"},
+      {"parquet-lock spawn", "completes, silent"},
+      {"parquet-lock forkserver", "completes, silent"},
+      {"parquet-lock fork-without-read", "completes: none"},
+      {"parquet-lock fork-after-idle", "completes, silent"},
+      {"rwlock fork", "deadlock: orphaned-lock"},
+      {"rwlock spawn", "completes, silent"},
+      {"rwlock fork-writer-held", "deadlock: orphaned-lock"},
+      {"rwlock fork-child-reads", "completes: none"},
+      {"rwlock fork-atfork", "completes, silent"},
+      {"rwlock fork-atfork-unlock", "deadlock: stale-owner"},
+      {"semaphore-lock fork", "deadlock: orphaned-lock"},
+      {"semaphore-lock spawn", "completes, silent"},
+      {"semaphore-lock fork-posted", "completes, silent"},
+      {"semaphore-lock fork-signal-posts", "completes, silent"},
+      {"spinlock fork", "deadlock: orphaned-lock"},
+      {"spinlock spawn", "completes, silent"},
+      {"spinlock fork-released", "completes, silent"},
+      {"static-local fork", "deadlock: orphaned-lock"},
+      {"static-local fork-initialised", "completes, silent"},
+      {"stdio-lock fork", "completes, silent"},
+      {"stdio-lock underscore-fork", "deadlock: orphaned-lock"},
+      {"vfork-misuse vfork-lock", "completes: note unsafe-call"},
+      {"vfork-misuse vfork-exec", "completes, silent"},
+      {"worker-pool fork", "deadlock: lost-thread"},
+      {"worker-pool spawn", "completes, silent"},
+      {"worker-pool forkserver", "completes, silent"},
+      {"worker-pool fork-without-pool-use", "completes, silent"},
+      {"worker-pool fork-own-pool", "completes, silent"},
+  };
+  CHECK(promises == expected);
+}
+
+TEST_CASE("every scenario has a control about which nothing may be said") {
+  for (const Entry& entry : load_catalogue(FORKSCOPE_SCENARIOS)) {
+    INFO(entry.description.name);
+    bool silent = false;
+    for (const Method& method : entry.description.methods) silent = silent || method.silent;
+    CHECK(silent);
+  }
+}
+
+TEST_CASE("a description survives being printed and read") {
+  for (const Entry& entry : load_catalogue(FORKSCOPE_SCENARIOS)) {
+    const std::string first = to_json(entry.description);
+    CHECK(to_json(parse_description(first)) == first);
+  }
+}
+
+TEST_CASE("a description from before silent methods is read") {
+  const Description old = parse_description(
+      description_with(R"({"name":"fork","end":"completes","findings":[],"note":""})"));
+  CHECK_FALSE(old.methods.front().silent);
+}
+
+TEST_CASE("descriptions that contradict themselves are refused") {
+  CHECK_THROWS_AS(parse_description("{}"), std::runtime_error);
+  const auto refused = [](const std::string& method) {
+    CHECK_THROWS_AS(parse_description(description_with(method)), std::runtime_error);
+  };
+  refused(R"({"name":"fork","end":"sleeps","findings":[],"note":""})");
+  refused(R"({"name":"fork","end":"dies","findings":[],"note":""})");
+  refused(R"({"name":"fork","end":"completes","silent":true,"note":"",)"
+          R"("findings":[{"kind":"lost-thread","severity":"deadlock"}]})");
+}
