@@ -20,11 +20,12 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 
 namespace forkscope::record {
 
 inline constexpr char kArenaMagic[8] = {'F', 'K', 'S', 'C', 'O', 'P', 'E', '\0'};
-inline constexpr std::uint32_t kFormatVersion = 1;
+inline constexpr std::uint32_t kFormatVersion = 2;
 inline constexpr std::uint32_t kRecordMagic = 0x4b464352;  // "RCFK"
 inline constexpr std::uint64_t kArenaHeaderSize = 4096;
 inline constexpr std::uint64_t kRecordAlign = 64;
@@ -132,23 +133,43 @@ struct Module {
 };
 
 enum class Api : std::uint8_t {
-  kUnknown,
-  kFork,
-  k_Fork,
-  kVfork,
-  kClone,
-  kPosixSpawn,
-  kPosixSpawnp,
-  kAtfork,  ///< seen by the at-fork handlers only: forkpty, daemon, or a fork inside libc
+#define FORKSCOPE_API(id, name, memory, handlers) id,
+#include "detector/record/apis.def"
+#undef FORKSCOPE_API
 };
 
+enum class ChildMemory : std::uint8_t { kCopied, kFresh };
+enum class Handlers : std::uint8_t { kRun, kSkipped };
+
+constexpr ChildMemory memory_of(Api api) {
+  constexpr ChildMemory kAll[] = {
+#define FORKSCOPE_API(id, name, memory, handlers) ChildMemory::memory,
+#include "detector/record/apis.def"
+#undef FORKSCOPE_API
+  };
+  return std::size_t(api) < std::size(kAll) ? kAll[std::size_t(api)] : ChildMemory::kCopied;
+}
+constexpr Handlers handlers_of(Api api) {
+  constexpr Handlers kAll[] = {
+#define FORKSCOPE_API(id, name, memory, handlers) Handlers::handlers,
+#include "detector/record/apis.def"
+#undef FORKSCOPE_API
+  };
+  return std::size_t(api) < std::size(kAll) ? kAll[std::size_t(api)] : Handlers::kRun;
+}
+
 enum class ThreadState : std::uint8_t {
-  kRunning,   ///< nothing known: running, or blocked where no wrapper looks
-  kLocking,   ///< inside a lock call (waiting for it, or just taking it)
-  kCondWait,  ///< inside pthread_cond_*wait
-  kStarting,  ///< pthread_create called, start routine not entered
-  kExited,    ///< over, but it still holds locks
+  kRunning,      ///< nothing known: running, or blocked where no wrapper looks
+  kLocking,      ///< inside a lock call (waiting for it, or just taking it)
+  kCondWait,     ///< inside pthread_cond_*wait
+  kStarting,     ///< pthread_create called, start routine not entered
+  kExited,       ///< over, but it still holds locks
+  kSemWait,      ///< inside sem_*wait
+  kBarrierWait,  ///< inside pthread_barrier_wait
+  kFutexWait,    ///< inside a futex wait through syscall()
+  kJoining,      ///< inside pthread_join: wait_object is its pthread_t
 };
+inline constexpr ThreadState kLastThreadState = ThreadState::kJoining;
 
 /// A thread of the forking process, as it was at the fork.
 struct ThreadInfo {
@@ -157,7 +178,7 @@ struct ThreadInfo {
   std::uint8_t is_forker;
   std::uint16_t held;          ///< locks it held
   std::uint64_t start;         ///< start routine, 0 for the main thread or when unknown
-  std::uint64_t wait_object;   ///< lock or condition variable it was at, else 0
+  std::uint64_t wait_object;   ///< object it was at, else 0
   std::uint64_t wait_mutex;    ///< mutex given to pthread_cond_*wait, else 0
   std::uint64_t wait_caller;   ///< return address of that call, else 0
   char name[kThreadNameSize];  ///< as given to pthread_setname_np, else empty
@@ -165,12 +186,9 @@ struct ThreadInfo {
 static_assert(sizeof(ThreadInfo) == 56);
 
 enum class LockType : std::uint8_t {
-  kUnknown,
-  kMutexNormal,
-  kMutexRecursive,
-  kMutexErrorcheck,
-  kMutexAdaptive,
-  kCondition,
+#define FORKSCOPE_LOCK_TYPE(id, words) id,
+#include "detector/record/lock_types.def"
+#undef FORKSCOPE_LOCK_TYPE
 };
 enum LockFlags : std::uint8_t {
   kLockRobust = 1,
@@ -178,6 +196,9 @@ enum LockFlags : std::uint8_t {
   kLockPi = 4,
   kLockPp = 8,
   kLockInTransit = 16,  ///< locked, but its owner word not yet (or no longer) written
+  kLockReader = 32,     ///< held for reading
+  kLockShared = 64,     ///< lies in memory shared with other processes: fork orphans nothing
+  kLockEvidence = 128,  ///< nobody owns a semaphore: the thread waited last and has not posted
 };
 
 /// A lock held at a fork.
@@ -223,27 +244,52 @@ enum class Kind : std::uint8_t {
   kLostThread,
   kSelfHeldLock,
   kStaleOwner,
+  kLibcLock,
+  kForkBypass,
+  kSharedDescriptor,
+  kMissingMemory,
+  kUnsafeCall,
 };
+inline constexpr Kind kLastKind = Kind::kUnsafeCall;
 enum class Severity : std::uint8_t { kDeadlock, kLatent, kHazard, kNote };
 
 /// The call in which the child met the lock.
 enum class Call : std::uint8_t {
-  kMutexLock,
-  kMutexTrylock,
-  kMutexTimedlock,
-  kMutexClocklock,
-  kCondWait,
-  kCondTimedwait,
-  kCondClockwait,
+#define FORKSCOPE_CALL(id, name, waits) id,
+#include "detector/record/calls.def"
+#undef FORKSCOPE_CALL
 };
 
-/// What decided a pthread_cond_wait finding, beside "nobody else lives here".
+enum class Waits : std::uint8_t { kForever, kTimed, kTry, kNever };
+
+constexpr Waits waits_of(Call call) {
+  constexpr Waits kAll[] = {
+#define FORKSCOPE_CALL(id, name, waits) Waits::waits,
+#include "detector/record/calls.def"
+#undef FORKSCOPE_CALL
+  };
+  return std::size_t(call) < std::size(kAll) ? kAll[std::size_t(call)] : Waits::kNever;
+}
+
+/// What decided a finding, beside "nobody else lives here".
 enum class Evidence : std::uint8_t {
   kOwnerWord,      ///< the lock's owner word names the vanished thread
   kInTransit,      ///< locked without owner; a vanished thread was inside lock or unlock of it
   kSameMutex,      ///< a vanished thread waited with the same mutex
-  kSameCondition,  ///< a vanished thread waited on, or was the last to signal, the same condition
+  kSameCondition,  ///< a vanished thread waited on, or was the last to signal, the same object
+  kHolderTable,    ///< locked, has no owner word; a vanished thread took it and had not released it
+  kWaitedLast,     ///< semaphore: value 0, a vanished thread waited last and had not posted
+  kNobodyLeft,     ///< the call waits for another thread of the process, and there is none
+  kThreadGone,     ///< the thread the call is about was not copied
+  kInheritedWaiters,  ///< the condition variable's words count waiters that were not copied
+  kWrongOwner,        ///< the owner word names the forking thread by its id in the parent
+  kParentHolds,       ///< the kernel lists the lock as the parent's
+  kFault,             ///< the fault's address lies where memory was that was not copied
+  kPointsThere,       ///< a register pointed into memory that was wiped by the fork
+  kLoaderState,       ///< the loader's list of objects is marked as being changed
+  kVforkChild,        ///< the process id is not that of the memory's owner
 };
+inline constexpr Evidence kLastEvidence = Evidence::kVforkChild;
 
 /// Registers a frozen stack is unwound from: those of the call that took the lock, as they are when
 /// it returns. pc is a return address.
@@ -261,7 +307,15 @@ inline constexpr std::size_t kMaxStackSnapshot = 64u << 10;
 
 /// A finding, written by the child before it enters the call. Followed by
 ///   ThreadInfo[threads]  (threads that were not copied), slices x {MemorySlice, bytes padded to
-///   8}.
+///   8}, text_length bytes of text (the path of a file that is locked or was mapped).
+///
+/// Where there is no lock in memory, the fields mean:
+///   kSharedDescriptor  lock: the descriptor; lock_words: device (2 words), inode (2 words), what
+///                      the child does: kFileLockReleased or kFileLockTaken
+///   kMissingMemory     lock: the address of the fault; range: what was not copied; holder_caller:
+///                      who called madvise, lock_words[0]: its advice
+///   kUnsafeCall        lock: the call's object, else 0
+///   kLostThread at a join: lock: the pthread_t
 struct Finding {
   std::uint64_t id;    ///< unique in the session: its offset in the arena
   std::uint64_t fork;  ///< Fork::id of the fork that lost the holder
@@ -272,7 +326,7 @@ struct Finding {
   LockType lock_type;
   std::uint8_t lock_flags;
   std::uint16_t waiter_frames;
-  std::uint64_t lock;            ///< mutex or condition variable
+  std::uint64_t lock;            ///< the object
   std::uint64_t lock_module;     ///< Module::start of the object it lies in, else 0
   std::uint64_t wait_mutex;      ///< mutex of a condition wait, else 0
   std::uint32_t lock_words[10];  ///< the lock's memory as the child saw it
@@ -288,9 +342,12 @@ struct Finding {
   std::uint64_t holder_creator[kMaxCreatorFrames];
   std::uint32_t threads;
   std::uint32_t slices;
-  std::uint32_t living;  ///< threads alive in the child at the call, this one included
-  std::uint32_t reserved;
+  std::uint32_t living;       ///< threads alive in the child at the call, this one included
+  std::uint32_t text_length;  ///< bytes of text that follow the slices
+  std::uint64_t range_begin, range_end;  ///< kMissingMemory
 };
+
+inline constexpr std::uint32_t kFileLockReleased = 1, kFileLockTaken = 2;
 
 enum class Outcome : std::uint8_t {
   kBlocked,  ///< --on-deadlock=report: the child goes on into the call

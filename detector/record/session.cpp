@@ -113,17 +113,60 @@ bool parse(ByteReader& in, ModuleRecord& out) {
   return out.start < out.end;
 }
 
+bool is_known(record::Api api) {
+  switch (api) {
+#define FORKSCOPE_API(id, name, memory, handlers) case record::Api::id:
+#include "detector/record/apis.def"
+#undef FORKSCOPE_API
+    return true;
+  }
+  return false;
+}
+
+bool is_known(record::LockType type) {
+  switch (type) {
+#define FORKSCOPE_LOCK_TYPE(id, words) case record::LockType::id:
+#include "detector/record/lock_types.def"
+#undef FORKSCOPE_LOCK_TYPE
+    return true;
+  }
+  return false;
+}
+
+bool is_known(record::Call call) {
+  switch (call) {
+#define FORKSCOPE_CALL(id, name, waits) case record::Call::id:
+#include "detector/record/calls.def"
+#undef FORKSCOPE_CALL
+    return true;
+  }
+  return false;
+}
+
+bool are_known(const std::vector<record::ThreadInfo>& threads) {
+  return std::all_of(threads.begin(), threads.end(), [](const record::ThreadInfo& thread) {
+    return thread.state <= record::kLastThreadState;
+  });
+}
+
+bool are_known(const std::vector<record::HeldLock>& locks) {
+  return std::all_of(locks.begin(), locks.end(),
+                     [](const record::HeldLock& lock) { return is_known(lock.type); });
+}
+
 bool parse(ByteReader& in, ForkRecord& out) {
-  return in.read(out.fork) && out.fork.frames <= record::kMaxFrames &&
-         in.read(out.threads, out.fork.threads) && in.read(out.held, out.fork.held);
+  return in.read(out.fork) && out.fork.frames <= record::kMaxFrames && is_known(out.fork.api) &&
+         in.read(out.threads, out.fork.threads) && are_known(out.threads) &&
+         in.read(out.held, out.fork.held) && are_known(out.held);
 }
 
 bool parse(ByteReader& in, FindingRecord& out) {
   record::Finding& f = out.finding;
   if (!in.read(f) || f.waiter_frames > record::kMaxFrames ||
-      f.holder_creator_frames > record::kMaxCreatorFrames || f.kind > record::Kind::kStaleOwner ||
-      f.severity > record::Severity::kNote || f.call > record::Call::kCondClockwait ||
-      f.evidence > record::Evidence::kSameCondition || !in.read(out.threads, f.threads)) {
+      f.holder_creator_frames > record::kMaxCreatorFrames || f.kind > record::kLastKind ||
+      f.severity > record::Severity::kNote || f.evidence > record::kLastEvidence ||
+      !is_known(f.call) || !is_known(f.lock_type) || !in.read(out.threads, f.threads) ||
+      !are_known(out.threads)) {
     return false;
   }
   for (std::uint32_t i = 0; i < f.slices; ++i) {
@@ -137,13 +180,16 @@ bool parse(ByteReader& in, FindingRecord& out) {
     in.skip((8 - slice.size % 8) % 8);
     out.memory.push_back(std::move(memory));
   }
-  return true;
+  return in.read(out.text, f.text_length);
 }
 
 bool parse(ByteReader& in, ExecRecord& out) {
-  return in.read(out.exec) && in.read(out.path, out.exec.path_length);
+  return in.read(out.exec) && out.exec.reason <= record::NotObserved::kUnreadable &&
+         in.read(out.path, out.exec.path_length);
 }
-bool parse(ByteReader& in, ForkFailedRecord& out) { return in.read(out.failed); }
+bool parse(ByteReader& in, ForkFailedRecord& out) {
+  return in.read(out.failed) && is_known(out.failed.api);
+}
 bool parse(ByteReader& in, FindingEndRecord& out) {
   return in.read(out.end) && out.end.outcome <= record::Outcome::kAcquired;
 }

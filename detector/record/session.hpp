@@ -58,6 +58,7 @@ struct FindingRecord {
   record::Finding finding{};
   std::vector<record::ThreadInfo> threads;
   std::vector<MemoryBytes> memory;  ///< earlier entries win where two overlap
+  std::string text;
 };
 struct FindingEndRecord {
   RecordMeta meta;
