@@ -1,28 +1,72 @@
-// fork, __fork, _Fork, clone. vfork is in vfork.S, posix_spawn in spawn.cpp.
-#include <cerrno>
+// fork, __fork, _Fork, clone, and what vfork.S and syscall.S call. posix_spawn is in spawn.cpp,
+// what forks inside libc in process.cpp.
+#include "preload/fork.hpp"
+
+#include <dlfcn.h>
+
 #include <cstdarg>
 
-#include "detector/tracker/fork_events.hpp"
-#include "detector/tracker/registry.hpp"
 #include "detector/tracker/sys.hpp"
 #include "preload/real.hpp"
+#include "preload/vfork_child.hpp"
 
 using namespace forkscope;
+using record::Api;
+
+namespace forkscope {
 
 namespace {
 
-template <typename Fork>
-[[gnu::always_inline]] inline pid_t do_fork(record::Api api, const void* caller, Fork fork) {
-  fork_begin(api, caller);
-  pid_t child = fork();
+void share_for_good() { process.shares_memory.fetch_add(1, std::memory_order_relaxed); }
+
+}  // namespace
+
+void before_shared_clone(Api api, const void* caller, bool stops, bool returns) {
   int error = errno;
-  if (child == 0)
-    fork_in_child();  // the at-fork handler did it, unless there was none to call (_Fork)
-  else
-    fork_in_parent(child < 0 ? error : 0);
+  ThreadRecord* thread = observed(record::Call::kVfork, caller);
+  // A vfork child that calls vfork: what its thread's record says is its parent's business.
+  bool borrowed = in_borrowed_memory();
+  std::uint64_t id = 0;
+  if (!returns && !borrowed)
+    id = note_spawn(api, 0, caller);
+  else if (!borrowed)
+    id = process.next_fork_id();
+  if (thread != nullptr && !borrowed) {
+    thread->vfork = id;
+    if (stops)
+      open_vfork(*thread, id);
+    else
+      share_for_good();
+  } else if (!borrowed || !stops) {
+    share_for_good();
+  }
   errno = error;
-  return child;
 }
+
+long shared_clone_returned(Api api, long result, const void* caller) {
+  int error = errno;
+  ThreadRecord* thread = detail::self;
+  bool own = thread != nullptr && !in_borrowed_memory();
+  std::uint64_t id = own ? thread->vfork : process.next_fork_id();
+  if (own) close_vfork(*thread);
+  if (result < 0) {
+    note_spawn_failed(api, int(-result), id);
+    errno = int(-result);
+    return -1;
+  }
+  note_spawn(api, std::int32_t(result), caller, id);
+  errno = error;
+  return result;
+}
+
+bool is_libcs(const void* function) {
+  dl_find_object one{}, libc{};
+  return _dl_find_object(const_cast<void*>(function), &one) == 0 &&
+         _dl_find_object(reinterpret_cast<void*>(&__errno_location), &libc) == 0 &&
+         one.dlfo_link_map == libc.dlfo_link_map;
+}
+
+namespace {
 
 struct CloneStart {
   int (*function)(void*);
@@ -38,16 +82,18 @@ int run_clone(void* argument) {
 
 }  // namespace
 
+}  // namespace forkscope
+
 FORKSCOPE_EXPORT pid_t fork() noexcept {
-  return do_fork(record::Api::kFork, __builtin_return_address(0), real().fork);
+  return pid_t(do_fork(Api::kFork, __builtin_return_address(0), real().fork));
 }
 
 FORKSCOPE_EXPORT pid_t __fork() noexcept {
-  return do_fork(record::Api::kFork, __builtin_return_address(0), real().__fork);
+  return pid_t(do_fork(Api::kFork, __builtin_return_address(0), real().__fork));
 }
 
 FORKSCOPE_EXPORT pid_t _Fork() noexcept {
-  return do_fork(record::Api::k_Fork, __builtin_return_address(0), real()._Fork);
+  return pid_t(do_fork(Api::k_Fork, __builtin_return_address(0), real()._Fork));
 }
 
 FORKSCOPE_EXPORT int clone(int (*function)(void*), void* stack, int flags, void* argument,
@@ -58,37 +104,57 @@ FORKSCOPE_EXPORT int clone(int (*function)(void*), void* stack, int flags, void*
   void* tls = va_arg(more, void*);
   auto* child_tid = va_arg(more, pid_t*);
   va_end(more);
-  if ((flags & CLONE_VM) != 0 || function == nullptr) {
-    if ((flags & CLONE_THREAD) == 0) process.shares_memory.store(true, std::memory_order_relaxed);
-    int child = real().clone(function, stack, flags, argument, parent_tid, tls, child_tid);
-    if (child > 0 && (flags & CLONE_THREAD) == 0)
-      note_spawn(record::Api::kClone, child, __builtin_return_address(0));
+  const void* caller = __builtin_return_address(0);
+  auto real_clone = [&](int (*run)(void*), void* with) {
+    return real().clone(run, stack, flags, with, parent_tid, tls, child_tid);
+  };
+  bool own_tls = (flags & CLONE_SETTLS) != 0;  // without our records in it
+  if (function == nullptr || (flags & CLONE_THREAD) != 0) return real_clone(function, argument);
+  if ((flags & CLONE_VM) != 0) {
+    before_shared_clone(Api::kCloneVm, caller, (flags & CLONE_VFORK) != 0 && !own_tls, true);
+    int child = real_clone(function, argument);
+    return int(shared_clone_returned(Api::kCloneVm, child < 0 ? -errno : child, caller));
+  }
+  observed(record::Call::kClone, caller);
+  if (own_tls) {
+    int child = real_clone(function, argument);
+    if (child > 0) note_spawn(Api::kClone, child, caller);
     return child;
   }
   CloneStart start{function, argument};
-  fork_begin(record::Api::kClone, __builtin_return_address(0));
-  int child = real().clone(run_clone, stack, flags, &start, parent_tid, tls, child_tid);
+  fork_begin(Api::kClone, caller);
+  int child = real_clone(run_clone, &start);
   int error = errno;
   fork_in_parent(child < 0 ? error : 0);
   errno = error;
   return child;
 }
 
-/// Where vfork.S jumps to.
+// -- vfork.S
+// ---------------------------------------------------------------------------------------
+
 extern "C" {
 [[gnu::visibility("hidden")]] constinit decltype(&::vfork) forkscope_real_vfork = nullptr;
+
+/// Gives whether vfork.S makes the system call itself: where libc's own vfork would be next, which
+/// does nothing else.
+[[gnu::visibility("hidden")]] int forkscope_before_vfork(const void* caller) noexcept {
+  static constinit std::atomic<int> here{-1};
+  if (here.load(std::memory_order_relaxed) < 0) {
+    int error = errno;
+    forkscope_real_vfork = real().vfork;
+    here.store(is_libcs(reinterpret_cast<const void*>(real().vfork)), std::memory_order_relaxed);
+    errno = error;
+  }
+  before_shared_clone(Api::kVfork, caller, true, here.load(std::memory_order_relaxed) != 0);
+  return here.load(std::memory_order_relaxed);
 }
 
-/// Called by vfork.S in the parent, before the jump to the real one.
-extern "C" [[gnu::visibility("hidden")]] void forkscope_before_vfork(
-    const void* return_address) noexcept {
-  forkscope_real_vfork = real().vfork;
-  int error = errno;
-  ThreadRecord* thread = current();
-  process.shares_memory.store(true, std::memory_order_relaxed);
-  if (process.pid == sys::getpid()) {  // else: a vfork child that calls vfork
-    std::uint64_t id = note_spawn(record::Api::kVfork, 0, return_address);
-    if (thread != nullptr) thread->vfork = id;
-  }
-  errno = error;
+/// Called by clone_here.inc in the process that made the child. `way` is written there.
+[[gnu::visibility("hidden")]] long forkscope_after_clone(long result, const void* caller,
+                                                         int way) noexcept {
+  constexpr Api kWays[] = {Api::kVfork, Api::kSyscallVfork, Api::kSyscallCloneVm,
+                           Api::kSyscallClone3Vm};
+  return shared_clone_returned(kWays[way], result, caller);
+}
 }

@@ -9,21 +9,17 @@ namespace forkscope {
 constinit Real real_functions{};
 constinit std::atomic<bool> real_resolved{false};
 
-namespace {
-
-void* next(const char* name, const char* version) {
-  void* found = version != nullptr ? dlvsym(RTLD_NEXT, name, version) : nullptr;
-  return found != nullptr ? found : dlsym(RTLD_NEXT, name);
-}
-
-}  // namespace
-
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"  // sigset
 void resolve_real() {
-#define FORKSCOPE_REAL(name, version) \
-  real_functions.name = reinterpret_cast<decltype(&::name)>(next(#name, version));
+// By name alone: libc then gives its default version (the condition variables have a second one, of
+// 2002), and another preloaded library its only one, which a look-up by version would pass over.
+#define FORKSCOPE_REAL(name) \
+  real_functions.name = reinterpret_cast<decltype(&::name)>(dlsym(RTLD_NEXT, #name));
 #include "preload/real.def"
 #undef FORKSCOPE_REAL
   real_resolved.store(true, std::memory_order_release);
 }
+#pragma GCC diagnostic pop
 
 }  // namespace forkscope

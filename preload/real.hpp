@@ -5,30 +5,48 @@
 // resolving twice writes the same pointers.
 #pragma once
 
+#include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <pty.h>
 #include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <threads.h>
 #include <unistd.h>
+#include <wordexp.h>
 
 #include <atomic>
+#include <cstdio>
+#include <cstdlib>
 
 #define FORKSCOPE_EXPORT extern "C" [[gnu::visibility("default")]]
 
 extern "C" {
 // Declared by no header.
 pid_t __fork() noexcept;
+sighandler_t bsd_signal(int signal_number, sighandler_t handler) noexcept;
+int __sigaction(int signal_number, const struct sigaction* __restrict action,
+                struct sigaction* __restrict old) noexcept;
 int __register_atfork(void (*prepare)(), void (*parent)(), void (*child)(), void* dso) noexcept;
 }
 
 namespace forkscope {
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"  // sigset
 struct Real {
-#define FORKSCOPE_REAL(name, version) decltype(&::name) name;
+#define FORKSCOPE_REAL(name) decltype(&::name) name;
 #include "preload/real.def"
 #undef FORKSCOPE_REAL
 };
+#pragma GCC diagnostic pop
 
 extern Real real_functions;
 extern std::atomic<bool> real_resolved;

@@ -3,6 +3,7 @@
 
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/stack.hpp"
+#include "preload/observed.hpp"
 #include "preload/real.hpp"
 
 using namespace forkscope;
@@ -23,28 +24,57 @@ void* run_thread(void* argument) {
   return thread.start(thread.argument);  // a tail call: no frame of ours stays on the stack
 }
 
-}  // namespace
+/// The same for C11, whose start routine gives an int.
+int run_c11_thread(void* argument) {
+  auto& thread = *static_cast<ThreadRecord*>(argument);
+  adopt(thread, thread.stack_span);
+  return reinterpret_cast<thrd_start_t>(reinterpret_cast<void*>(thread.start))(thread.argument);
+}
 
-FORKSCOPE_EXPORT int pthread_create(pthread_t* __restrict created,
-                                    const pthread_attr_t* __restrict attributes,
-                                    void* (*start)(void*), void* __restrict argument) noexcept {
-  ThreadRecord* creator = current();
+/// A record for the thread that create(record) makes, which gives 0 when it did; without record
+/// when there is none to be had.
+template <typename Create>
+[[gnu::always_inline]] inline int create_thread(const pthread_attr_t* attributes,
+                                                void* (*start)(void*), void* argument, void* caller,
+                                                Create&& create) {
+  ThreadRecord* creator = observed(record::Call::kPthreadCreate, caller);
   ThreadRecord* thread = creator != nullptr ? registry.allocate() : nullptr;
-  if (thread == nullptr) return real().pthread_create(created, attributes, start, argument);
+  if (thread == nullptr) return create(nullptr);
   thread->start = start;
   thread->argument = argument;
   thread->guarded = creator->guarded;
   thread->stack_span = stack_size_of(attributes);
-  thread->creator_frames =
-      walk_stack(thread->creator, record::kMaxCreatorFrames, __builtin_return_address(0));
+  thread->creator_frames = walk_stack(thread->creator, record::kMaxCreatorFrames, caller);
   process.stacks_used_by.store(process.generation, std::memory_order_relaxed);
   process.living.fetch_add(1, std::memory_order_relaxed);
-  int result = real_functions.pthread_create(created, attributes, run_thread, thread);
+  int result = create(thread);
   if (result != 0) {
     process.living.fetch_sub(1, std::memory_order_relaxed);
     registry.release(*thread);
   }
   return result;
+}
+
+}  // namespace
+
+FORKSCOPE_EXPORT int pthread_create(pthread_t* __restrict created,
+                                    const pthread_attr_t* __restrict attributes,
+                                    void* (*start)(void*), void* __restrict argument) noexcept {
+  return create_thread(
+      attributes, start, argument, __builtin_return_address(0), [&](ThreadRecord* thread) {
+        return thread != nullptr ? real().pthread_create(created, attributes, run_thread, thread)
+                                 : real().pthread_create(created, attributes, start, argument);
+      });
+}
+
+FORKSCOPE_EXPORT int thrd_create(thrd_t* created, thrd_start_t start, void* argument) {
+  static_assert(thrd_success == 0);
+  return create_thread(nullptr, reinterpret_cast<void* (*)(void*)>(reinterpret_cast<void*>(start)),
+                       argument, __builtin_return_address(0), [&](ThreadRecord* thread) {
+                         return thread != nullptr
+                                    ? real().thrd_create(created, run_c11_thread, thread)
+                                    : real().thrd_create(created, start, argument);
+                       });
 }
 
 FORKSCOPE_EXPORT int pthread_setname_np(pthread_t target, const char* name) noexcept {

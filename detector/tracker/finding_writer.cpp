@@ -45,35 +45,70 @@ std::uint32_t count_lost(std::uint32_t limit) {
   return count;
 }
 
-void log_finding(const Finding& finding, LogText& text) {
-  text.text("forkscope: ")
-      .text(finding.severity == Severity::kDeadlock ? "DEADLOCK" : "hazard")
-      .text(" in process ")
-      .number(process.pid)
-      .text(finding.kind == Kind::kLostThread
-                ? ": waits for ever on condition variable "
-                : (finding.severity == Severity::kDeadlock ? ": waits for ever for mutex "
-                                                           : ": tried mutex "))
-      .hex(finding.lock)
-      .text(" at ")
-      .place(finding.lock)
-      .text(finding.kind == Kind::kLostThread ? "; thread " : ", held by thread ")
-      .number(finding.holder_tid)
-      .text(finding.kind == Kind::kSelfHeldLock ? " (the forking thread itself)"
-                                                : ", which the fork did not copy")
-      .text("\n  started in  ")
-      .place(finding.holder_start)
-      .text("\n  acquired at ")
-      .place(finding.holder_caller)
-      .text("\n");
-  for (int i = 0; i < finding.waiter_frames; ++i)
-    text.text("  child waits ").place(finding.waiter[i]).text("\n");
-  text.write();
+const char* kind_text(Kind kind) {
+  switch (kind) {
+    case Kind::kOrphanedLock:
+      return "a thread that fork did not copy held the lock";
+    case Kind::kLostThread:
+      return "threads that fork did not copy are waited for";
+    case Kind::kSelfHeldLock:
+      return "the forking thread itself held the lock";
+    case Kind::kStaleOwner:
+      return "the lock's owner is the forking thread under its old id";
+    case Kind::kLibcLock:
+      return "another thread was inside libc or the loader";
+    case Kind::kForkBypass:
+      return "the at-fork handlers were passed by";
+    case Kind::kSharedDescriptor:
+      return "a file lock of the parent";
+    case Kind::kMissingMemory:
+      return "memory that fork did not copy";
+    case Kind::kUnsafeCall:
+      return "a call that is not safe here";
+  }
+  return "";
 }
 
-}  // namespace
+const char* severity_text(Severity severity) {
+  switch (severity) {
+    case Severity::kDeadlock:
+      return "DEADLOCK";
+    case Severity::kLatent:
+      return "latent";
+    case Severity::kHazard:
+      return "hazard";
+    case Severity::kNote:
+      return "note";
+  }
+  return "";
+}
 
-namespace {
+const char* call_text(Call call) {
+  switch (call) {
+#define FORKSCOPE_CALL(id, name, waits) \
+  case Call::id:                        \
+    return name;
+#include "detector/record/calls.def"
+#undef FORKSCOPE_CALL
+  }
+  return "";
+}
+
+/// What somebody without the command gets to read. Addresses as addr2line takes them.
+void log_finding(const Finding& finding, std::int32_t pid, LogText& text) {
+  text.text("forkscope: ").text(severity_text(finding.severity));
+  text.text(" in process ").number(pid).text(": ").text(call_text(finding.call));
+  if (finding.lock != 0) text.text(" at ").hex(finding.lock).text(" ").place(finding.lock);
+  text.text(": ").text(kind_text(finding.kind));
+  if (finding.holder_tid != 0) text.text("; thread ").number(finding.holder_tid);
+  text.text("\n");
+  if (finding.holder_start != 0) text.text("  started in  ").place(finding.holder_start).text("\n");
+  if (finding.holder_caller != 0)
+    text.text("  acquired at ").place(finding.holder_caller).text("\n");
+  for (int i = 0; i < finding.waiter_frames; ++i)
+    text.text("  called from ").place(finding.waiter[i]).text("\n");
+  text.write();
+}
 
 /// What a finding needs beside the stack: threads may have little more than PTHREAD_STACK_MIN.
 struct Workspace {
@@ -81,11 +116,25 @@ struct Workspace {
   LogText text;
 };
 
+void describe_holder(Finding& finding, const ThreadRecord& holder) {
+  finding.holder_start = reinterpret_cast<std::uint64_t>(holder.start);
+  finding.holder_exited = holder.life.load(std::memory_order_relaxed) == Life::kExited;
+  std::memcpy(finding.holder_name, holder.name, sizeof finding.holder_name);
+  finding.holder_creator_frames = holder.creator_frames;
+  std::copy_n(holder.creator, holder.creator_frames, finding.holder_creator);
+}
+
+/// The fork that lost the holder; the last one where nobody in particular was lost.
+std::uint64_t fork_of(const Meeting& meeting) {
+  if (meeting.fork != 0) return meeting.fork;
+  bool lost = meeting.holder != nullptr && meeting.holder->generation < process.generation;
+  return process.fork_after(lost ? meeting.holder->generation : process.generation - 1);
+}
+
 std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
-  const ThreadRecord& holder = *meeting.holder;
+  const ThreadRecord* holder = meeting.holder;
   Finding& finding = work.finding;
-  finding.fork = process.fork_after(meeting.kind == Kind::kSelfHeldLock ? process.generation - 1
-                                                                        : holder.generation);
+  finding.fork = fork_of(meeting);
   finding.kind = meeting.kind;
   finding.severity = meeting.severity;
   finding.call = meeting.call;
@@ -93,32 +142,39 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
   finding.lock_type = meeting.lock_type;
   finding.lock_flags = meeting.lock_flags;
   finding.waiter_frames = walk_stack(finding.waiter, kMaxFrames, meeting.return_address);
+  // Readers look up what precedes a return address; the instruction of a fault is none.
+  if (meeting.kind == Kind::kMissingMemory) ++finding.waiter[0];
   finding.lock = reinterpret_cast<std::uint64_t>(meeting.object);
-  finding.lock_module = note_module(finding.lock);
+  if (meeting.object_size > 0) {
+    finding.lock_module = note_module(finding.lock);
+    std::memcpy(finding.lock_words, meeting.object,
+                std::min<std::size_t>(meeting.object_size, sizeof finding.lock_words));
+  } else {
+    std::copy_n(meeting.words, std::size(meeting.words), finding.lock_words);
+  }
   finding.wait_mutex = reinterpret_cast<std::uint64_t>(meeting.wait_mutex);
-  std::memcpy(finding.lock_words, meeting.object, sizeof finding.lock_words);
   finding.holder_tid = meeting.holder_tid;
-  finding.holder_start = reinterpret_cast<std::uint64_t>(holder.start);
-  finding.holder_exited = holder.life.load(std::memory_order_relaxed) == Life::kExited;
-  std::memcpy(finding.holder_name, holder.name, sizeof finding.holder_name);
-  finding.holder_creator_frames = holder.creator_frames;
-  std::copy_n(holder.creator, holder.creator_frames, finding.holder_creator);
+  finding.holder_caller = reinterpret_cast<std::uint64_t>(meeting.holder_caller);
+  if (holder != nullptr) describe_holder(finding, *holder);
   finding.living = meeting.living;
-  note_module(finding.holder_start);
+  finding.range_begin = meeting.range_begin;
+  finding.range_end = meeting.range_end;
+  if (finding.holder_start != 0) note_module(finding.holder_start);
   note_modules(finding.waiter, finding.waiter_frames);
   note_modules(finding.holder_creator, finding.holder_creator_frames);
 
   MemorySlice slices[2] = {};
   const Slot* acquired = nullptr;
-  if (meeting.kind == Kind::kLostThread) {
-    finding.holder_caller = holder.wait_caller;
-  } else {
+  if (holder != nullptr && meeting.kind == Kind::kLostThread) {
+    if (holder->wait_object.load(std::memory_order_relaxed) != nullptr)
+      finding.holder_caller = holder->wait_caller;
+  } else if (holder != nullptr && meeting.holder_caller == nullptr) {
     // Of the forking thread itself the oldest: the newest is the call it is in just now.
-    bool oldest = meeting.kind == Kind::kSelfHeldLock;
-    holder.each([&](const void* lock, std::uint64_t caller, const Slot* slot) {
-      if (lock != meeting.object) return true;
-      finding.holder_caller = caller;
-      acquired = slot;
+    bool oldest = meeting.kind == Kind::kSelfHeldLock || meeting.kind == Kind::kStaleOwner;
+    holder->each([&](const Recorded& one) {
+      if (one.lock != meeting.object) return true;
+      finding.holder_caller = one.caller;
+      acquired = one.slot;
       return oldest;
     });
     if (acquired != nullptr) {
@@ -129,9 +185,9 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
       // The stack of the forking thread itself goes on in the child: only that of others is frozen.
       slices[0] = {acquired->sp(), acquired->slice_size()};
       note_stack(acquired->slice, acquired->slice_size());
-      bool frozen = holder.generation >= process.stacks_used_by.load(std::memory_order_relaxed);
+      bool frozen = holder->generation >= process.stacks_used_by.load(std::memory_order_relaxed);
       if (meeting.kind == Kind::kOrphanedLock && finding.holder_exited == 0 && frozen) {
-        slices[1] = frozen_stack(holder, *acquired);
+        slices[1] = frozen_stack(*holder, *acquired);
         // Many children may deadlock at once, faster than the command adds room: a short stack of
         // each is better than none of some.
         constexpr std::uint64_t kShare = 16;
@@ -141,13 +197,15 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
       }
     }
   }
-  note_module(finding.holder_caller);
+  if (finding.holder_caller != 0) note_module(finding.holder_caller);
+  finding.text_length = meeting.text != nullptr ? std::uint32_t(std::strlen(meeting.text)) : 0;
 
   finding.threads = count_lost(kMaxForkThreads);
   finding.slices = acquired != nullptr ? 2 : 0;
   auto payload = [&] {
     return sizeof finding + finding.threads * sizeof(ThreadInfo) +
-           finding.slices * sizeof(MemorySlice) + slices[0].size + slices[1].size;
+           finding.slices * sizeof(MemorySlice) + slices[0].size + slices[1].size +
+           finding.text_length;
   };
   auto space = process.reserve(payload(), Arena::For::kFinding);
   if (!space && slices[1].size > 0) {  // rather without the stack than not at all
@@ -172,10 +230,12 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
       fill.put(slices[1]);
       fill.bytes(reinterpret_cast<const void*>(slices[1].address), slices[1].size);
     }
-    process.publish(space, Type::kFinding);
+    if (meeting.text != nullptr) fill.bytes(meeting.text, finding.text_length);
+    process.publish(space, Type::kFinding, meeting.by);
     process.arena.header()->wake.fetch_add(1, std::memory_order_release);
   }
-  if (process.options.log_stderr) log_finding(finding, work.text);
+  if (process.options.log_stderr)
+    log_finding(finding, meeting.by != 0 ? meeting.by : process.pid, work.text);
   return finding.id;
 }
 

@@ -8,20 +8,28 @@
 
 namespace forkscope {
 
+/// Only what is known need be set.
 struct Meeting {
-  const ThreadRecord* thread;  ///< who calls
-  const void* object;          ///< mutex or condition variable
-  const void* wait_mutex;      ///< of a condition wait
-  const void* return_address;  ///< of the interposer
-  const ThreadRecord* holder;  ///< who held it, or who should have signalled
-  std::int32_t holder_tid;
-  record::Kind kind;
-  record::Severity severity;
-  record::Call call;
-  record::Evidence evidence;
-  record::LockType lock_type;
-  std::uint8_t lock_flags;
-  std::uint32_t living;
+  const ThreadRecord* thread = nullptr;  ///< who calls
+  const void* object = nullptr;          ///< the lock, or what is waited for
+  std::uint32_t object_size = 40;        ///< bytes of it to keep, up to 40; 0: `words` instead
+  std::uint32_t words[5] = {};           ///< see record::Finding
+  const void* wait_mutex = nullptr;      ///< of a condition wait
+  const void* return_address = nullptr;  ///< of the interposer
+  const ThreadRecord* holder = nullptr;  ///< who held it, or who should have signalled
+  std::int32_t holder_tid = 0;
+  const void* holder_caller = nullptr;  ///< where, if not in the holder's table
+  record::Kind kind = record::Kind::kOrphanedLock;
+  record::Severity severity = record::Severity::kHazard;
+  record::Call call = record::Call::kMutexLock;
+  record::Evidence evidence = record::Evidence::kNobodyLeft;
+  record::LockType lock_type = record::LockType::kUnknown;
+  std::uint8_t lock_flags = 0;
+  std::uint32_t living = 0;
+  std::uint64_t fork = 0;      ///< its id where the holder and the process do not tell
+  std::int32_t by = 0;         ///< pid of a vfork child, which is not process.pid
+  const char* text = nullptr;  ///< path of the file that is locked or was mapped
+  std::uint64_t range_begin = 0, range_end = 0;
 };
 
 /// Writes the record (and a text to standard error with log=stderr). Gives the finding's id, never

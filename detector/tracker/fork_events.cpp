@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "detector/tracker/file_locks.hpp"
+#include "detector/tracker/loader_state.hpp"
+#include "detector/tracker/lock_words.hpp"
+#include "detector/tracker/missing_memory.hpp"
 #include "detector/tracker/modules.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/stack.hpp"
@@ -18,23 +22,49 @@ using namespace record;
 constinit HeldLock held[kMaxForkHeld];
 constinit std::uint32_t held_total = 0;
 
-void add_held(std::int32_t tid, const void* lock, std::uint64_t caller, bool self) {
-  if (lock == nullptr || !sys::readable(lock, sizeof(pthread_mutex_t))) return;
-  MutexWords words(lock);
-  if (words.owner() != tid || !words.plausible()) return;
+void store_held(const void* lock, std::uint64_t caller, std::int32_t tid, LockType type,
+                std::uint8_t flags, bool self) {
   auto address = reinterpret_cast<std::uint64_t>(lock);
   std::uint32_t stored = std::min(held_total, kMaxForkHeld);
   for (std::uint32_t i = 0; i < stored; ++i)
-    if (held[i].address == address) return;  // in two slots
-  if (held_total < kMaxForkHeld)
-    held[held_total] = {address, caller, tid, words.type(), words.flags(), self, 0};
+    if (held[i].address == address && held[i].owner == tid) return;  // in two slots
+  if (held_total < kMaxForkHeld) held[held_total] = {address, caller, tid, type, flags, self, 0};
   ++held_total;
+}
+
+void add_mutex(const Recorded& one, std::int32_t tid, bool self) {
+  if (!sys::readable(one.lock, sizeof(pthread_mutex_t))) return;
+  MutexWords words(one.lock);
+  if (words.owner() != tid || !words.plausible()) return;
+  std::uint8_t flags = words.flags();
+  if (words.pshared() && sys::is_shared(one.lock)) flags |= kLockShared;
+  store_held(one.lock, one.caller, tid, words.type(), flags, self);
+}
+
+/// A lock without owner word: the thread's own word for it, if the lock's do not contradict.
+void add_other(const ThreadRecord& thread, const Recorded& one, std::int32_t tid, bool self) {
+  if (one.hold != Hold::kHeld || !sys::readable(one.lock, lock_words::size(one.type))) return;
+  if (!lock_words::taken(one.lock, one.type)) return;
+  // libc restarts in the child what was in progress, if it knows of the fork.
+  if (one.type == LockType::kOnce && handlers_of(process.last_api) == Handlers::kRun) return;
+  std::uint8_t flags = one.flags & kLockReader;
+  if (one.type == LockType::kRwlock && flags == 0 && lock_words::rwlock_writer(one.lock) != tid)
+    return;
+  if (one.type == LockType::kSemaphore) {
+    if (thread.wait_object.load(std::memory_order_relaxed) == one.lock) return;  // waits again
+    flags |= kLockEvidence;
+  }
+  if (sys::is_shared(one.lock)) flags |= kLockShared;
+  store_held(one.lock, one.caller, tid, one.type, flags, self);
 }
 
 /// The locks `thread` held at the fork. `tid` is what its owner words say.
 void collect_held(const ThreadRecord& thread, std::int32_t tid, bool self) {
-  thread.each([&](const void* lock, std::uint64_t caller, const Slot*) {
-    add_held(tid, lock, caller, self);
+  thread.each([&](const Recorded& one) {
+    if (one.hold == Hold::kOwnerWord)
+      add_mutex(one, tid, self);
+    else
+      add_other(thread, one, tid, self);
     return true;
   });
 }
@@ -119,18 +149,22 @@ record::ThreadInfo thread_info(const ThreadRecord& thread) {
   } else if (life == Life::kExited) {
     info.state = ThreadState::kExited;
   } else if (condition != nullptr) {
-    info.state = ThreadState::kCondWait;
+    info.state = thread.waiting.load(std::memory_order_relaxed);
     info.wait_object = reinterpret_cast<std::uint64_t>(condition);
     info.wait_mutex =
         reinterpret_cast<std::uint64_t>(thread.wait_mutex.load(std::memory_order_relaxed));
     info.wait_caller = thread.wait_caller;
   } else if (!thread.empty()) {
-    thread.each([&](const void* lock, std::uint64_t caller, const Slot* slot) {
-      if (slot == thread.top) return true;  // released, or about to be
-      if (sys::readable(lock, sizeof(pthread_mutex_t)) && MutexWords(lock).owner() != thread.tid) {
+    thread.each([&](const Recorded& one) {
+      if (one.slot == thread.top) return true;  // released, or about to be
+      bool locking = one.hold == Hold::kOwnerWord
+                         ? sys::readable(one.lock, sizeof(pthread_mutex_t)) &&
+                               MutexWords(one.lock).owner() != thread.tid
+                         : one.hold == Hold::kWanted;
+      if (locking) {
         info.state = ThreadState::kLocking;
-        info.wait_object = reinterpret_cast<std::uint64_t>(lock);
-        info.wait_caller = caller;
+        info.wait_object = reinterpret_cast<std::uint64_t>(one.lock);
+        info.wait_caller = one.caller;
       }
       return false;
     });
@@ -145,6 +179,8 @@ void fork_begin(Api api, const void* return_address) {
   self->fork.api = api;
   self->fork.frames = walk_stack(self->fork.stack, kMaxFrames, return_address);
   self->fork.active = true;
+  missing_memory::before_fork();
+  file_locks_before_fork();
 }
 
 void fork_in_child() {
@@ -159,6 +195,7 @@ void fork_in_child() {
   self->previous_tid = self->tid;
   self->tid = libc_tid();
   ++process.generation;
+  process.last_api = self->fork.api;
   process.fork_ids[process.generation % kGenerations] = self->fork.id;
   // After clone() libc goes on under the parent's TID: then it is no former one.
   process.forker_tids[process.generation % kGenerations] =
@@ -166,6 +203,14 @@ void fork_in_child() {
   self->generation = process.generation;
   if (!alone || !self->empty()) guard(*self);
   process.living.store(1, std::memory_order_relaxed);
+  loader_state::in_child();
+  missing_memory::in_child();
+  // The memory is a copy: nobody shares it, and whose vfork was open in it is not here.
+  process.shares_memory.store(0, std::memory_order_relaxed);
+  if (self->vfork_open) {
+    self->vfork_open = false;
+    if (!self->guarded) detail::unguarded = self;
+  }
 
   held_total = 0;
   registry.each([&](const ThreadRecord& thread) {
@@ -173,6 +218,7 @@ void fork_in_child() {
     return true;
   });
   collect_held(*self, self->previous_tid, true);
+  table::mark_inherited(*self);
   write_fork(*self, parent);
   process.count(&Counters::forks);
   self->fork.active = false;
@@ -193,8 +239,9 @@ void fork_in_parent_if(Api api) {
   if (self != nullptr && self->fork.active && self->fork.api == api) fork_in_parent(0);
 }
 
-std::uint64_t note_spawn(Api api, std::int32_t child, const void* return_address) {
-  std::uint64_t id = process.next_fork_id();
+std::uint64_t note_spawn(Api api, std::int32_t child, const void* return_address,
+                         std::uint64_t id) {
+  if (id == 0) id = process.next_fork_id();
   process.count(&Counters::forks);
   if (process.arena.crowded()) {
     process.count(&Counters::boring_forks);
@@ -202,7 +249,9 @@ std::uint64_t note_spawn(Api api, std::int32_t child, const void* return_address
   }
   Fork fork{};
   fork.id = id;
-  fork.parent = process.pid;
+  // A vfork child may go on to create one of its own.
+  fork.parent =
+      process.shares_memory.load(std::memory_order_relaxed) != 0 ? sys::getpid() : process.pid;
   fork.parent_tid = current_tid();
   fork.child = child;
   fork.api = api;
@@ -210,13 +259,13 @@ std::uint64_t note_spawn(Api api, std::int32_t child, const void* return_address
   fork.frames = 1;
   fork.stack[0] = reinterpret_cast<std::uint64_t>(return_address);
   note_modules(fork.stack, 1);
-  process.append(Type::kFork, fork);
+  process.append(Type::kFork, fork, fork.parent);
   return id;
 }
 
-void note_spawn_failed(Api api, int error) {
+void note_spawn_failed(Api api, int error, std::uint64_t id) {
   process.count(&Counters::fork_failures);
-  process.append(Type::kForkFailed, ForkFailed{0, api, {}, error});
+  process.append(Type::kForkFailed, ForkFailed{id, api, {}, error});
 }
 
 ForkHeld last_fork_held() { return {held, std::min(held_total, kMaxForkHeld), held_total}; }

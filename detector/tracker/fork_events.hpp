@@ -23,9 +23,11 @@ void fork_in_parent(int error);
 void fork_in_parent_if(record::Api api);
 
 /// For children whose memory is shared or replaced (vfork, posix_spawn, clone with CLONE_VM): no
-/// lock can be orphaned, the record only counts them. Gives the fork's id.
-std::uint64_t note_spawn(record::Api api, std::int32_t child, const void* return_address);
-void note_spawn_failed(record::Api api, int error);
+/// lock can be orphaned, the record only counts them. `child` is 0 where its pid is not known, `id`
+/// where it has none yet. Gives the fork's id.
+std::uint64_t note_spawn(record::Api api, std::int32_t child, const void* return_address,
+                         std::uint64_t id = 0);
+void note_spawn_failed(record::Api api, int error, std::uint64_t id = 0);
 
 /// What is known of a thread, for a record.
 record::ThreadInfo thread_info(const ThreadRecord& thread);

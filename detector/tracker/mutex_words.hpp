@@ -24,6 +24,8 @@ class MutexWords {
   bool recursive() const { return (kind() & kTypeMask) == PTHREAD_MUTEX_RECURSIVE; }
   /// Recursive or errorcheck: a lock by the owner is not taken again.
   bool checks_owner() const { return ((kind() + 1) & 2) != 0; }
+  /// All whose unlock is refused to a thread with another TID than the owner word's.
+  bool compares_owner() const { return checks_owner() || (kind() & (kRobustBit | kPiBit)) != 0; }
   bool pshared() const { return (kind() & kPsharedBit) != 0; }
   /// The kind glibc writes in pthread_mutex_destroy is -1; other stray bits mean "not a mutex".
   bool plausible() const { return (kind() & ~kKnownBits) == 0; }

@@ -17,14 +17,16 @@ inline constexpr std::uint32_t kGenerations = 1024;  ///< nested forks whose ids
 struct Process {
   std::int32_t pid = 0;
   std::uint32_t image = 0;
+  record::Api last_api = record::Api::kUnknown;  ///< by which this process was forked
   std::uint32_t generation = 0;               ///< how many forks lie between exec and this process
   std::uint64_t fork_ids[kGenerations] = {};  ///< fork that made generation n, n % kGenerations
   std::int32_t forker_tids[kGenerations] = {};  ///< TID of that fork's caller, in its parent
   /// Generation in which a thread was last created. libc gives new threads of a child the stacks of
   /// lost ones: from then on those of earlier generations are no longer frozen.
   std::atomic<std::uint32_t> stacks_used_by{0};
-  std::atomic<bool> shares_memory{false};  ///< a vfork or the like was called: pid may be another's
-  std::atomic<std::uint32_t> living{1};    ///< threads the tracker knows of
+  /// Others that may run in this memory, vfork children and the like: then pid may be another's.
+  std::atomic<std::uint32_t> shares_memory{0};
+  std::atomic<std::uint32_t> living{1};  ///< threads the tracker knows of
   Options options;
   Arena arena;
   char preload[1024] = "";   ///< path of this library, as LD_PRELOAD names it

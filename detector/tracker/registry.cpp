@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "detector/tracker/lost_join.hpp"
 #include "detector/tracker/sys.hpp"
 
 extern "C" void* __libc_stack_end;  // ld.so: where the main thread's stack began
@@ -32,6 +33,7 @@ void finish(ThreadRecord& thread) {
   gone = true;  // first: a signal handler that locks must not make the thread known again
   detail::self = detail::unguarded = nullptr;
   process.living.fetch_sub(1, std::memory_order_relaxed);
+  table::forget_semaphores(thread);
   table::forget_stale(thread);
   if (thread.empty()) {
     registry.release(thread);
@@ -39,8 +41,8 @@ void finish(ThreadRecord& thread) {
   }
   // Its locks stay locked for ever: keep the record, a child that meets one is told who it was.
   std::uint64_t left = 0;
-  thread.each([&](const void*, std::uint64_t, const Slot* slot) {
-    left += slot != thread.top;
+  thread.each([&](const Recorded& one) {
+    left += one.slot != thread.top;
     return true;
   });
   process.count(&record::Counters::abandoned_locks, left);
@@ -135,6 +137,7 @@ void init_registry(std::int32_t (*tid)()) {
 void adopt(ThreadRecord& thread, std::size_t stack_size) {
   thread.tid = libc_tid();
   thread.pthread = pthread_self();
+  handle_taken(thread.pthread);
   auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   if (thread.tid == process.pid) {
     // The kernel keeps everything else away from below the main stack (stack_guard_gap, rlimit).

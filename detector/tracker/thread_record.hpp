@@ -13,9 +13,19 @@
 // not. Both interposers thus end in a jump to the real function: no frame, nothing to do
 // afterwards.
 //
-// What a slot says is never believed without the owner word: a lock call that waits or failed, a
-// mutex unlocked by another thread, destroyed or freed only leaves a stale slot, which
+// What such a slot says is never believed without the owner word: a lock call that waits or failed,
+// a mutex unlocked by another thread, destroyed or freed only leaves a stale slot, which
 // forget_stale() clears when the table fills.
+//
+// Locks without an owner word (rwlocks held for reading, spin locks, semaphores, static-local
+// guards, stdio streams) cannot tell, so their slots carry a Hold in the low bits of the address,
+// which is written around the real calls:
+//
+//   lock:    top + 1, slot = m|kWanted;       [real lock: m taken];  slot = m|kHeld
+//   unlock:  slot = m|kReleasing, top - 1;    [real unlock]
+//
+// kHeld is exact; the two others say that the thread may have been taking or releasing it, and the
+// words of the lock whether anybody has it. Above the top only kReleasing means anything.
 //
 // A signal handler may take locks between any two stores: it pushes above `top` and is back there
 // when it returns. (One gap is known: a handler that locks exactly between an unlock's two steps
@@ -32,6 +42,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <iterator>
 
 #include "detector/record/record.hpp"
 #include "detector/tracker/mutex_words.hpp"
@@ -44,11 +55,26 @@ inline constexpr std::uint32_t kDeepSlots = 64;  ///< and beyond those without
 /// frame pointer, where small wrapper frames are many: docs/how-it-works.md says why so many.
 inline constexpr std::size_t kSlicePairs = 5, kLongSlicePairs = 19;
 
+/// How far a thread has got with a lock.
+enum class Hold : std::uint8_t { kOwnerWord, kWanted, kHeld, kReleasing };
+inline constexpr std::uintptr_t kHoldMask = 3;  ///< every lock is aligned to four bytes at least
+inline std::uintptr_t tagged(const void* lock, Hold hold) {
+  return reinterpret_cast<std::uintptr_t>(lock) | std::uintptr_t(hold);
+}
+inline const void* untagged(std::uintptr_t word) {
+  return reinterpret_cast<const void*>(word & ~kHoldMask);
+}
+/// Beside record::LockFlags: the forking thread had it already before the fork.
+inline constexpr std::uint8_t kInherited = record::kLockRobust;  // which these locks never are
+
 /// A lock, and where it was taken: the call site as it is when the call returns.
 struct alignas(64) Slot {
-  std::atomic<const void*> lock;
-  record::Registers registers;  ///< the low bits of sp say how much of the slice there is
-  std::uint64_t short_size;     ///< with kShort: bytes copied
+  std::atomic<std::uintptr_t> word;  ///< address and Hold; 0: none
+  record::Registers registers;       ///< the low bits of sp say how much of the slice there is
+  std::uint16_t short_size;          ///< with kShort: bytes copied
+  record::LockType type;             ///< unless kOwnerWord
+  std::uint8_t flags;                ///< unless kOwnerWord: kLockReader, kInherited
+  std::uint32_t time;                ///< of a semaphore: orders the waits of several threads
   std::uint64_t slice[2 * kLongSlicePairs];  ///< from sp on
 
   static constexpr std::uint64_t kShort = 1, kLong = 2;  ///< stack pointers are multiples of 8
@@ -62,8 +88,21 @@ static_assert(sizeof(Slot) == 384 && offsetof(Slot, slice) % 16 == 0);
 
 /// A lock taken when all slots were in use.
 struct DeepSlot {
-  std::atomic<const void*> lock;
+  std::atomic<std::uintptr_t> word;
+  std::uint64_t caller : 48;
+  record::LockType type;
+  std::uint8_t flags;
+};
+static_assert(sizeof(DeepSlot) == 16);
+
+/// A slot of either kind.
+struct Recorded {
+  const void* lock;
+  Hold hold;
+  record::LockType type;  ///< kUnknown with kOwnerWord
+  std::uint8_t flags;
   std::uint64_t caller;
+  const Slot* slot;  ///< null for a deep one
 };
 
 /// The fork in progress in this thread.
@@ -91,11 +130,13 @@ struct alignas(64) ThreadRecord {
   std::uint32_t dropped;         ///< held now, but beyond the table
   std::atomic<Life> life;
 
-  // -- waits and signals of condition variables
+  // -- what it waits for, and the last things it signalled or posted
   alignas(64) std::atomic<const void*> wait_object;
+  std::atomic<record::ThreadState> waiting;  ///< how; means something only with a wait_object
   std::atomic<const void*> wait_mutex;
   std::uint64_t wait_caller;
-  const void* signalled[4];  ///< last condition variables signalled, a ring
+  const void*
+      signalled[4];  ///< last condition variables signalled, semaphores posted, futexes woken
   std::uint32_t signalled_next;
 
   // -- identity
@@ -112,26 +153,54 @@ struct alignas(64) ThreadRecord {
   std::uint64_t creator[record::kMaxCreatorFrames];
   ForkSite fork;
   std::uint64_t vfork;  ///< id of the last vfork of this thread
+  bool vfork_open;      ///< it may be the vfork child that runs: see preload/observed.hpp
 
   // -- the table
   Slot slots[kSlots + 1];  ///< one more: the slot above the top is read too
   DeepSlot deep_slots[kDeepSlots + 1];
 
   bool empty() const { return top == slots && deep == 0; }
-  /// Calls visit(lock, caller, slot or null) for all that may be held, newest first, until false.
+  /// Calls visit(Recorded) for all that may be held, newest first, until false.
   template <typename Visit>
   void each(Visit&& visit) const {
-    for (std::uint32_t i = deep + 1 < kDeepSlots ? deep + 1 : kDeepSlots; i > 0; --i)
-      if (const void* lock = deep_slots[i - 1].lock.load(std::memory_order_relaxed))
-        if (!visit(lock, deep_slots[i - 1].caller, nullptr)) return;
-    for (const Slot* slot = top; slot >= slots && slot <= slots + kSlots; --slot)
-      if (const void* lock = slot->lock.load(std::memory_order_relaxed))
-        if (!visit(lock, slot->registers.pc, slot)) return;
+    for (std::uint32_t i = deep + 1 < kDeepSlots ? deep + 1 : kDeepSlots; i > 0; --i) {
+      const DeepSlot& one = deep_slots[i - 1];
+      std::uintptr_t word = one.word.load(std::memory_order_relaxed);
+      if (word == 0 || (i > deep && is_above(word))) continue;
+      if (!visit(recorded(word, one.type, one.flags, one.caller, nullptr))) return;
+    }
+    for (const Slot* slot = top; slot >= slots && slot <= slots + kSlots; --slot) {
+      std::uintptr_t word = slot->word.load(std::memory_order_relaxed);
+      if (word == 0 || (slot == top && is_above(word))) continue;
+      if (!visit(recorded(word, slot->type, slot->flags, slot->registers.pc, slot))) return;
+    }
+  }
+
+ private:
+  /// Means nothing any more, or not yet.
+  static bool is_above(std::uintptr_t word) {
+    Hold hold = Hold(word & kHoldMask);
+    return hold == Hold::kWanted || hold == Hold::kHeld;
+  }
+  static Recorded recorded(std::uintptr_t word, record::LockType type, std::uint8_t flags,
+                           std::uint64_t caller, const Slot* slot) {
+    if ((word & kHoldMask) == 0) type = record::LockType::kUnknown, flags = 0;
+    return {untagged(word), Hold(word & kHoldMask), type, flags, caller, slot};
   }
 };
 static_assert(sizeof(ThreadRecord) <= 8192, "the price of a thread");
 
+/// Remembers what the thread signalled, posted or woke last.
+inline void note_signal(ThreadRecord& thread, const void* object) {
+  thread.signalled[thread.signalled_next++ % std::size(thread.signalled)] = object;
+}
+
 namespace table {
+
+void want_deep(ThreadRecord& thread, const void* lock, record::LockType type, std::uint8_t flags,
+               void* caller);
+std::atomic<std::uintptr_t>* find_deep(ThreadRecord& thread, std::uintptr_t word);
+void trim_deep(ThreadRecord& thread);
 
 /// Keeps registers and stack of the interposer's call site: `caller` is its return address, `cfa`
 /// its __builtin_dwarf_cfa(), the caller's stack pointer after the return.
@@ -168,7 +237,7 @@ namespace table {
   } else {  // a stack of the program's own, near the end of a page: the next may not be mapped
     std::size_t count = (4096 - (sp & 4095)) / sizeof(Pair);
     for (std::size_t i = 0; i < count; ++i) into[i] = from[i];
-    to.short_size = count * sizeof(Pair);
+    to.short_size = std::uint16_t(count * sizeof(Pair));
     to.registers.sp = sp | Slot::kShort;
   }
 }
@@ -184,15 +253,82 @@ namespace table {
   // from before means nothing without its owner word.
   thread.top = slot + 1;
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  slot->lock.store(lock, std::memory_order_release);
+  slot->word.store(tagged(lock, Hold::kOwnerWord), std::memory_order_release);
   capture(thread, *slot, caller, cfa);
   return true;
 }
 
+/// The same for a lock without owner word; takes a deep slot where there is no other.
+[[gnu::always_inline]] inline void want(ThreadRecord& thread, const void* lock,
+                                        record::LockType type, std::uint8_t flags, void* caller,
+                                        void* cfa) {
+  Slot* slot = thread.top;
+  if (slot == thread.slots + kSlots) [[unlikely]]
+    return want_deep(thread, lock, type, flags, caller);
+  thread.top = slot + 1;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  slot->type = type;
+  slot->flags = flags;
+  slot->word.store(tagged(lock, Hold::kWanted), std::memory_order_release);
+  capture(thread, *slot, caller, cfa);
+}
+
+/// The newest slot of `lock` in state `hold`, for the locks without owner word; null if there is
+/// none.
+[[gnu::always_inline]] inline std::atomic<std::uintptr_t>* find(ThreadRecord& thread,
+                                                                const void* lock, Hold hold) {
+  std::uintptr_t word = tagged(lock, hold);
+  if (thread.deep == 0) [[likely]]
+    for (Slot* slot = thread.top; slot-- > thread.slots;)
+      if (slot->word.load(std::memory_order_relaxed) == word) return &slot->word;
+  return find_deep(thread, word);
+}
+
+/// Clears what find() gave. In place: a signal handler that posts a semaphore may do so at any
+/// time.
+[[gnu::always_inline]] inline void clear(ThreadRecord& thread, std::atomic<std::uintptr_t>& word) {
+  word.store(0, std::memory_order_release);
+  while (thread.top > thread.slots && thread.top[-1].word.load(std::memory_order_relaxed) == 0)
+    --thread.top;
+  if (thread.deep > 0) [[unlikely]]
+    trim_deep(thread);
+}
+
+/// The same where nothing may be left between the slots: moves the newest into its place. Not in a
+/// signal handler that interrupts the table's own functions.
+void drop(ThreadRecord& thread, std::atomic<std::uintptr_t>& word);
+
+/// After the call that want() preceded: it has the lock now, or has not.
+void settle_slowly(ThreadRecord& thread, const void* lock, bool got);
+[[gnu::always_inline]] inline void settle(ThreadRecord& thread, const void* lock, bool got) {
+  Slot* slot = thread.top - 1;
+  if (thread.top == thread.slots || !got ||
+      slot->word.load(std::memory_order_relaxed) != tagged(lock, Hold::kWanted)) [[unlikely]]
+    return settle_slowly(thread, lock, got);
+  slot->word.store(tagged(lock, Hold::kHeld), std::memory_order_release);
+}
+
+/// Before the call that gives `lock` up. The newest slot, as most often, or settle_slowly's
+/// counterpart.
+[[gnu::always_inline]] inline bool release(ThreadRecord& thread, const void* lock) {
+  Slot* slot = thread.top - 1;
+  if (thread.top == thread.slots ||
+      slot->word.load(std::memory_order_relaxed) != tagged(lock, Hold::kHeld))
+    return false;
+  slot->word.store(tagged(lock, Hold::kReleasing), std::memory_order_release);
+  thread.top = slot;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  return true;
+}
+/// Where release() was false. Gives whether it was recorded at all. `in_place`: the call may be in
+/// a signal handler that interrupts the table's own functions.
+bool release_slowly(ThreadRecord& thread, const void* lock, bool in_place);
+
 /// Takes the top slot off, if it is `lock`'s; before the lock is released, or after it was not got.
 [[gnu::always_inline]] inline bool pop(ThreadRecord& thread, const void* lock) {
   Slot* slot = thread.top - 1;  // below slots[0] lies the header: never a lock
-  if (thread.top == thread.slots || slot->lock.load(std::memory_order_relaxed) != lock)
+  if (thread.top == thread.slots ||
+      slot->word.load(std::memory_order_relaxed) != tagged(lock, Hold::kOwnerWord))
     return false;
   thread.top = slot;
   std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -203,8 +339,16 @@ namespace table {
 /// deep slot for this lock, or counts it as dropped.
 void push_deep(ThreadRecord& thread, const void* lock, void* caller);
 
-/// Clears slots whose owner word no longer names the thread. Probes memory before it reads.
+/// Clears slots whose owner word no longer names the thread, or whose lock is free. Probes memory
+/// before it reads.
 void forget_stale(ThreadRecord& thread);
+
+/// When a thread ends: nobody owns a semaphore, what it waited for and did not post is no lock left
+/// behind.
+void forget_semaphores(ThreadRecord& thread);
+
+/// In a forked child, for the forking thread: what it has now it had before.
+void mark_inherited(ThreadRecord& thread);
 
 /// After an out-of-order unlock. Gives whether the lock was recorded.
 bool erase(ThreadRecord& thread, const void* lock);

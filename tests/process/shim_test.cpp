@@ -58,7 +58,7 @@ TEST_CASE("every way to copy a process leads to the verdict") {
     INFO(mode);
     Observed seen = observe(shim_probe({mode}));
     CHECK(seen.deadlocked());
-    REQUIRE(seen.report["findings"].size() == 1);
+    REQUIRE(!seen.report["findings"].empty());  // _Fork and clone: the bypass, too, as a note
     CHECK(seen.report["findings"][0]["holder"]["name"] == "holder");
     CHECK(seen.report["findings"][0]["lock"]["symbol"].get<std::string>().find("resource") !=
           std::string::npos);

@@ -16,6 +16,13 @@ target_compile_options(stack_probe_o2 PRIVATE -g -O2)
 shim_program(stack_probe_fp ${shim_dir}/stack_probe.cpp)
 target_compile_options(stack_probe_fp PRIVATE -g -O2 -fno-omit-frame-pointer)
 
+shim_program(process_probe ${shim_dir}/process_probe.cpp)
+target_link_libraries(process_probe PRIVATE util)
+shim_program(vfork_probe ${shim_dir}/vfork_probe.cpp)
+add_library(other_vfork SHARED ${shim_dir}/other_vfork.S)
+set_target_properties(other_vfork PROPERTIES LINKER_LANGUAGE C
+  LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
+
 # A second libc, where Debian's musl-tools are installed.
 set(shim_musl "")
 find_program(MUSL_GCC musl-gcc)
@@ -44,8 +51,43 @@ add_dependencies(shim_tests forkscope forkscope_preload shim_probe stack_probe_o
 catch_discover_tests(shim_tests TEST_PREFIX "shim: ")
 
 add_test(NAME shim.exports_are_exactly_those_listed COMMAND ${shim_dir}/shim_exports_test.sh
-  $<TARGET_FILE:forkscope_preload> ${CMAKE_SOURCE_DIR}/preload/exports.map)
+  $<TARGET_FILE:forkscope_preload> ${FORKSCOPE_EXPORTS})
 add_test(NAME shim.needs_libc_only COMMAND ${shim_dir}/shim_imports_test.sh
   $<TARGET_FILE:forkscope_preload> ${shim_dir}/shim_imports.txt)
 add_test(NAME shim.fast_paths_leave_callee_saved_registers_alone
   COMMAND ${shim_dir}/shim_hot_path_test.sh $<TARGET_FILE:forkscope_preload>)
+
+add_executable(process_tests ${shim_dir}/process_test.cpp ${shim_dir}/cli_run.cpp)
+target_compile_definitions(process_tests PRIVATE
+  FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
+  FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
+  PROCESS_PROBE="$<TARGET_FILE:process_probe>"
+  VFORK_PROBE="$<TARGET_FILE:vfork_probe>"
+  OTHER_VFORK="$<TARGET_FILE:other_vfork>")
+target_link_libraries(process_tests PRIVATE forkscope_warnings catch_main
+  nlohmann_json::nlohmann_json)
+add_dependencies(process_tests forkscope forkscope_preload process_probe vfork_probe other_vfork)
+catch_discover_tests(process_tests TEST_PREFIX "process: ")
+
+# Faults, wrong answers: fault_test.cpp. One plugin needs the other, and the probe finds it by its
+# own RUNPATH only.
+shim_program(fault_probe ${shim_dir}/fault_probe.cpp)
+target_compile_options(fault_probe PRIVATE -g -O2)
+target_link_libraries(fault_probe PRIVATE ${CMAKE_DL_LIBS})
+add_library(fault_needed SHARED ${shim_dir}/fault_plugin.c)
+add_library(fault_plugin SHARED ${shim_dir}/fault_plugin.c)
+target_compile_definitions(fault_plugin PRIVATE NEEDS_IT)
+target_link_libraries(fault_plugin PRIVATE fault_needed)
+set_target_properties(fault_needed fault_plugin PROPERTIES
+  LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/plugins)
+set_target_properties(fault_probe PROPERTIES BUILD_RPATH ${CMAKE_CURRENT_BINARY_DIR}/plugins)
+
+add_executable(fault_tests ${shim_dir}/fault_test.cpp ${shim_dir}/cli_run.cpp)
+target_compile_definitions(fault_tests PRIVATE
+  FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
+  FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
+  FAULT_PROBE="$<TARGET_FILE:fault_probe>"
+  FAULT_PLUGIN="$<TARGET_FILE:fault_plugin>")
+target_link_libraries(fault_tests PRIVATE forkscope_record catch_main nlohmann_json::nlohmann_json)
+add_dependencies(fault_tests forkscope forkscope_preload fault_probe fault_plugin)
+catch_discover_tests(fault_tests TEST_PREFIX "fault: ")

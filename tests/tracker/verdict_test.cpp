@@ -8,13 +8,11 @@
 #include <functional>
 #include <thread>
 
-#include "detector/tracker/process.hpp"
+#include "tests/tracker/child_status.hpp"
 
 using namespace forkscope;
 
 namespace {
-
-constexpr int kDeadlock = 86;
 
 /// A thread that holds a mutex (of an optional type) while the test forks.
 class Holder {
@@ -44,18 +42,6 @@ class Holder {
   pthread_barrier_t step_;
   std::thread thread_;
 };
-
-int child_status(const std::function<int()>& body) {
-  process.options.log_stderr = false;
-  process.options.on_deadlock = OnDeadlock::kExit;
-  process.options.exit_status = kDeadlock;
-  pid_t child = fork();
-  if (child == 0) _exit(body());
-  process.options.on_deadlock = OnDeadlock::kReport;
-  int status = -1;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
 
 timespec in_a_moment() {
   timespec at{};

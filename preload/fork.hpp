@@ -1,0 +1,39 @@
+// What the wrappers of all ways to create a process share. Async-signal-safe.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cerrno>
+
+#include "detector/tracker/fork_events.hpp"
+#include "preload/observed.hpp"
+
+namespace forkscope {
+
+/// A call that copies the process and returns in both.
+template <typename Fork>
+[[gnu::always_inline]] inline long do_fork(record::Api api, const void* caller, Fork&& fork) {
+  observed(record::Call::kFork, caller);  // a vfork child that forks is told; its copy is tracked
+  fork_begin(api, caller);
+  long child = fork();
+  int error = errno;
+  if (child == 0)
+    fork_in_child();  // the at-fork handler did it, unless there was none to call
+  else
+    fork_in_parent(child < 0 ? error : 0);
+  errno = error;
+  return child;
+}
+
+/// Before a child is made that runs in our memory (vfork, CLONE_VM). `stops` says that the calling
+/// thread waits until the child has gone on to exec or is over, and the child is using its TLS.
+/// With `returns` shared_clone_returned() follows; else it is counted here, whatever comes of it.
+void before_shared_clone(record::Api api, const void* caller, bool stops, bool returns);
+
+/// After it, in the process that made the child: `result` is the kernel's. Gives it as libc does.
+long shared_clone_returned(record::Api api, long result, const void* caller);
+
+/// Whether `function`, next after an interposer of ours, is libc's own.
+bool is_libcs(const void* function);
+
+}  // namespace forkscope

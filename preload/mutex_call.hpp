@@ -1,0 +1,105 @@
+// What the interposers of mutexes share: pthread_mutex_* (mutex.cpp) and C11's mtx_* (c11.cpp),
+// which in glibc are the same object.
+//
+// Everything here is inlined into the interposers' files, which leave the callee-saved registers
+// alone (table::capture).
+#pragma once
+
+#include "detector/tracker/orphan.hpp"
+#include "detector/tracker/sys.hpp"
+#include "preload/observed.hpp"
+#include "preload/real.hpp"
+
+#define FORKSCOPE_CALL_SITE __builtin_return_address(0), __builtin_dwarf_cfa()
+
+namespace forkscope::mutex_call {
+
+inline bool taken(int result) { return result == 0 || result == EOWNERDEAD; }
+
+/// A mutex of a type that knows its owner, and this thread is it: a deeper level of a recursive
+/// mutex, or an error. Recorded already.
+[[gnu::always_inline]] inline bool owned(const ThreadRecord& thread, const void* mutex) {
+  MutexWords words(mutex);
+  return words.checks_owner() && words.owner() == thread.tid;
+}
+
+/// Whether unlocking gives the mutex up: all but the outermost level of a recursive one do not.
+[[gnu::always_inline]] inline bool outermost(const void* mutex) {
+  MutexWords words(mutex);
+  return !words.recursive() || words.count() <= 1;
+}
+
+inline void forget_lock(ThreadRecord& thread, const void* mutex) {
+  // Not there: taken before the tracker knew the thread, or dropped.
+  if (!table::pop(thread, mutex) && !table::erase(thread, mutex) && thread.dropped > 0)
+    --thread.dropped;
+}
+
+/// Initialised or destroyed while this thread had it recorded: a repair in a forked child.
+inline void forget(const void* lock) {
+  ThreadRecord* thread = detail::self;
+  if (thread != nullptr && !thread->vfork_open && !thread->empty()) table::erase(*thread, lock);
+}
+
+/// See kPatienceSeconds. An errno value.
+inline int lock_for_a_while(void* mutex) {
+  timespec until{time_t(sys::now() / 1'000'000'000) + kPatienceSeconds, 0};
+  return real().pthread_mutex_clocklock(static_cast<pthread_mutex_t*>(mutex), CLOCK_MONOTONIC,
+                                        &until);
+}
+
+/// What every interposer that takes a mutex begins with; the second half is its tail call.
+[[gnu::always_inline]] inline bool record_call(const void* mutex, void* caller, void* cfa) {
+  ThreadRecord* thread = detail::self;
+  return thread != nullptr && !thread->vfork_open && !owned(*thread, mutex) &&
+         table::push(*thread, mutex, caller, cfa);
+}
+
+/// Everything but the plain fast path of pthread_mutex_lock: `recorded` says that the interposer
+/// has pushed the mutex; it could not when the thread is unknown or its slots are used up.
+template <typename Lock>
+[[gnu::always_inline]] inline int take(void* mutex, record::Call call, void* caller, bool recorded,
+                                       Lock&& lock) {
+  ThreadRecord* thread = observed(call, caller);
+  if (thread == nullptr || (!recorded && owned(*thread, mutex))) [[unlikely]]
+    return lock();
+  if (!recorded) table::push_deep(*thread, mutex, caller);
+  Met met;
+  if (thread->guarded && MutexWords(mutex).lock_word() != 0) [[unlikely]] {
+    auto* object = static_cast<pthread_mutex_t*>(mutex);
+    met = meet_mutex(*thread, object, call, caller, false);
+    if (met.wait_first) {
+      int result = lock_for_a_while(mutex);
+      if (result != ETIMEDOUT) {
+        if (!taken(result)) forget_lock(*thread, mutex);
+        return result;
+      }
+      met = meet_mutex(*thread, object, call, caller, true);
+    }
+  }
+  int result = lock();
+  if (!taken(result)) forget_lock(*thread, mutex);
+  if (met.finding != 0) [[unlikely]]
+    call_returned(met.finding, mutex,
+                  record::waits_of(call) == record::Waits::kForever && taken(result));
+  return result;
+}
+
+/// `refused`: what unlock gives to a thread that is not the owner.
+template <typename Unlock>
+[[gnu::always_inline]] inline int give_up(void* mutex, record::Call call, void* caller, int refused,
+                                          Unlock&& unlock) {
+  ThreadRecord* thread = observed(call, caller);
+  // Afterwards the mutex is another's, who may free it: ask before.
+  bool last = outermost(mutex);
+  int result = unlock();
+  if (thread == nullptr) return result;
+  if (result == 0 && last) forget_lock(*thread, mutex);
+  if (result == refused && thread->guarded) [[unlikely]] {
+    MutexWords words(mutex);
+    meet_stale_owner(*thread, mutex, words.type(), words.flags(), words.owner(), call, caller);
+  }
+  return result;
+}
+
+}  // namespace forkscope::mutex_call
