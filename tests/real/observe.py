@@ -146,7 +146,7 @@ def work_folder():
     try:
         yield folder
     finally:
-        _kill_children()  # none unless the test failed
+        kill_children()  # none unless the test failed
         shutil.rmtree(base)
 
 
@@ -215,7 +215,7 @@ def _reap(seconds):
     except ChildProcessError:
         pass
     except _TimeOver:
-        left = _kill_children()
+        left = kill_children()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -229,7 +229,7 @@ def _children():
                 yield int(status.parent.name)
 
 
-def _kill_children():
+def kill_children():
     """Each generation becomes ours when the one before it is gone."""
     killed = []
     while pids := list(_children()):
@@ -259,4 +259,4 @@ def main(test):
         print(f"FAILED: {failure}")
         sys.exit(1)
     finally:
-        _kill_children()
+        kill_children()

@@ -6,4 +6,6 @@ if ! [ -x "$python" ]; then
   echo "skipped: $python is not installed"
   exit 77
 fi
-exec "$python" -sEB "$(dirname "$0")/$1" "$2" ${3+"$3"}
+script=$(dirname "$0")/$1
+shift
+exec "$python" -sEB "$script" "$@"

@@ -1,0 +1,190 @@
+"""Small programs in C at the edges of what a preloaded library may meet, each built by the test and
+run bare, under `forkscope run` and under plain LD_PRELOAD: three times the same, and nothing found.
+
+usage: lore_test.py FORKSCOPE CASE ARGS...   (the functions below whose names begin with case_)
+"""
+
+import pathlib
+import re
+import subprocess
+
+from compare import library_of
+from observe import (Program, Skipped, check, check_equal, check_same, check_silent, main, need,
+                     run_both, work_folder)
+
+SOURCES = pathlib.Path(__file__).resolve().parent / "lore"
+LIBRARIES = pathlib.Path("/usr/lib/x86_64-linux-gnu")
+OTHERS = {"jemalloc": "libjemalloc.so.2", "tcmalloc": "libtcmalloc_minimal.so.4",
+          "faketime": "faketime/libfaketimeMT.so.1"}
+FAKETIME = {"FAKETIME": "@2001-01-01 00:00:00", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+def build(source, target, *flags, compiler="gcc"):
+    path, = need(compiler)
+    made = subprocess.run([path, "-O1", "-g", "-pthread", *flags, "-o", target, SOURCES / source],
+                          capture_output=True, text=True, check=False)
+    if re.search(r"cannot find \S*(libclang_rt|lib[at]san)", made.stderr):
+        raise Skipped(f"{compiler} has no run-time library for {' '.join(flags)} here")
+    check_equal(made.returncode, 0, f"{compiler} {source}: {made.stderr}")
+
+
+class Three:
+    """The same program bare, under the command, and preloaded: `errors` may differ in nothing that
+    is not forkscope's."""
+
+    def __init__(self, forkscope, program, arguments=(), environment=None, preload=None):
+        """`preload`: the value of LD_PRELOAD, where {shim} stands for the library. The bare program
+        has only the others; the command puts the library before them, whatever the order."""
+        environment = environment or {}
+        shim = str(library_of(forkscope))
+        others = [word for word in (preload or "{shim}").split(":") if word != "{shim}"]
+        alone = {"LD_PRELOAD": ":".join(others)} if others else {}
+
+        def session(folder, command):
+            return Program([program, *arguments], folder, command, {**environment, **alone}).end()
+
+        self.bare, self.observed = run_both(forkscope, session)
+        with work_folder() as folder:
+            order = (preload or "{shim}").replace("{shim}", shim)
+            self.preloaded = Program(["/usr/bin/env", f"LD_PRELOAD={order}", program, *arguments],
+                                     folder, None, environment).end()
+
+    def check(self, last_line, unknown_ends=0):
+        """Silent, but for children whose end nobody reported."""
+        check_equal((self.bare.status, self.bare.errors), (0, []), f"the bare program: {self.bare}")
+        lines = self.bare.output.splitlines()
+        check(lines and lines[-1] == last_line, f"the bare program's last line: {self.bare}")
+        check_same(self.bare, self.observed)
+        check_same(self.bare, self.preloaded)
+        check_equal(self.preloaded.own, [], "what the library said without the command")
+        summary = self.observed.report["summary"]
+        check_equal(summary["unknown"], unknown_ends, "children with unknown end")
+        summary["unknown"] = 0
+        check_silent(self.observed)
+
+
+def case_other_library(forkscope, folder, name, order):
+    library = LIBRARIES / OTHERS[name]
+    if not library.exists():
+        raise Skipped(f"{library} is not installed")
+    build("busy.c", folder / "busy")
+    preload = ":".join([str(library), "{shim}"] if order == "first" else ["{shim}", str(library)])
+    three = Three(forkscope, folder / "busy", environment=FAKETIME if name == "faketime" else {},
+                  preload=preload)
+    three.check("40 of 40 children ended well")
+    check_equal(len(three.observed.forks("fork")), 40, "forks")
+
+
+def case_static_sanitizer(forkscope, folder, compiler, name):
+    """Its interceptors are in the program, before every library."""
+    flags = [f"-fsanitize={name}"]
+    if compiler == "gcc":
+        flags += ["-static-libasan" if name == "address" else "-static-libtsan"]
+    build("busy.c", folder / "busy", "-DNO_HEAP", *flags, compiler=compiler)
+    Three(forkscope, folder / "busy").check("40 of 40 children ended well")
+
+
+def case_shared_tsan(forkscope, folder):
+    """The library comes first in the list: what it forwards must reach the runtime's interceptors,
+    all of it, or the runtime sees a lock without its unlock and reports races that are none."""
+    build("busy.c", folder / "busy", "-DNO_HEAP", "-fsanitize=thread")
+    Three(forkscope, folder / "busy").check("40 of 40 children ended well")
+
+
+def case_shared_asan_first(forkscope, folder):
+    """With its runtime named before the library, a program runs as it does alone."""
+    build("busy.c", folder / "busy", "-DNO_HEAP", "-fsanitize=address")
+    runtime = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True,
+                             check=True).stdout.strip()
+    order = f"{pathlib.Path(runtime).resolve()}:{library_of(forkscope)}"
+    with work_folder() as empty:
+        bare = Program([folder / "busy"], empty).end()
+        preloaded = Program(["/usr/bin/env", f"LD_PRELOAD={order}", folder / "busy"], empty).end()
+    check_equal((bare.status, bare.output), (0, "40 of 40 children ended well\n"), "bare program")
+    check_same(bare, preloaded)
+    check_equal(preloaded.own, [], "what the library said")
+
+
+def case_shared_asan_refuses(forkscope, folder):
+    """AddressSanitizer's runtime must be the first library, and ends a program where it is not. The
+    command passes on what it says, and its status."""
+    build("busy.c", folder / "busy", "-DNO_HEAP", "-fsanitize=address")
+    with work_folder() as empty:
+        refused = Program([folder / "busy"], empty, forkscope).end()
+    check_equal(refused.status, 1, f"status of the program that refused: {refused}")
+    check("ASan runtime does not come first" in "".join(refused.errors), f"refusal: {refused}")
+    check_equal(refused.findings("deadlock", "latent"), [], "findings")
+
+
+def case_wrappers(forkscope, folder, where):
+    """Wrappers without symbol versions, in the program itself or in another preloaded library that
+    comes before or after ours: every call passes through all of them."""
+    if where == "program":
+        build("wrapped.c", folder / "wrapped", "-rdynamic", str(SOURCES / "wrappers.c"))
+        preload = None
+    else:
+        build("wrapped.c", folder / "wrapped")
+        build("wrappers.c", folder / "wrappers.so", "-shared", "-fPIC")
+        other = str(folder / "wrappers.so")
+        preload = ":".join([other, "{shim}"] if where == "first" else ["{shim}", other])
+    Three(forkscope, folder / "wrapped", preload=preload).check(
+        "counted: pthread_mutex_lock seen pthread_mutex_unlock seen pthread_cond_signal seen "
+        "pthread_create seen fork seen waitpid seen pthread_cond_wait seen")
+
+
+def case_deepbind(forkscope, folder):
+    """What the object calls goes past every preloaded library: its fork is seen by the at-fork
+    handlers, but not how its children end."""
+    build("plugin.c", folder / "plugin.so", "-shared", "-fPIC")
+    build("host.c", folder / "host")
+    three = Three(forkscope, folder / "host", [folder / "plugin.so", "5", "d"])
+    three.check("host: fork gave 0", unknown_ends=5)
+    check_equal(len(three.observed.forks()), 10, "forks")
+
+
+def case_unload(forkscope, folder, flags):
+    build("plugin.c", folder / "plugin.so", "-shared", "-fPIC")
+    build("host.c", folder / "host")
+    three = Three(forkscope, folder / "host", [folder / "plugin.so", "5", flags])
+    three.check("host: fork gave 0")
+    check_equal(len(three.observed.forks("fork")), 10, "forks")
+
+
+def case_moments(forkscope, folder):
+    build("moments.c", folder / "moments")
+    three = Three(forkscope, folder / "moments")
+    three.check("lock in a destructor")
+    check_equal(len(three.observed.forks("fork")), 30, "forks")
+
+
+def case_thread_forks(forkscope, folder):
+    build("thread_forks.c", folder / "thread_forks")
+    three = Three(forkscope, folder / "thread_forks")
+    three.check("40 of 40 families are complete")
+    check_equal(len(three.observed.forks("fork")), 160, "forks")
+
+
+def case_exec_storm(forkscope, folder):
+    build("exec_storm.c", folder / "exec_storm")
+    three = Three(forkscope, folder / "exec_storm", ["100"])
+    three.check("process replaced itself 100 times; 100 of 100 programs ended well")
+    check_equal([f["outcome"] for f in three.observed.forks("fork")], ["exec"] * 100, "forks")
+
+
+def case_threads(forkscope, folder, count):
+    build("threads.c", folder / "threads")
+    three = Three(forkscope, folder / "threads", [count])
+    if three.bare.status == 77:
+        raise Skipped(three.bare.output)
+    three.check(f"{2 * int(count)} threads, child status 0")
+    check_equal([f["threads_total"] for f in three.observed.forks("fork")], [int(count) + 1],
+                "threads at the fork")
+
+
+def test(forkscope, case, *arguments):
+    with work_folder() as folder:
+        globals()["case_" + case](forkscope, folder, *arguments)
+
+
+if __name__ == "__main__":
+    main(test)
