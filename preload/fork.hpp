@@ -10,13 +10,20 @@
 
 namespace forkscope {
 
+/// The calling thread's at-fork handlers may run until it is taken back.
+inline void set_inside_fork(bool inside) {
+  if (ThreadRecord* thread = detail::self) thread->fork.inside = inside;
+}
+
 /// A call that copies the process and returns in both.
 template <typename Fork>
 [[gnu::always_inline]] inline long do_fork(record::Api api, const void* caller, Fork&& fork) {
   observed(record::Call::kFork, caller);  // a vfork child that forks is told; its copy is tracked
   fork_begin(api, caller);
+  set_inside_fork(true);
   long child = fork();
   int error = errno;
+  set_inside_fork(false);
   if (child == 0)
     fork_in_child();  // the at-fork handler did it, unless there was none to call
   else

@@ -18,6 +18,9 @@ namespace {
   resolve_real();
   sys::init_clock();
   init_process(argc, argv, envp);
+  const Real& libc = real();
+  libc_calls = {libc.pthread_getattr_default_np, libc.pthread_attr_getstacksize,
+                libc.pthread_attr_destroy, libc.pthread_key_create, libc.pthread_setspecific};
   init_registry([]() -> std::int32_t {
     pthread_mutex_t probe = PTHREAD_MUTEX_INITIALIZER;
     real().pthread_mutex_lock(&probe);
@@ -29,7 +32,7 @@ namespace {
   register_atfork_handlers();
   warm_up_stack();
   // First registered, last called: after every handler of the program.
-  on_exit([](int status, void*) { note_exit(status); }, nullptr);
+  libc.on_exit([](int status, void*) { note_exit(status); }, nullptr);
 }
 
 }  // namespace

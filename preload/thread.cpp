@@ -12,7 +12,7 @@ namespace {
 
 std::size_t stack_size_of(const pthread_attr_t* attributes) {
   std::size_t size = 0;
-  if (attributes == nullptr || pthread_attr_getstacksize(attributes, &size) != 0)
+  if (attributes == nullptr || libc_calls.attr_getstacksize(attributes, &size) != 0)
     size = default_stack_size();
   return size;
 }

@@ -10,6 +10,7 @@ extern "C" void* __libc_stack_end;  // ld.so: where the main thread's stack bega
 namespace forkscope {
 
 constinit Registry registry;
+constinit LibcCalls libc_calls;
 
 namespace detail {
 constinit thread_local ThreadRecord* self = nullptr;
@@ -51,7 +52,8 @@ void finish(ThreadRecord& thread) {
 
 void on_thread_exit(void* value) {
   auto& thread = *static_cast<ThreadRecord*>(value);
-  if (++thread.destructor_rounds < kRounds && pthread_setspecific(exit_key, &thread) == 0) return;
+  if (++thread.destructor_rounds < kRounds && libc_calls.setspecific(exit_key, &thread) == 0)
+    return;
   finish(thread);
 }
 
@@ -127,11 +129,11 @@ std::size_t default_stack_size() { return default_size; }
 void init_registry(std::int32_t (*tid)()) {
   ask_libc_tid = tid;
   pthread_attr_t attributes;
-  if (pthread_getattr_default_np(&attributes) == 0) {
-    pthread_attr_getstacksize(&attributes, &default_size);
-    pthread_attr_destroy(&attributes);
+  if (libc_calls.getattr_default(&attributes) == 0) {
+    libc_calls.attr_getstacksize(&attributes, &default_size);
+    libc_calls.attr_destroy(&attributes);
   }
-  has_exit_key = pthread_key_create(&exit_key, on_thread_exit) == 0 && exit_key < kStaticKeys;
+  has_exit_key = libc_calls.key_create(&exit_key, on_thread_exit) == 0 && exit_key < kStaticKeys;
 }
 
 void adopt(ThreadRecord& thread, std::size_t stack_size) {
@@ -150,7 +152,7 @@ void adopt(ThreadRecord& thread, std::size_t stack_size) {
   detail::self = &thread;
   if (!thread.guarded) detail::unguarded = &thread;
   thread.life.store(Life::kAlive, std::memory_order_release);
-  if (has_exit_key) pthread_setspecific(exit_key, &thread);
+  if (has_exit_key) libc_calls.setspecific(exit_key, &thread);
 }
 
 void guard(ThreadRecord& self) {

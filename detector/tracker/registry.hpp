@@ -48,6 +48,18 @@ class Registry {
 
 extern Registry registry;
 
+/// libc's functions that the registry calls. The constructor looks up those behind this library: a
+/// program's own, if it has such, may not be ready (a statically linked sanitizer's).
+struct LibcCalls {
+  int (*getattr_default)(pthread_attr_t*) noexcept = pthread_getattr_default_np;
+  int (*attr_getstacksize)(const pthread_attr_t*,
+                           std::size_t*) noexcept = pthread_attr_getstacksize;
+  int (*attr_destroy)(pthread_attr_t*) noexcept = pthread_attr_destroy;
+  int (*key_create)(pthread_key_t*, void (*)(void*)) noexcept = pthread_key_create;
+  int (*setspecific)(pthread_key_t, const void*) noexcept = pthread_setspecific;
+};
+extern LibcCalls libc_calls;
+
 /// Prepares thread exit notification and reads defaults. Not thread-safe; called once, by the
 /// constructor.
 /// `tid` gives what libc writes into owner words for the calling thread.

@@ -102,7 +102,7 @@ DeepSlot* deep_slot(ThreadRecord& thread) {
   sweep_now_and_then(thread);
   if (thread.deep < kDeepSlots) return &thread.deep_slots[thread.deep];
   // At-fork handlers of big allocators take hundreds, and give them back: protected, not at risk.
-  if (thread.fork.active) return nullptr;
+  if (thread.fork.active || thread.fork.inside) return nullptr;
   ++thread.dropped;
   process.count(&record::Counters::dropped_locks);
   return nullptr;

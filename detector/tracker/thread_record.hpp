@@ -110,6 +110,7 @@ struct ForkSite {
   std::uint64_t id;
   record::Api api;
   bool active;  ///< between fork_begin() and its end, in parent and child
+  bool inside;  ///< the call has not returned: at-fork handlers may run
   std::uint16_t frames;
   std::uint64_t stack[record::kMaxFrames];
 };
