@@ -34,7 +34,8 @@ int run_c11_thread(void* argument) {
 /// A record for the thread that create(record) makes, which gives 0 when it did; without record
 /// when there is none to be had.
 template <typename Create>
-[[gnu::always_inline]] inline int create_thread(const pthread_attr_t* attributes,
+[[gnu::always_inline]] inline int create_thread(const pthread_t* created,
+                                                const pthread_attr_t* attributes,
                                                 void* (*start)(void*), void* argument, void* caller,
                                                 Create&& create) {
   ThreadRecord* creator = observed(record::Call::kPthreadCreate, caller);
@@ -51,6 +52,12 @@ template <typename Create>
   if (result != 0) {
     process.living.fetch_sub(1, std::memory_order_relaxed);
     registry.release(*thread);
+  } else {
+    // Its handle is known before it runs, and may be given a name at once. Unless it has been there
+    // already: the record may even be another's by now, whose own thread overwrites this.
+    pthread_t none = 0;
+    __atomic_compare_exchange_n(&thread->pthread, &none, *created, false, __ATOMIC_RELAXED,
+                                __ATOMIC_RELAXED);
   }
   return result;
 }
@@ -61,7 +68,7 @@ FORKSCOPE_EXPORT int pthread_create(pthread_t* __restrict created,
                                     const pthread_attr_t* __restrict attributes,
                                     void* (*start)(void*), void* __restrict argument) noexcept {
   return create_thread(
-      attributes, start, argument, __builtin_return_address(0), [&](ThreadRecord* thread) {
+      created, attributes, start, argument, __builtin_return_address(0), [&](ThreadRecord* thread) {
         return thread != nullptr ? real().pthread_create(created, attributes, run_thread, thread)
                                  : real().pthread_create(created, attributes, start, argument);
       });
@@ -69,20 +76,21 @@ FORKSCOPE_EXPORT int pthread_create(pthread_t* __restrict created,
 
 FORKSCOPE_EXPORT int thrd_create(thrd_t* created, thrd_start_t start, void* argument) {
   static_assert(thrd_success == 0);
-  return create_thread(nullptr, reinterpret_cast<void* (*)(void*)>(reinterpret_cast<void*>(start)),
-                       argument, __builtin_return_address(0), [&](ThreadRecord* thread) {
-                         return thread != nullptr
-                                    ? real().thrd_create(created, run_c11_thread, thread)
-                                    : real().thrd_create(created, start, argument);
-                       });
+  return create_thread(
+      created, nullptr, reinterpret_cast<void* (*)(void*)>(reinterpret_cast<void*>(start)),
+      argument, __builtin_return_address(0), [&](ThreadRecord* thread) {
+        return thread != nullptr ? real().thrd_create(created, run_c11_thread, thread)
+                                 : real().thrd_create(created, start, argument);
+      });
 }
 
 FORKSCOPE_EXPORT int pthread_setname_np(pthread_t target, const char* name) noexcept {
   int result = real().pthread_setname_np(target, name);
   if (result != 0) return result;
   registry.each([&](ThreadRecord& thread) {
+    Life life = thread.life.load(std::memory_order_relaxed);
     if (thread.generation != process.generation || !pthread_equal(thread.pthread, target) ||
-        thread.life.load(std::memory_order_relaxed) != Life::kAlive)
+        (life != Life::kAlive && life != Life::kStarting))
       return true;
     std::strncpy(thread.name, name, sizeof thread.name - 1);
     return false;

@@ -138,7 +138,7 @@ void init_registry(std::int32_t (*tid)()) {
 
 void adopt(ThreadRecord& thread, std::size_t stack_size) {
   thread.tid = libc_tid();
-  thread.pthread = pthread_self();
+  __atomic_store_n(&thread.pthread, pthread_self(), __ATOMIC_RELAXED);
   handle_taken(thread.pthread);
   auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   if (thread.tid == process.pid) {
