@@ -13,9 +13,10 @@ namespace {
 constexpr std::size_t kBlock = 4;             // indentation of what stands under a label
 constexpr std::size_t kMaxShownThreads = 12;  // of those that were not copied
 
-std::string alarm_word(const std::string& severity) {
-  if (severity == "latent") return "LATENT DEADLOCK";
-  std::string word = severity;
+std::string alarm_word(const Finding& finding) {
+  if (finding.severity == "latent") return "LATENT DEADLOCK";
+  if (finding.died && finding.severity == "deadlock") return "DEATH";
+  std::string word = finding.severity;
   for (char& c : word) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return word;
 }
@@ -41,20 +42,53 @@ std::string headline(const Finding& finding, const TextOptions& options) {
     others = fmt::format(" [and {} more like it]", finding.count - 1);
   }
   return fmt::format("forkscope: {} in {}: {}{}\n",
-                     styled(alarm_word(finding.severity), style_of(finding.severity), options),
-                     process, printable(finding.verdict), others);
+                     styled(alarm_word(finding), style_of(finding.severity), options), process,
+                     printable(finding.verdict), others);
+}
+
+/// What the blocks of a kind are called.
+struct Labels {
+  const char* object = "lock";
+  const char* holder = "held by";
+  const char* acquired = "acquired at";
+};
+
+Labels labels_of(const Finding& finding) {
+  if (finding.kind == "lost-thread") return {"waits for", "missing", "it was at"};
+  if (finding.kind == "libc-lock") return {"lock", "changed by", "it called at"};
+  if (finding.kind == "shared-descriptor") return {"lock", "taken by", "taken at"};
+  if (finding.kind == "missing-memory") return {"memory", "marked by", "marked at"};
+  if (finding.evidence == "waited-last") return {"semaphore", "waited last", "it waited at"};
+  return {};
+}
+
+/// Where the memory is that a fork left out, and what it was.
+std::string range_block(const Finding& finding, const TextOptions& options) {
+  if (!finding.range) return "";
+  std::string line = fmt::format("{:#x}, in {:#x}-{:#x}", finding.lock.address,
+                                 finding.range->begin, finding.range->end);
+  if (!finding.lock.file.empty()) line += ", mapped from " + printable(finding.lock.file);
+  if (!finding.advice.empty()) line += ", marked " + finding.advice;
+  return block(labels_of(finding).object, wrapped(line, kBlock, options.width), options);
 }
 
 std::string lock_block(const Finding& finding, const TextOptions& options) {
   const LockInfo& lock = finding.lock;
+  if (lock.descriptor) {
+    return block(labels_of(finding).object,
+                 wrapped(printable(lock_words(lock)), kBlock, options.width), options);
+  }
+  // A fork, a call or a thread's handle is no place that a reader could look at.
+  if (lock.type.empty() || lock.type == "thread") return "";
   std::string line = lock_words(lock);
+  if (!lock.mode.empty()) line += lock.mode == "read" ? ", held for reading" : ", held for writing";
   if (lock.module.empty()) {
     line += lock.symbol.empty() ? ", in no object file: on the heap, a stack or mapped memory"
                                 : fmt::format(", address {:#x}", lock.address);
   } else {
     line += fmt::format(", address {:#x}, in {}", lock.address, lock.module);
   }
-  return block("lock", wrapped(line, kBlock, options.width), options);
+  return block(labels_of(finding).object, wrapped(line, kBlock, options.width), options);
 }
 
 bool has_holder(const Finding::Holder& holder) {
@@ -81,24 +115,30 @@ StackView side_view(const TextOptions& options) {
 std::string holder_blocks(const Finding& finding, const TextOptions& options) {
   const Finding::Holder& holder = finding.holder;
   if (!has_holder(holder)) return "";
-  std::string line = thread_words(holder.tid, holder.name) + start_words(holder.start);
-  if (holder.exited) line += ", had ended before the fork";
-  const bool lost_thread = finding.kind == "lost-thread";
-  std::string text =
-      block(lost_thread ? "missing" : "held by", wrapped(line, kBlock, options.width), options);
+  const Labels labels = labels_of(finding);
+  std::string text;
+  if (holder.tid != 0 || holder.start || !holder.name.empty()) {
+    std::string line = thread_words(holder.tid, holder.name) + start_words(holder.start);
+    if (holder.exited) line += ", had ended before the fork";
+    text += block(labels.holder, wrapped(line, kBlock, options.width), options);
+  }
   std::string acquired = stack_lines(holder.acquired, kBlock, options.width, main_view(options));
-  if (!lost_thread && !acquired.empty() && !holder.acquired_complete) {
+  // Of these kinds one frame is all that was kept, and all that is needed.
+  const bool one_frame = finding.kind == "lost-thread" || finding.kind == "missing-memory" ||
+                         finding.kind == "shared-descriptor" || finding.kind == "libc-lock";
+  if (!one_frame && !acquired.empty() && !holder.acquired_complete) {
     acquired += std::string(kBlock, ' ') + "(the rest of this stack is not known)\n";
   }
-  text += block(lost_thread ? "it was at" : "acquired at", acquired, options);
+  text += block(labels.acquired, acquired, options);
   return text + block("thread created at",
                       stack_lines(holder.creator, kBlock, options.width, side_view(options)),
                       options);
 }
 
 std::string lost_block(const Finding& finding, const TextOptions& options) {
-  // Of an orphaned lock only its holder matters; of a lost thread any of them could be the one.
-  if (finding.kind != "lost-thread") return "";
+  // Of an orphaned lock only its holder matters; of a lost thread any of them could be the one,
+  // and of a fork around the handlers any of them could have been inside malloc.
+  if (finding.kind != "lost-thread" && finding.kind != "fork-bypass") return "";
   std::string lines;
   for (std::size_t i = 0; i < finding.lost.size() && i < kMaxShownThreads; ++i) {
     const ThreadReport& thread = finding.lost[i];
@@ -115,10 +155,12 @@ std::string lost_block(const Finding& finding, const TextOptions& options) {
 
 std::string waiter_block(const Finding& finding, const TextOptions& options) {
   if (finding.waiter.tid == 0) return "";
-  const std::string name = finding.severity == "deadlock" ? "child waits at" : "child called at";
+  const std::string name = finding.died                     ? "child died at"
+                           : finding.severity == "deadlock" ? "child waits at"
+                                                            : "child called at";
   const std::string call =
-      wrapped(fmt::format("{}(), thread {}", finding.waiter.call, finding.waiter.tid), kBlock,
-              options.width);
+      wrapped(fmt::format("{}, thread {}", call_words(finding.waiter.call), finding.waiter.tid),
+              kBlock, options.width);
   return block(name,
                call + stack_lines(finding.waiter.stack, kBlock, options.width, main_view(options)),
                options);
@@ -126,19 +168,18 @@ std::string waiter_block(const Finding& finding, const TextOptions& options) {
 
 /// What was done to the child, unless it is what the headline says anyway.
 std::string end_block(const Finding& finding, const TextOptions& options) {
-  if (finding.outcome.empty() || finding.outcome == "blocked") return "";
-  const bool by_option = finding.outcome != "acquired later";
-  return block("then",
-               wrapped("the child was " + finding.outcome + (by_option ? " (--on-deadlock)" : ""),
-                       kBlock, options.width),
-               options);
+  if (finding.outcome.empty() || finding.outcome == "blocked" || finding.died) return "";
+  std::string line = "the child was " + finding.outcome + " (--on-deadlock)";
+  if (finding.outcome == "acquired later") line = "the child acquired it later";
+  if (finding.outcome == "came back") line = "the call came back";
+  return block("then", wrapped(line, kBlock, options.width), options);
 }
 
 }  // namespace
 
 std::string finding_text(const Finding& finding, const TextOptions& options) {
   std::string text = headline(finding, options);
-  text += lock_block(finding, options);
+  text += finding.range ? range_block(finding, options) : lock_block(finding, options);
   text += holder_blocks(finding, options);
   text += lost_block(finding, options);
   text +=

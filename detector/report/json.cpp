@@ -47,11 +47,16 @@ Json array(const std::vector<T>& values) {
 }
 
 Json to_json(const LockInfo& lock) {
-  return Json{{"address", hex(lock.address)},
+  // A descriptor, a fork and a call have no address.
+  const bool nowhere = lock.descriptor || (lock.address == 0 && lock.type.empty());
+  return Json{{"address", nowhere ? Json(nullptr) : hex(lock.address)},
               {"type", text_or_null(lock.type)},
               {"symbol", text_or_null(lock.symbol)},
               {"module", text_or_null(lock.module)},
-              {"offset", lock.module.empty() ? Json(nullptr) : hex(lock.offset)}};
+              {"offset", lock.module.empty() ? Json(nullptr) : hex(lock.offset)},
+              {"mode", text_or_null(lock.mode)},
+              {"shared", lock.shared},
+              {"descriptor", number_or_null(lock.descriptor)}};
 }
 
 Json to_json(const ThreadReport& thread) {
@@ -68,6 +73,7 @@ Json to_json(const HeldReport& held) {
   return Json{{"lock", to_json(held.lock)},
               {"owner", held.owner},
               {"self", held.self},
+              {"evidence", text_or_null(held.evidence)},
               {"acquired", to_json(held.acquired)}};
 }
 
@@ -108,9 +114,15 @@ Json to_json(const Finding::Waiter& waiter) {
       {"tid", waiter.tid}, {"call", text_or_null(waiter.call)}, {"stack", array(waiter.stack)}};
 }
 
+Json range_json(const std::optional<Finding::Range>& range) {
+  if (!range) return nullptr;
+  return Json{{"begin", hex(range->begin)}, {"end", hex(range->end)}};
+}
+
 Json to_json(const Finding& finding) {
   return Json{{"kind", finding.kind},
               {"severity", finding.severity},
+              {"evidence", text_or_null(finding.evidence)},
               {"process", finding.process},
               {"program", text_or_null(finding.program)},
               {"fork", finding.fork},
@@ -120,6 +132,9 @@ Json to_json(const Finding& finding) {
               {"waiter", to_json(finding.waiter)},
               {"fork_stack", array(finding.fork_stack)},
               {"lost", array(finding.lost)},
+              {"file", text_or_null(finding.lock.file)},
+              {"range", range_json(finding.range)},
+              {"advice", text_or_null(finding.advice)},
               {"explanation", finding.explanation},
               {"cure", finding.cure},
               {"outcome", text_or_null(finding.outcome)},
@@ -145,6 +160,9 @@ Json to_json(const Summary& summary) {
               {"unrecorded", summary.unrecorded},
               {"hazards", summary.hazards},
               {"notes", summary.notes},
+              {"died", summary.died},
+              {"safe", summary.safe},
+              {"apis", summary.apis},
               {"dropped_records", summary.dropped_records},
               {"dropped_locks", summary.dropped_locks},
               {"dropped_threads", summary.dropped_threads},

@@ -63,14 +63,19 @@ std::string drop_lines(const Summary& summary, const TextOptions& options) {
 }
 
 std::string finding_counts(const Report& report, const TextOptions& options) {
-  std::uint64_t deadlocks = 0, latent = 0;
+  std::uint64_t deadlocks = 0, deaths = 0, latent = 0;
   for (const Finding& finding : report.findings) {
-    deadlocks += finding.severity == "deadlock";
+    deadlocks += finding.severity == "deadlock" && !finding.died;
+    deaths += finding.severity == "deadlock" && finding.died;
     latent += finding.severity == "latent";
   }
   std::vector<std::string> parts;
   if (deadlocks > 0) {
     parts.push_back(styled(counted(deadlocks, "deadlock", "deadlocks"), Style::kAlarm, options));
+  }
+  if (deaths > 0) {
+    parts.push_back(
+        styled(counted(deaths, "death by fork", "deaths by fork"), Style::kAlarm, options));
   }
   if (latent > 0) {
     parts.push_back(
@@ -78,6 +83,22 @@ std::string finding_counts(const Report& report, const TextOptions& options) {
   }
   if (parts.empty()) return styled("no deadlock found", Style::kGood, options);
   return fmt::format("found {}", fmt::join(parts, " and "));
+}
+
+std::vector<std::string> api_counts(const Summary& summary) {
+  std::vector<std::string> counts;
+  for (const auto& [api, count] : summary.apis) counts.push_back(fmt::format("{} {}", count, api));
+  return counts;
+}
+
+/// Which calls made the processes, where they are not all fork: those that copy no memory cannot
+/// leave an orphaned lock.
+std::string api_line(const Summary& summary) {
+  std::uint64_t recorded = 0;
+  for (const auto& [api, count] : summary.apis) recorded += count;
+  if (summary.safe == 0 || summary.safe == recorded) return "";
+  return fmt::format("forkscope: {} of the {} recorded forks cannot leave an orphaned lock ({})\n",
+                     summary.safe, recorded, fmt::join(api_counts(summary), ", "));
 }
 
 std::string summary_line(const Report& report, const TextOptions& options) {
@@ -103,7 +124,9 @@ std::string summary_line(const Report& report, const TextOptions& options) {
 
 std::string summary_text(const Report& report, const TextOptions& options) {
   return unobserved_lines(report) + quiet_line(report.summary, options) +
-         drop_lines(report.summary, options) + summary_line(report, options);
+         drop_lines(report.summary, options) +
+         (options.verbose ? api_line(report.summary) : std::string()) +
+         summary_line(report, options);
 }
 
 }  // namespace forkscope

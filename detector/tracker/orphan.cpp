@@ -30,16 +30,15 @@ Meeting meeting_at(ThreadRecord& thread, const void* lock, Call call, const void
 
 /// Another thread of the child may give it up, although POSIX does not allow that: see whether it
 /// does before saying never. What needs a lone thread as evidence is not said without.
-enum class Sure { kYes, kNo, kWaitFirst };
-Sure is_sure(Meeting& meeting, bool waited) {
+bool not_yet(Meeting& meeting, bool waited, Met& met) {
   bool alone = surely_alone();
   meeting.living = alone ? 1 : process.living.load(std::memory_order_relaxed);
-  if (alone) return Sure::kYes;
+  if (alone) return false;
   if (meeting.evidence == Evidence::kInTransit || meeting.kind == Kind::kSelfHeldLock ||
       meeting.kind == Kind::kStaleOwner)
-    return Sure::kNo;
-  if (!waited && meeting.severity == Severity::kDeadlock) return Sure::kWaitFirst;
-  return Sure::kYes;
+    return true;
+  met.wait_first = !waited && meeting.severity == Severity::kDeadlock;
+  return met.wait_first;
 }
 
 /// --on-deadlock=break: as if the lost thread had unlocked it.
@@ -85,14 +84,7 @@ Met meet_mutex(ThreadRecord& thread, pthread_mutex_t* mutex, Call call, const vo
   if (meeting.holder == nullptr) return {};  // nobody we know: not ours to judge
   if (owner != 0 && lives_here(owner)) return {};
   if (sys::is_shared(mutex)) return {};  // whatever its attributes say
-  switch (is_sure(meeting, waited)) {
-    case Sure::kNo:
-      return {};
-    case Sure::kWaitFirst:
-      return {0, true, false};
-    case Sure::kYes:
-      break;
-  }
+  if (Met met; not_yet(meeting, waited, met)) return met;
   if (words.lock_word() == 0 || words.owner() != owner) return {};  // released while we looked
   Conclusion done = conclude(meeting, true);
   if (done.broken) {
@@ -164,14 +156,7 @@ Met meet_lock(ThreadRecord& thread, const void* lock, LockType type, std::uint8_
       (flags & kLockReader) != 0 && (meeting.lock_flags & kLockReader) != 0)
     return {};
   if (sys::is_shared(lock)) return {};
-  switch (is_sure(meeting, waited)) {
-    case Sure::kNo:
-      return {};
-    case Sure::kWaitFirst:
-      return {0, true, false};
-    case Sure::kYes:
-      break;
-  }
+  if (Met met; not_yet(meeting, waited, met)) return met;
   if (!lock_words::taken(lock, type)) return {};  // released while we looked
   Conclusion done = conclude(meeting, true);
   return {done.finding, false, done.broken};

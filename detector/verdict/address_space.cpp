@@ -114,6 +114,13 @@ LockInfo AddressSpace::lock(std::uint64_t address, const std::string& type) cons
   return lock;
 }
 
+LockInfo AddressSpace::nameless(std::uint64_t address, const std::string& type) {
+  LockInfo lock;
+  lock.address = address;
+  lock.type = type;
+  return lock;
+}
+
 AddressSpaces::AddressSpaces(const Session& session, Namer& namer)
     : session_(&session), namer_(&namer) {
   for (const HelloRecord& hello : session.hellos) hellos_.emplace(hello.meta.image, &hello);

@@ -31,13 +31,16 @@ class AddressSpace {
   std::optional<Frame> caller(std::span<const std::uint64_t> return_addresses) const;
   LockInfo lock(std::uint64_t address, const std::string& type) const;
 
+  /// A descriptor, a handle, an address that no variable lies at: nothing to name.
+  static LockInfo nameless(std::uint64_t address, const std::string& type);
+  bool is_preload_library(std::uint64_t address) const;
+
   const std::vector<ModuleRecord>& modules() const { return modules_; }
   /// Path of the executable, empty when its start was not recorded.
   const std::string& executable() const { return executable_; }
 
  private:
   const ModuleRecord* module_at(std::uint64_t address) const;
-  bool is_preload_library(std::uint64_t address) const;
   void append(std::vector<Frame>& frames, std::uint64_t address, bool call) const;
 
   std::vector<ModuleRecord> modules_;  // sorted by start, disjoint

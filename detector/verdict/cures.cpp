@@ -45,8 +45,28 @@ std::string python_cure(Kind kind) {
       return cure +
              " If only fork will do, do not fork from a callback that runs while the "
              "library holds its lock.";
+    case Kind::kLibcLock:
+      return cure +
+             " If only fork will do, import what the child needs before threads are started.";
+    case Kind::kMissingMemory:
+      return cure +
+             " If only fork will do, do not use the library that owns this memory in the child.";
+    case Kind::kForkBypass:
+    case Kind::kSharedDescriptor:
+    case Kind::kUnsafeCall:
+      break;
   }
   return cure;
+}
+
+std::string python_file_cure(const CureFacts& facts) {
+  if (facts.lock_type == record::LockType::kRecordLock) {
+    return "Take the lock again in the child (fcntl.lockf()): record locks are not inherited. Take "
+           "it only after the fork, or let one process keep the file.";
+  }
+  return "Open the file anew in the child, with open() in the worker's own function, and lock that "
+         "one: an inherited file object shares its lock with the parent. Do not call "
+         "fcntl.flock(f, LOCK_UN) on the inherited one.";
 }
 
 std::string ruby_cure() {
@@ -69,54 +89,13 @@ std::string openmp_cure() {
          "(OMP_NUM_THREADS=1) before it forks.";
 }
 
-bool is_library(const LockInfo& lock, const std::string& executable) {
-  return !lock.module.empty() && lock.module != executable &&
-         base_name(lock.module).find(".so") != std::string::npos;
+/// Whether threads that are not in the child are what this is about.
+bool is_about_threads(const CureFacts& facts) {
+  return facts.kind == Kind::kOrphanedLock || facts.kind == Kind::kLostThread;
 }
 
-std::string lock_name(const LockInfo& lock) {
-  return lock.symbol.empty() ? "this lock" : lock.symbol;
-}
-
-std::string native_orphan_cure(const LockInfo& lock, const std::string& executable) {
-  const std::string name = lock_name(lock);
-  std::string cure =
-      "Start the process with posix_spawn(), which copies neither threads nor locks, or fork "
-      "before threads are started. If it must be fork(), register ";
-  cure += fmt::format(
-      "pthread_atfork(prepare, parent, child): prepare locks {0}, parent and child unlock it. Then "
-      "no other thread can hold it at a fork.",
-      name);
-  if (is_library(lock, executable)) {
-    cure += fmt::format(" The lock belongs to {}: that is where the handlers have to be.",
-                        base_name(lock.module));
-  }
-  return cure;
-}
-
-std::string native_self_held_cure(const LockInfo& lock) {
-  const std::string name = lock_name(lock);
-  return fmt::format(
-      "Unlock {0} before fork(), or move the fork out of the critical section. Where that cannot "
-      "be, let a child handler of pthread_atfork() set {0} up anew with pthread_mutex_init(). Or "
-      "start the process with posix_spawn().",
-      name);
-}
-
-std::string native_cure(Kind kind, const LockInfo& lock, const std::string& executable) {
-  switch (kind) {
-    case Kind::kOrphanedLock:
-      return native_orphan_cure(lock, executable);
-    case Kind::kLostThread:
-      return "Start the process with posix_spawn(), or fork before the pool's threads are started. "
-             "If it must be fork(), let the child make a pool of its own and never wait for the "
-             "inherited one: a child handler of pthread_atfork() is the place to forget it.";
-    case Kind::kSelfHeldLock:
-    case Kind::kStaleOwner:
-      return native_self_held_cure(lock);
-  }
-  return "";
-}
+/// What is done by system calls and by native code only, whatever the program is written in.
+bool is_native_matter(Kind kind) { return kind == Kind::kForkBypass || kind == Kind::kUnsafeCall; }
 
 }  // namespace
 
@@ -137,23 +116,27 @@ Runtime runtime_of(const std::string& executable, const std::vector<ModuleRecord
   return Runtime::kNative;
 }
 
-std::string cure_for(Runtime runtime, Kind kind, const LockInfo& lock,
-                     const std::string& executable) {
-  switch (runtime) {
+std::string cure_for(const CureFacts& facts) {
+  if (is_native_matter(facts.kind)) return native_cure(facts);
+  switch (facts.runtime) {
     case Runtime::kPython:
-      return python_cure(kind);
+      return facts.kind == Kind::kSharedDescriptor ? python_file_cure(facts)
+                                                   : python_cure(facts.kind);
     case Runtime::kRuby:
+      if (facts.kind == Kind::kSharedDescriptor) break;
       return ruby_cure();
     case Runtime::kNode:
       return node_cure();
     case Runtime::kOpenMp:
       // What the forking thread itself holds has nothing to do with OpenMP's workers.
-      if (kind == Kind::kOrphanedLock || kind == Kind::kLostThread) return openmp_cure();
+      if (is_about_threads(facts) && facts.lock_type != record::LockType::kThread) {
+        return openmp_cure();
+      }
       break;
     case Runtime::kNative:
       break;
   }
-  return native_cure(kind, lock, executable);
+  return native_cure(facts);
 }
 
 }  // namespace forkscope

@@ -15,7 +15,20 @@ enum class Runtime { kNative, kPython, kRuby, kNode, kOpenMp };
 /// wins over OpenMP: who writes Python can change the Python.
 Runtime runtime_of(const std::string& executable, const std::vector<ModuleRecord>& modules);
 
-std::string cure_for(Runtime runtime, record::Kind kind, const LockInfo& lock,
-                     const std::string& executable);
+struct CureFacts {
+  Runtime runtime = Runtime::kNative;
+  record::Kind kind = record::Kind::kOrphanedLock;
+  record::LockType lock_type = record::LockType::kUnknown;
+  record::Evidence evidence = record::Evidence::kOwnerWord;
+  bool compares_owner = false;  ///< the lock asks for the caller's thread id
+  std::string advice;           ///< "MADV_DONTFORK", of missing memory
+  LockInfo lock;
+  std::string executable;
+};
+
+std::string cure_for(const CureFacts& facts);
+
+/// For programs in C and C++. cures_native.cpp.
+std::string native_cure(const CureFacts& facts);
 
 }  // namespace forkscope

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "detector/verdict/address_space.hpp"
+#include "detector/verdict/deaths.hpp"
 #include "detector/verdict/outcomes.hpp"
 #include "detector/verdict/report.hpp"
 
@@ -18,7 +19,13 @@ struct FindingFacts {
   std::optional<record::Outcome> outcome;
   const AddressSpace& space;
   const LockInfo& lock;
+  record::Severity severity;   ///< the verdict's, which may be graver or milder than the record's
+  std::optional<Death> death;  ///< the process died of it
 };
+
+/// What a child did with its parent's lock on a file.
+enum class FileLockUse { kUnknown, kReleases, kTakes };
+FileLockUse file_lock_use(const record::Finding& finding);
 
 /// A clause for the first line: "waits for ever for mutex orders.file_lock".
 std::string verdict_of(const FindingFacts& facts);

@@ -9,6 +9,7 @@
 
 #include "detector/verdict/cures.hpp"
 #include "detector/verdict/explain.hpp"
+#include "detector/verdict/sentences.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -57,6 +58,17 @@ void prefer_start_in_program(Finding::Holder& holder) {
   if (found != holder.acquired.rend()) holder.start = *found;
 }
 
+/// The forking thread's table goes on in the child: where the acquisition from before the fork is
+/// no longer in it, what is found there is the very call the finding is about.
+bool is_present_call(const record::Finding& f, const AddressSpace& space) {
+  if (f.kind != record::Kind::kSelfHeldLock && f.kind != record::Kind::kStaleOwner) return false;
+  const std::span stack(f.waiter, f.waiter_frames);
+  const auto caller = std::find_if(stack.begin(), stack.end(), [&](std::uint64_t address) {
+    return !space.is_preload_library(address);
+  });
+  return caller != stack.end() && *caller == f.holder_caller;
+}
+
 void fill_holder(Finding& finding, const FindingRecord& record, const AddressSpace& space,
                  const Unwinder& unwind) {
   const record::Finding& f = record.finding;
@@ -65,16 +77,95 @@ void fill_holder(Finding& finding, const FindingRecord& record, const AddressSpa
   finding.holder.start = space.function(f.holder_start);
   finding.holder.creator = space.stack(std::span(f.holder_creator, f.holder_creator_frames));
   finding.holder.exited = f.holder_exited != 0;
-  fill_acquisition(finding.holder, record, space, unwind);
+  if (!is_present_call(f, space)) fill_acquisition(finding.holder, record, space, unwind);
   prefer_start_in_program(finding.holder);
 }
 
-LockInfo lock_of(const record::Finding& f, const AddressSpace& space) {
+LockInfo bare_lock_of(const FindingRecord& record, const AddressSpace& space) {
+  const record::Finding& f = record.finding;
+  switch (f.kind) {
+    case record::Kind::kSharedDescriptor: {
+      LockInfo lock = AddressSpace::nameless(0, lock_type_words(f.lock_type, 0));
+      lock.descriptor = static_cast<int>(f.lock);
+      lock.file = record.text;
+      return lock;
+    }
+    case record::Kind::kMissingMemory: {
+      LockInfo lock = AddressSpace::nameless(f.lock, lock_type_words(f.lock_type, 0));
+      lock.file = record.text;
+      return lock;
+    }
+    case record::Kind::kUnsafeCall:
+      return f.lock == 0 ? LockInfo{} : space.lock(f.lock, lock_type_words(f.lock_type, 0));
+    default:
+      break;
+  }
+  if (f.lock_type == record::LockType::kThread) {
+    return AddressSpace::nameless(f.lock, lock_type_words(f.lock_type, 0));
+  }
   // Tells a condition variable from a mutex where the writer could not say what it is.
   const bool condition = f.lock_type == record::LockType::kUnknown && is_condition_wait(f.call) &&
                          f.kind == record::Kind::kLostThread;
   return space.lock(f.lock, lock_type_words(condition ? record::LockType::kCondition : f.lock_type,
                                             f.lock_flags));
+}
+
+LockInfo lock_of(const FindingRecord& record, const AddressSpace& space) {
+  LockInfo lock = bare_lock_of(record, space);
+  const record::Finding& f = record.finding;
+  lock.mode =
+      f.evidence == record::Evidence::kInTransit ? "" : mode_word(f.lock_type, f.lock_flags);
+  lock.shared = (f.lock_flags & record::kLockShared) != 0;
+  return lock;
+}
+
+/// What became of the process a finding is about: of the latest child with its pid.
+const ChildOutcome* child_of(const FindingRecord& record, const Context& context) {
+  const auto forks = context.forks_of_child.find(record.meta.pid);
+  if (forks == context.forks_of_child.end()) return nullptr;
+  const ChildOutcome* child = nullptr;
+  for (std::size_t index : forks->second) {
+    if (context.session.forks[index].meta.time <= record.meta.time) {
+      child = &context.children[index];
+    }
+  }
+  return child;
+}
+
+/// A call that came back was no deadlock; one that the process died in was worse than a hazard.
+record::Severity severity_of(const record::Finding& f,
+                             const std::optional<record::Outcome>& outcome,
+                             const std::optional<Death>& death) {
+  using record::Severity;
+  if (outcome == record::Outcome::kAcquired && f.severity == Severity::kDeadlock) {
+    return Severity::kHazard;
+  }
+  // What probably was the cause stays a hazard.
+  const bool certain = f.evidence != record::Evidence::kPointsThere;
+  return death && certain ? Severity::kDeadlock : f.severity;
+}
+
+std::string outcome_words(const record::Finding& f, const std::optional<record::Outcome>& outcome,
+                          const std::optional<Death>& death) {
+  if (death) return "died: " + death->short_words;
+  if (!outcome) return "";
+  const bool is_lock_or_wait =
+      f.evidence != record::Evidence::kThreadGone && f.evidence != record::Evidence::kLoaderState;
+  if (*outcome == record::Outcome::kAcquired && !is_lock_or_wait) return "came back";
+  return outcome_word(*outcome);
+}
+
+CureFacts cure_facts(const record::Finding& f, const LockInfo& lock, const AddressSpace& space) {
+  CureFacts facts;
+  facts.runtime = runtime_of(space.executable(), space.modules());
+  facts.kind = f.kind;
+  facts.lock_type = f.lock_type;
+  facts.evidence = f.evidence;
+  facts.compares_owner = compares_owner(f);
+  facts.advice = f.kind == record::Kind::kMissingMemory ? advice_word(f.lock_words[0]) : "";
+  facts.lock = lock;
+  facts.executable = space.executable();
+  return facts;
 }
 
 Candidate candidate_of(const FindingRecord& record, const Context& context,
@@ -92,14 +183,15 @@ Candidate candidate_of(const FindingRecord& record, const Context& context,
   candidate.time = record.meta.time;
   Finding& finding = candidate.finding;
   finding.kind = kind_word(f.kind);
-  finding.severity = severity_word(f.severity);
-  if (outcome == record::Outcome::kAcquired && f.severity == record::Severity::kDeadlock) {
-    finding.severity = severity_word(record::Severity::kHazard);
-  }
+  const std::optional<Death> death = death_of(f, outcome, child_of(record, context));
+  const record::Severity severity = severity_of(f, outcome, death);
+  finding.severity = severity_word(severity);
+  finding.evidence = evidence_word(f.evidence);
+  finding.died = death.has_value();
   finding.process = record.meta.pid;
   finding.program = base_name(space.executable());
   finding.fork = f.fork;
-  finding.lock = lock_of(f, space);
+  finding.lock = lock_of(record, space);
   fill_holder(finding, record, space, unwind);
   finding.waiter.tid = record.meta.tid;
   finding.waiter.call = call_word(f.call);
@@ -111,24 +203,37 @@ Candidate candidate_of(const FindingRecord& record, const Context& context,
   for (const record::ThreadInfo& thread : record.threads) {
     if (!thread.is_forker) finding.lost.push_back(thread_report(thread, space));
   }
-  const FindingFacts facts{record, fork, outcome, space, finding.lock};
+  if (f.kind == record::Kind::kMissingMemory) {
+    finding.range = Finding::Range{f.range_begin, f.range_end};
+    finding.advice = advice_word(f.lock_words[0]);
+  }
+  const FindingFacts facts{record, fork, outcome, space, finding.lock, severity, death};
   finding.verdict = verdict_of(facts);
   finding.explanation = explanation_of(facts);
-  finding.cure = cure_for(runtime_of(space.executable(), space.modules()), f.kind, finding.lock,
-                          space.executable());
-  if (outcome) finding.outcome = outcome_word(*outcome);
+  finding.cure = cure_for(cure_facts(f, finding.lock, space));
+  finding.outcome = outcome_words(f, outcome, death);
   finding.records = {f.id};
 
   const auto& acquired = finding.holder.acquired;
   const auto& waiter = finding.waiter.stack;
+  // A missing page or a handle differs from child to child, and is the same mistake.
+  const bool by_place =
+      f.kind == record::Kind::kMissingMemory || f.lock_type == record::LockType::kThread;
   candidate.key = fmt::format("{}|{}|{}|{}|{}", finding.kind, finding.severity,
-                              identity(finding.lock, record.meta.image),
+                              by_place ? "" : identity(finding.lock, record.meta.image),
                               identity(acquired.empty() ? nullptr : &acquired.front()),
                               identity(waiter.empty() ? nullptr : &waiter.front()));
   return candidate;
 }
 
 }  // namespace
+
+LockInfo held_lock(const record::HeldLock& held, const AddressSpace& space) {
+  LockInfo lock = space.lock(held.address, lock_type_words(held.type, held.flags));
+  lock.mode = mode_word(held.type, held.flags);
+  lock.shared = (held.flags & record::kLockShared) != 0;
+  return lock;
+}
 
 ThreadReport thread_report(const record::ThreadInfo& info, const AddressSpace& space) {
   ThreadReport thread;
@@ -143,6 +248,7 @@ ThreadReport thread_report(const record::ThreadInfo& info, const AddressSpace& s
 }
 
 std::string identity(const LockInfo& lock, std::uint32_t image) {
+  if (lock.descriptor) return lock.type + "|" + lock.file;
   if (!lock.module.empty()) return fmt::format("{}+{:#x}", lock.module, lock.offset);
   return fmt::format("{}@{:#x}", image, lock.address);
 }

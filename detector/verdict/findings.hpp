@@ -26,6 +26,9 @@ struct Context {
   AddressSpaces& spaces;
   std::map<std::uint64_t, const ForkRecord*> fork_by_id;
   std::map<std::uint64_t, record::Outcome> outcomes;  ///< of findings
+  const std::vector<ChildOutcome>& children;          ///< one for each of session.forks
+  /// Indices of session.forks by the pid of their child, in the order of recording.
+  std::map<std::int32_t, std::vector<std::size_t>> forks_of_child;
 };
 
 /// One for each record::Finding.
@@ -36,8 +39,15 @@ std::vector<Candidate> recorded_findings(const Context& context, const Unwinder&
 std::vector<Candidate> untouched_orphans(const Context& context,
                                          const std::vector<ChildOutcome>& outcomes);
 
+/// Forks by which no at-fork handler ran, in processes with threads, whose child did not exec.
+std::vector<Candidate> fork_bypasses(const Context& context,
+                                     const std::vector<ChildOutcome>& outcomes);
+
 /// Gravest first, then in order of time; equal ones are one, with their count.
 std::vector<Finding> merged(std::vector<Candidate> candidates);
+
+/// A lock of a fork's list.
+LockInfo held_lock(const record::HeldLock& held, const AddressSpace& space);
 
 ThreadReport thread_report(const record::ThreadInfo& info, const AddressSpace& space);
 

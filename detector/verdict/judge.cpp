@@ -30,7 +30,8 @@ ForkReport fork_report(const ForkRecord& record, const ChildOutcome& outcome,
   report.threads_total = fork.threads_total;
   for (const record::HeldLock& held : record.held) {
     HeldReport entry;
-    entry.lock = space.lock(held.address, lock_type_words(held.type, held.flags));
+    entry.lock = held_lock(held, space);
+    entry.evidence = evidence_word(held);
     // The tracker writes this in the child, where the forking thread has its new id already.
     entry.owner = held.self ? fork.parent_tid : held.owner;
     entry.self = held.self != 0;
@@ -51,13 +52,7 @@ std::uint64_t deadlocks_without_fork(const Session& session,
   const auto ends = finding_outcomes(session);
   std::set<std::int32_t> lost;
   for (const FindingRecord& record : session.findings) {
-    const auto end = ends.find(record.finding.id);
-    const bool went_on = end != ends.end() && (end->second == record::Outcome::kAcquired ||
-                                               end->second == record::Outcome::kBroken);
-    if (record.finding.severity == record::Severity::kDeadlock && !went_on &&
-        !known.count(record.meta.pid)) {
-      lost.insert(record.meta.pid);
-    }
+    if (is_hang(record, ends) && !known.count(record.meta.pid)) lost.insert(record.meta.pid);
   }
   return lost.size();
 }
@@ -97,6 +92,11 @@ Summary summarise(const Session& session, const std::vector<ChildOutcome>& outco
   for (const Finding& finding : findings) {
     summary.hazards += finding.severity == "hazard";
     summary.notes += finding.severity == "note";
+    summary.died += finding.died ? finding.count : 0;
+  }
+  for (const ForkRecord& fork : session.forks) {
+    ++summary.apis[api_word(fork.fork.api)];
+    summary.safe += record::memory_of(fork.fork.api) == record::ChildMemory::kFresh;
   }
   summary.dropped_records = session.counters.dropped_records;
   summary.dropped_locks = session.counters.dropped_locks;
@@ -109,9 +109,12 @@ Summary summarise(const Session& session, const std::vector<ChildOutcome>& outco
 
 Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwind, Namer& namer) {
   AddressSpaces spaces(session, namer);
-  Context context{session, spaces, {}, finding_outcomes(session)};
-  for (const ForkRecord& fork : session.forks) context.fork_by_id.emplace(fork.fork.id, &fork);
   const std::vector<ChildOutcome> outcomes = child_outcomes(session, facts);
+  Context context{session, spaces, {}, finding_outcomes(session), outcomes, {}};
+  for (std::size_t i = 0; i < session.forks.size(); ++i) {
+    context.fork_by_id.emplace(session.forks[i].fork.id, &session.forks[i]);
+    context.forks_of_child[outcomes[i].child].push_back(i);
+  }
 
   Report report;
   report.command = facts.command;
@@ -122,6 +125,9 @@ Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwi
   std::vector<Candidate> candidates = recorded_findings(context, unwind);
   for (Candidate& orphan : untouched_orphans(context, outcomes)) {
     candidates.push_back(std::move(orphan));
+  }
+  for (Candidate& bypass : fork_bypasses(context, outcomes)) {
+    candidates.push_back(std::move(bypass));
   }
   report.findings = merged(std::move(candidates));
 

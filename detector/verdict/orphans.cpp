@@ -17,28 +17,12 @@ namespace {
 /// What identifies a hazard before anything is named: sessions can have many thousand forks.
 using Site = std::tuple<std::uint32_t, std::uint64_t, std::uint64_t>;  // image, lock, caller
 
-/// Children of vfork and posix_spawn do not get a copy of the locks: either they share memory with
-/// threads that still run, or they are fresh images.
-bool copies_memory(record::Api api) {
-  switch (api) {
-    case record::Api::kVfork:
-    case record::Api::kPosixSpawn:
-    case record::Api::kPosixSpawnp:
-      return false;
-    case record::Api::kUnknown:
-    case record::Api::kFork:
-    case record::Api::k_Fork:
-    case record::Api::kClone:
-    case record::Api::kAtfork:
-      break;
-  }
-  return true;
-}
-
-/// Locks of the forking thread itself are those its at-fork handlers took to protect them, and a
-/// process-shared lock can still be unlocked by its holder in the parent.
+/// Locks of the forking thread itself are those its at-fork handlers took to protect them. A lock
+/// in shared memory can still be unlocked by its holder in the parent. Who waited for a semaphore
+/// last may be a consumer as well as its holder: without a child that waits that says nothing.
 bool is_orphaned(const record::HeldLock& held, const record::Fork& fork) {
-  return !held.self && held.owner != fork.parent_tid && !(held.flags & record::kLockPshared);
+  return !held.self && held.owner != fork.parent_tid &&
+         !(held.flags & (record::kLockShared | record::kLockEvidence));
 }
 
 const record::ThreadInfo* thread_of(const ForkRecord& fork, std::int32_t tid) {
@@ -58,7 +42,8 @@ Candidate candidate_of(const ForkRecord& fork, const record::HeldLock& held,
   finding.process = outcome.child;
   finding.program = base_name(space.executable());
   finding.fork = fork.fork.id;
-  finding.lock = space.lock(held.address, lock_type_words(held.type, held.flags));
+  finding.evidence = evidence_word(held);
+  finding.lock = held_lock(held, space);
   finding.holder.tid = held.owner;
   if (const record::ThreadInfo* thread = thread_of(fork, held.owner)) {
     finding.holder.name = thread_name(thread->name);
@@ -71,8 +56,13 @@ Candidate candidate_of(const ForkRecord& fork, const record::HeldLock& held,
       fork, held, finding.lock, finding.holder.name, finding.holder.exited, outcome.end};
   finding.verdict = verdict_of(facts);
   finding.explanation = explanation_of(facts);
-  finding.cure = cure_for(runtime_of(space.executable(), space.modules()),
-                          record::Kind::kOrphanedLock, finding.lock, space.executable());
+  CureFacts cure;
+  cure.runtime = runtime_of(space.executable(), space.modules());
+  cure.kind = record::Kind::kOrphanedLock;
+  cure.lock_type = held.type;
+  cure.lock = finding.lock;
+  cure.executable = space.executable();
+  finding.cure = cure_for(cure);
   const auto& acquired = finding.holder.acquired;
   candidate.key = fmt::format("untouched|{}|{}", identity(finding.lock, fork.meta.image),
                               identity(acquired.empty() ? nullptr : &acquired.front()));
@@ -92,7 +82,9 @@ std::vector<Candidate> untouched_orphans(const Context& context,
   std::map<Site, std::size_t> known;
   for (std::size_t i = 0; i < context.session.forks.size(); ++i) {
     const ForkRecord& fork = context.session.forks[i];
-    if (!copies_memory(fork.fork.api) || outcomes[i].end == ChildEnd::kExec) continue;
+    if (memory_of(fork.fork.api) == record::ChildMemory::kFresh ||
+        outcomes[i].end == ChildEnd::kExec)
+      continue;
     for (const record::HeldLock& held : fork.held) {
       if (!is_orphaned(held, fork.fork) || touched.count({fork.fork.id, held.address})) continue;
       const auto [entry, is_new] =

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <csignal>
 #include <limits>
 #include <tuple>
 
@@ -12,7 +13,7 @@ namespace {
 constexpr std::uint64_t kEndOfTime = std::numeric_limits<std::uint64_t>::max();
 
 struct Event {
-  enum class What { kExec, kExecFailed, kExit, kStatus, kDeadlock, kHello };
+  enum class What { kExec, kExecFailed, kExit, kStatus, kDeadlock, kAbort, kHello };
   std::uint64_t time, offset;
   What what;
   int status;           // of kExit as given to exit, of kStatus as wait(2) stores it
@@ -57,11 +58,12 @@ Events collect(const Session& session) {
   for (const auto& r : session.hellos) events.add(r.meta, 0, r.meta.pid, Event::What::kHello);
   const auto ends = finding_outcomes(session);
   for (const auto& r : session.findings) {
-    if (r.finding.severity != record::Severity::kDeadlock) continue;
+    if (!is_hang(r, ends)) continue;
+    // glibc aborts rather than wait for a priority-inheritance mutex.
     const auto end = ends.find(r.finding.id);
-    const bool went_on = end != ends.end() && (end->second == record::Outcome::kAcquired ||
-                                               end->second == record::Outcome::kBroken);
-    if (!went_on) events.add(r.meta, 0, r.meta.pid, Event::What::kDeadlock);
+    const bool went_in = end == ends.end() || end->second == record::Outcome::kBlocked;
+    const bool aborts = (r.finding.lock_flags & record::kLockPi) != 0 && went_in;
+    events.add(r.meta, 0, r.meta.pid, aborts ? Event::What::kAbort : Event::What::kDeadlock);
   }
   for (auto& [pid, list] : events.by_pid) std::sort(list.begin(), list.end(), earlier);
   for (auto& [fork, list] : events.by_fork) std::sort(list.begin(), list.end(), earlier);
@@ -122,15 +124,20 @@ std::vector<Event> events_in(const Life& life, const Events& events) {
   return mine;
 }
 
+bool reports_failing_exec(record::Api api) {
+  return api == record::Api::kPosixSpawn || api == record::Api::kPosixSpawnp ||
+         api == record::Api::kPidfdSpawn || api == record::Api::kPidfdSpawnp;
+}
+
 ChildOutcome outcome_of(const ForkRecord& record, const Life& life, const Events& events,
                         bool running) {
   ChildOutcome outcome;
   outcome.child = life.pid;
-  if (record.fork.api == record::Api::kPosixSpawn || record.fork.api == record::Api::kPosixSpawnp) {
+  if (reports_failing_exec(record.fork.api)) {
     outcome.end = ChildEnd::kExec;  // it reports a failing exec as its own failure
     return outcome;
   }
-  bool deadlock = false, exec = false;
+  bool deadlock = false, aborts = false, exec = false;
   std::optional<int> exited, status;
   for (const Event& event : events_in(life, events)) {
     switch (event.what) {
@@ -153,9 +160,14 @@ ChildOutcome outcome_of(const ForkRecord& record, const Life& life, const Events
       case Event::What::kDeadlock:
         deadlock = deadlock || event.image == record.meta.image;
         break;
+      case Event::What::kAbort:
+        aborts = aborts || event.image == record.meta.image;
+        break;
     }
   }
-  if (deadlock) {
+  outcome.said_exit = exited.has_value();
+  const bool aborted = status && WIFSIGNALED(*status) && WTERMSIG(*status) == SIGABRT;
+  if (deadlock || (aborts && !aborted)) {
     outcome.end = ChildEnd::kDeadlock;
   } else if (exec) {
     outcome.end = ChildEnd::kExec;
@@ -189,6 +201,17 @@ std::string child_end_word(ChildEnd end) {
       return "deadlock";
   }
   return "unknown";
+}
+
+bool is_hang(const FindingRecord& record,
+             const std::map<std::uint64_t, record::Outcome>& finding_outcomes) {
+  const record::Finding& f = record.finding;
+  if (f.severity != record::Severity::kDeadlock || f.kind == record::Kind::kMissingMemory) {
+    return false;
+  }
+  const auto end = finding_outcomes.find(f.id);
+  return end == finding_outcomes.end() ||
+         (end->second != record::Outcome::kAcquired && end->second != record::Outcome::kBroken);
 }
 
 std::map<std::uint64_t, record::Outcome> finding_outcomes(const Session& session) {

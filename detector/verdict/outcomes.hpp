@@ -24,9 +24,15 @@ struct ChildOutcome {
   std::int32_t child = 0;  ///< pid, also of vfork children that showed it
   ChildEnd end = ChildEnd::kUnknown;
   std::optional<int> status;  ///< exit status or signal number, for kExit and kSignal
+  bool said_exit = false;     ///< it called exit or _exit itself
 };
 
 std::string child_end_word(ChildEnd end);
+
+/// Whether a finding says that its process hangs. A process that met missing memory dies by a
+/// signal, and that is its outcome.
+bool is_hang(const FindingRecord& record,
+             const std::map<std::uint64_t, record::Outcome>& finding_outcomes);
 
 /// The last word on each finding, by Finding::id. kAcquired overrules what was thought before.
 std::map<std::uint64_t, record::Outcome> finding_outcomes(const Session& session);

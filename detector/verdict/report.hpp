@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,22 +24,26 @@ struct Frame {
   std::string function;      ///< demangled, empty when unknown
   std::string file;
   int line = 0;
-  bool inlined = false;      ///< an inlined call: shares its address with the frame after it
+  bool inlined = false;  ///< an inlined call: shares its address with the frame after it
 };
 
 struct LockInfo {
   std::uint64_t address = 0;
-  std::string type;      ///< "mutex", "recursive mutex", "condition variable", ...
-  std::string symbol;    ///< variable it lies in, "+offset" appended when not at its start
+  std::string type;    ///< "mutex", "recursive mutex", "condition variable", ...
+  std::string symbol;  ///< variable it lies in, "+offset" appended when not at its start
   std::string module;
   std::uint64_t offset = 0;
+  std::string mode{};               ///< how it is held where there are two ways: "read" or "write"
+  bool shared = false;              ///< lies in memory shared with other processes
+  std::string file{};               ///< path of the file it is a lock on, or that was mapped there
+  std::optional<int> descriptor{};  ///< of a lock on a file, which has no address
 };
 
 struct ThreadReport {
   std::int32_t tid = 0;
   std::string name;
   std::optional<Frame> start;
-  std::string state;     ///< "running", "locking", "waiting on a condition variable", ...
+  std::string state;  ///< "running", "locking", "waiting on a condition variable", ...
   std::uint64_t wait_object = 0;
   int held = 0;
   bool forker = false;
@@ -48,12 +53,13 @@ struct HeldReport {
   LockInfo lock;
   std::int32_t owner = 0;
   bool self = false;
+  std::string evidence;  ///< as Finding::evidence
   std::optional<Frame> acquired;
 };
 
 struct ForkReport {
   std::uint64_t id = 0;
-  std::string api;       ///< "fork", "_Fork", "vfork", "posix_spawn", "clone", ...
+  std::string api;  ///< "fork", "_Fork", "vfork", "posix_spawn", "clone", ...
   std::int32_t pid = 0, tid = 0, child = 0;
   std::uint64_t time = 0;
   std::optional<Frame> caller;
@@ -62,19 +68,22 @@ struct ForkReport {
   std::uint32_t threads_total = 0;
   std::vector<HeldReport> held;
   std::uint32_t dropped_locks = 0;
-  std::string outcome;   ///< exec | exit | signal | running | deadlock | unknown
+  std::string outcome;        ///< exec | exit | signal | running | deadlock | unknown
   std::optional<int> status;  ///< exit status or signal number
 };
 
 struct Finding {
   std::string kind;      ///< orphaned-lock, lost-thread, ... (FACTS classes)
   std::string severity;  ///< deadlock | latent | hazard | note
+  std::string evidence;  ///< what decided it: owner-word, holder-table, ... (docs/report-schema.md)
   std::int32_t process = 0;
-  std::string program;   ///< name of the executable that process runs
+  std::string program;  ///< name of the executable that process runs
   std::uint64_t fork = 0;
-  std::string verdict;   ///< what is wrong, a clause: "waits for ever for mutex file_lock, held by ..."
+  std::string
+      verdict;  ///< what is wrong, a clause: "waits for ever for mutex file_lock, held by ..."
   LockInfo lock;
-  /// Of a lost-thread finding: the thread that is missed, `acquired` being where it waited.
+  /// Of a lost-thread finding: the thread that is missed, `acquired` being where it waited. Of
+  /// missing memory `acquired` is where madvise was called.
   struct Holder {
     std::int32_t tid = 0;
     std::string name;
@@ -87,22 +96,30 @@ struct Finding {
   struct Waiter {
     std::int32_t tid = 0;
     std::vector<Frame> stack;
-    std::string call;    ///< "pthread_mutex_lock", ...
+    std::string call;  ///< "pthread_mutex_lock", ...
   } waiter;
   std::vector<Frame> fork_stack;
   std::vector<ThreadReport> lost;  ///< threads that were not copied
+  struct Range {
+    std::uint64_t begin = 0, end = 0;
+  };
+  std::optional<Range> range;  ///< memory that was not copied
+  std::string advice;          ///< and why: "MADV_DONTFORK"
   std::string explanation;
   std::string cure;
-  /// blocked | killed | aborted | exited | let through | acquired later; empty when not recorded
+  /// blocked | killed | aborted | exited | let through | acquired later | came back |
+  /// died: SIGSEGV | died: exit status 127; empty when not recorded
   std::string outcome;
+  bool died = false;        ///< the child did not hang, it died of this
   std::uint64_t count = 1;  ///< how many children; equal findings are merged
-  std::vector<std::uint64_t> records;  ///< record::Finding::id of each that was merged (not printed)
+  std::vector<std::uint64_t>
+      records;  ///< record::Finding::id of each that was merged (not printed)
 };
 
 struct NotObservedProgram {
   std::int32_t pid = 0;
   std::string path;
-  std::string reason;    ///< a clause: "is statically linked"
+  std::string reason;       ///< a clause: "is statically linked"
   std::uint64_t count = 1;  ///< processes that ran it; pid is the first
 };
 
@@ -111,16 +128,19 @@ struct Summary {
                 running = 0, unknown = 0;
   std::uint64_t unrecorded = 0;  ///< forks that were counted only
   std::uint64_t hazards = 0, notes = 0;
+  std::uint64_t died = 0;  ///< children that died of a finding, by whatever end
+  std::uint64_t safe = 0;  ///< recorded forks that cannot leave an orphaned lock, whatever is held
+  std::map<std::string, std::uint64_t> apis;  ///< recorded forks by ForkReport::api
   std::uint64_t dropped_records = 0, dropped_locks = 0, dropped_threads = 0, abandoned_locks = 0;
 };
 
 struct Report {
   std::vector<std::string> command;
-  std::optional<int> exit;         ///< exit status of the command
-  std::optional<int> signal;       ///< or the signal that ended it
+  std::optional<int> exit;    ///< exit status of the command
+  std::optional<int> signal;  ///< or the signal that ended it
   bool timed_out = false;
   std::vector<ForkReport> forks;
-  std::vector<Finding> findings;   ///< gravest first, then in order of time
+  std::vector<Finding> findings;  ///< gravest first, then in order of time
   std::vector<NotObservedProgram> not_observed;
   Summary summary;
 };
@@ -130,9 +150,8 @@ struct UnwoundStack {
   std::vector<std::uint64_t> addresses;  ///< return addresses, innermost first
   bool complete = false;                 ///< ended at the outermost frame of the thread
 };
-using Unwinder = std::function<UnwoundStack(const record::Registers&,
-                                            const std::vector<MemoryBytes>&,
-                                            const std::vector<ModuleRecord>&)>;
+using Unwinder = std::function<UnwoundStack(
+    const record::Registers&, const std::vector<MemoryBytes>&, const std::vector<ModuleRecord>&)>;
 
 /// Names addresses. `call` means a return address: the line of the call, not the one after it.
 struct Namer {

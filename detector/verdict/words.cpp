@@ -1,9 +1,12 @@
 #include "detector/verdict/words.hpp"
 
 #include <fmt/format.h>
+#include <string.h>  // sigabbrev_np
+#include <sys/mman.h>
 
 #include <cctype>
 #include <cstring>
+#include <string_view>
 
 // The switches have no default, so that the compiler names a forgotten enumerator. What follows
 // them is for values that came from a damaged record.
@@ -19,6 +22,16 @@ std::string kind_word(record::Kind kind) {
       return "self-held-lock";
     case record::Kind::kStaleOwner:
       return "stale-owner";
+    case record::Kind::kLibcLock:
+      return "libc-lock";
+    case record::Kind::kForkBypass:
+      return "fork-bypass";
+    case record::Kind::kSharedDescriptor:
+      return "shared-descriptor";
+    case record::Kind::kMissingMemory:
+      return "missing-memory";
+    case record::Kind::kUnsafeCall:
+      return "unsafe-call";
   }
   return "unknown";
 }
@@ -39,42 +52,22 @@ std::string severity_word(record::Severity severity) {
 
 std::string api_word(record::Api api) {
   switch (api) {
-    case record::Api::kUnknown:
-      return "unknown";
-    case record::Api::kFork:
-      return "fork";
-    case record::Api::k_Fork:
-      return "_Fork";
-    case record::Api::kVfork:
-      return "vfork";
-    case record::Api::kClone:
-      return "clone";
-    case record::Api::kPosixSpawn:
-      return "posix_spawn";
-    case record::Api::kPosixSpawnp:
-      return "posix_spawnp";
-    case record::Api::kAtfork:
-      return "fork inside libc";
+#define FORKSCOPE_API(id, name, memory, handlers) \
+  case record::Api::id:                           \
+    return name;
+#include "detector/record/apis.def"
+#undef FORKSCOPE_API
   }
   return "unknown";
 }
 
 std::string call_word(record::Call call) {
   switch (call) {
-    case record::Call::kMutexLock:
-      return "pthread_mutex_lock";
-    case record::Call::kMutexTrylock:
-      return "pthread_mutex_trylock";
-    case record::Call::kMutexTimedlock:
-      return "pthread_mutex_timedlock";
-    case record::Call::kMutexClocklock:
-      return "pthread_mutex_clocklock";
-    case record::Call::kCondWait:
-      return "pthread_cond_wait";
-    case record::Call::kCondTimedwait:
-      return "pthread_cond_timedwait";
-    case record::Call::kCondClockwait:
-      return "pthread_cond_clockwait";
+#define FORKSCOPE_CALL(id, name, waits) \
+  case record::Call::id:                \
+    return name;
+#include "detector/record/calls.def"
+#undef FORKSCOPE_CALL
   }
   return "unknown";
 }
@@ -97,6 +90,60 @@ std::string outcome_word(record::Outcome outcome) {
   return "";
 }
 
+std::string evidence_word(record::Evidence evidence) {
+  switch (evidence) {
+    case record::Evidence::kOwnerWord:
+      return "owner-word";
+    case record::Evidence::kInTransit:
+      return "in-transit";
+    case record::Evidence::kSameMutex:
+      return "same-mutex";
+    case record::Evidence::kSameCondition:
+      return "same-object";
+    case record::Evidence::kHolderTable:
+      return "holder-table";
+    case record::Evidence::kWaitedLast:
+      return "waited-last";
+    case record::Evidence::kNobodyLeft:
+      return "nobody-left";
+    case record::Evidence::kThreadGone:
+      return "thread-gone";
+    case record::Evidence::kInheritedWaiters:
+      return "inherited-waiters";
+    case record::Evidence::kWrongOwner:
+      return "wrong-owner";
+    case record::Evidence::kParentHolds:
+      return "parent-holds";
+    case record::Evidence::kFault:
+      return "fault";
+    case record::Evidence::kPointsThere:
+      return "points-there";
+    case record::Evidence::kLoaderState:
+      return "loader-state";
+    case record::Evidence::kVforkChild:
+      return "vfork-child";
+  }
+  return "unknown";
+}
+
+std::string evidence_word(const record::HeldLock& held) {
+  if (held.flags & record::kLockEvidence) return evidence_word(record::Evidence::kWaitedLast);
+  if (held.flags & record::kLockInTransit) return evidence_word(record::Evidence::kInTransit);
+  switch (held.type) {
+    case record::LockType::kMutexNormal:
+    case record::LockType::kMutexRecursive:
+    case record::LockType::kMutexErrorcheck:
+    case record::LockType::kMutexAdaptive:
+      return evidence_word(record::Evidence::kOwnerWord);
+    case record::LockType::kRwlock:
+      // The writer is in the lock's words, readers are only counted there.
+      return evidence_word(held.flags & record::kLockReader ? record::Evidence::kHolderTable
+                                                            : record::Evidence::kOwnerWord);
+    default:
+      return evidence_word(record::Evidence::kHolderTable);
+  }
+}
+
 std::string thread_state_word(record::ThreadState state) {
   switch (state) {
     case record::ThreadState::kRunning:
@@ -109,6 +156,14 @@ std::string thread_state_word(record::ThreadState state) {
       return "starting";
     case record::ThreadState::kExited:
       return "ended";
+    case record::ThreadState::kSemWait:
+      return "waiting on a semaphore";
+    case record::ThreadState::kBarrierWait:
+      return "waiting at a barrier";
+    case record::ThreadState::kFutexWait:
+      return "waiting on a futex";
+    case record::ThreadState::kJoining:
+      return "waiting for a thread to end";
   }
   return "unknown";
 }
@@ -117,18 +172,11 @@ namespace {
 
 std::string bare_lock_type(record::LockType type) {
   switch (type) {
-    case record::LockType::kUnknown:
-      return "lock";
-    case record::LockType::kMutexNormal:
-      return "mutex";
-    case record::LockType::kMutexRecursive:
-      return "recursive mutex";
-    case record::LockType::kMutexErrorcheck:
-      return "error-checking mutex";
-    case record::LockType::kMutexAdaptive:
-      return "adaptive mutex";
-    case record::LockType::kCondition:
-      return "condition variable";
+#define FORKSCOPE_LOCK_TYPE(id, words) \
+  case record::LockType::id:           \
+    return words;
+#include "detector/record/lock_types.def"
+#undef FORKSCOPE_LOCK_TYPE
   }
   return "lock";
 }
@@ -162,16 +210,50 @@ std::string not_observed_clause(record::NotObserved reason) {
   return "was not observed";
 }
 
-bool is_try(record::Call call) { return call == record::Call::kMutexTrylock; }
+bool is_try(record::Call call) { return record::waits_of(call) == record::Waits::kTry; }
 
-bool is_timed(record::Call call) {
-  return call == record::Call::kMutexTimedlock || call == record::Call::kMutexClocklock ||
-         call == record::Call::kCondTimedwait || call == record::Call::kCondClockwait;
-}
+bool is_timed(record::Call call) { return record::waits_of(call) == record::Waits::kTimed; }
 
 bool is_condition_wait(record::Call call) {
   return call == record::Call::kCondWait || call == record::Call::kCondTimedwait ||
-         call == record::Call::kCondClockwait;
+         call == record::Call::kCondClockwait || call == record::Call::kCndWait ||
+         call == record::Call::kCndTimedwait;
+}
+
+std::string call_words(const std::string& name) {
+  if (name.find(' ') != std::string::npos && name.find('(') == std::string::npos) {
+    return "a " + name;
+  }
+  return name.find('(') == std::string::npos ? name + "()" : name;
+}
+
+std::string mode_word(record::LockType type, std::uint8_t flags) {
+  switch (type) {
+    case record::LockType::kRwlock:
+    case record::LockType::kFlock:
+    case record::LockType::kOfdLock:
+    case record::LockType::kRecordLock:
+      if (flags & record::kLockReader) return "read";
+      return flags & record::kLockInTransit ? "" : "write";
+    default:
+      return "";
+  }
+}
+
+std::string advice_word(std::uint32_t advice) {
+  switch (advice) {
+    case MADV_DONTFORK:
+      return "MADV_DONTFORK";
+    case MADV_WIPEONFORK:
+      return "MADV_WIPEONFORK";
+    default:
+      return "";
+  }
+}
+
+std::string signal_word(int signal) {
+  const char* name = ::sigabbrev_np(signal);
+  return name != nullptr ? std::string("SIG") + name : fmt::format("signal {}", signal);
 }
 
 std::string thread_name(const char (&name)[record::kThreadNameSize]) {
@@ -184,7 +266,15 @@ std::string thread_words(std::int32_t tid, const std::string& name) {
 }
 
 std::string lock_words(const LockInfo& lock) {
-  const std::string type = lock.type.empty() ? "lock" : lock.type;
+  std::string type = lock.type.empty() ? "lock" : lock.type;
+  if (type.starts_with("initialisation")) type = "the " + type;
+  if (lock.descriptor) {
+    return fmt::format("{} on {} (descriptor {})", type,
+                       lock.file.empty() ? "a file without a name" : lock.file, *lock.descriptor);
+  }
+  // The compiler's word beside the variable has the variable's name.
+  constexpr std::string_view kGuard = "guard variable for ";
+  if (lock.symbol.starts_with(kGuard)) return type + " " + lock.symbol.substr(kGuard.size());
   if (!lock.symbol.empty()) return type + " " + lock.symbol;
   if (!lock.module.empty()) {
     return fmt::format("{} at {}+{:#x}", type, base_name(lock.module), lock.offset);
@@ -193,6 +283,11 @@ std::string lock_words(const LockInfo& lock) {
 }
 
 std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+std::string with_article(const std::string& noun) {
+  const bool vowel = !noun.empty() && std::string_view("aeiou").find(noun[0]) != std::string::npos;
+  return (vowel ? "an " : "a ") + noun;
+}
 
 std::string capitalised(std::string text) {
   if (!text.empty()) text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));

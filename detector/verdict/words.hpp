@@ -15,6 +15,9 @@ std::string severity_word(record::Severity severity);
 std::string api_word(record::Api api);
 std::string call_word(record::Call call);
 std::string outcome_word(record::Outcome outcome);
+std::string evidence_word(record::Evidence evidence);
+/// The evidence for a lock that was held at a fork.
+std::string evidence_word(const record::HeldLock& held);
 std::string thread_state_word(record::ThreadState state);
 /// "mutex", "robust recursive mutex", "condition variable", ...
 std::string lock_type_words(record::LockType type, std::uint8_t flags);
@@ -27,14 +30,26 @@ bool is_timed(record::Call call);
 /// Whether it waits for a condition variable rather than a mutex.
 bool is_condition_wait(record::Call call);
 
+/// "pthread_mutex_lock()", "syscall(SYS_fork)", "a memory access".
+std::string call_words(const std::string& name);
+/// "read" or "write" for locks that know both, else empty.
+std::string mode_word(record::LockType type, std::uint8_t flags);
+/// "MADV_DONTFORK"; empty when it is none that a fork cares about.
+std::string advice_word(std::uint32_t advice);
+/// "SIGSEGV"; "signal 60" where it has no name.
+std::string signal_word(int signal);
+
 /// A name that may fill its array without a NUL.
 std::string thread_name(const char (&name)[record::kThreadNameSize]);
 /// "thread 4711 (row-reader)"; "a thread" when the TID is unknown.
 std::string thread_words(std::int32_t tid, const std::string& name);
-/// "mutex orders.file_lock", "mutex at libfoo.so+0x120", "mutex at 0x7f12...".
+/// "mutex orders.file_lock", "mutex at libfoo.so+0x120", "mutex at 0x7f12...",
+/// "flock lock on /run/app.lock (descriptor 5)".
 std::string lock_words(const LockInfo& lock);
 
 std::string base_name(const std::string& path);
+/// "a mutex", "an adaptive mutex".
+std::string with_article(const std::string& noun);
 /// First letter in upper case, for the start of a sentence.
 std::string capitalised(std::string text);
 

@@ -22,6 +22,16 @@ LockInfo lock(const std::string& symbol, const std::string& path) {
   return info;
 }
 
+std::string cure(Runtime runtime, Kind kind, const LockInfo& of = {},
+                 const std::string& executable = "") {
+  CureFacts facts;
+  facts.runtime = runtime;
+  facts.kind = kind;
+  facts.lock = of;
+  facts.executable = executable;
+  return cure_for(facts);
+}
+
 }  // namespace
 
 TEST_CASE("the runtime is known by executable or library", "[judge][cures]") {
@@ -46,41 +56,40 @@ TEST_CASE("a name that only begins like an interpreter's is none", "[judge][cure
 
 TEST_CASE("Python is told of spawn and forkserver", "[judge][cures]") {
   for (Kind kind : {Kind::kOrphanedLock, Kind::kLostThread}) {
-    CHECK_THAT(cure_for(Runtime::kPython, kind, {}, "/usr/bin/python3"),
+    CHECK_THAT(cure(Runtime::kPython, kind, {}, "/usr/bin/python3"),
                Contains("multiprocessing.get_context(\"spawn\")") &&
                    Contains("get_context(\"forkserver\")") && Contains("os.posix_spawn()"));
   }
 }
 
 TEST_CASE("Ruby, Node and OpenMP are told their own ways", "[judge][cures]") {
-  CHECK_THAT(cure_for(Runtime::kRuby, Kind::kLostThread, {}, ""),
+  CHECK_THAT(cure(Runtime::kRuby, Kind::kLostThread, {}, ""),
              Contains("Process.spawn") && Contains("before_fork"));
-  CHECK_THAT(cure_for(Runtime::kNode, Kind::kOrphanedLock, {}, ""),
-             Contains("child_process.spawn()"));
-  CHECK_THAT(cure_for(Runtime::kOpenMp, Kind::kLostThread, {}, ""), Contains("parallel region"));
+  CHECK_THAT(cure(Runtime::kNode, Kind::kOrphanedLock, {}, ""), Contains("child_process.spawn()"));
+  CHECK_THAT(cure(Runtime::kOpenMp, Kind::kLostThread, {}, ""), Contains("parallel region"));
 }
 
 TEST_CASE("C++ is told what to write for which lock", "[judge][cures]") {
-  const std::string cure = cure_for(Runtime::kNative, Kind::kOrphanedLock,
-                                    lock("orders.file_lock", "/bin/reader"), "/bin/reader");
-  CHECK_THAT(cure, Contains("posix_spawn()") &&
+  const std::string text = cure(Runtime::kNative, Kind::kOrphanedLock,
+                                lock("orders.file_lock", "/bin/reader"), "/bin/reader");
+  CHECK_THAT(text, Contains("posix_spawn()") &&
                        Contains("pthread_atfork(prepare, parent, child)") &&
                        Contains("prepare locks orders.file_lock"));
-  CHECK_THAT(cure, !Contains("belongs to"));
+  CHECK_THAT(text, !Contains("belongs to"));
 }
 
 TEST_CASE("a library's lock is the library's to protect", "[judge][cures]") {
-  CHECK_THAT(cure_for(Runtime::kNative, Kind::kOrphanedLock,
-                      lock("cache_lock", "/usr/lib/libtable.so.4"), "/bin/reader"),
+  CHECK_THAT(cure(Runtime::kNative, Kind::kOrphanedLock,
+                  lock("cache_lock", "/usr/lib/libtable.so.4"), "/bin/reader"),
              Contains("belongs to libtable.so.4"));
 }
 
 TEST_CASE("a lost thread and a self-held lock have other cures than an orphaned one",
           "[judge][cures]") {
-  CHECK_THAT(cure_for(Runtime::kNative, Kind::kLostThread, {}, ""), Contains("pool of its own"));
-  CHECK_THAT(cure_for(Runtime::kNative, Kind::kSelfHeldLock, lock("state.lock", ""), ""),
+  CHECK_THAT(cure(Runtime::kNative, Kind::kLostThread, {}, ""), Contains("pool of its own"));
+  CHECK_THAT(cure(Runtime::kNative, Kind::kSelfHeldLock, lock("state.lock", ""), ""),
              Contains("Unlock state.lock before fork()"));
   // What the forking thread itself holds is no matter of OpenMP's workers.
-  CHECK_THAT(cure_for(Runtime::kOpenMp, Kind::kSelfHeldLock, lock("state.lock", ""), ""),
+  CHECK_THAT(cure(Runtime::kOpenMp, Kind::kSelfHeldLock, lock("state.lock", ""), ""),
              Contains("Unlock state.lock before fork()"));
 }

@@ -2,90 +2,11 @@
 #include <catch2/catch.hpp>
 
 #include "detector/verdict/report.hpp"
-#include "tests/unit/support/arena_builder.hpp"
-#include "tests/unit/support/fake_symbols.hpp"
+#include "tests/unit/support/story.hpp"
 
 using namespace forkscope;
 using Catch::Contains;
-using forkscope::test::always;
-using forkscope::test::ArenaBuilder;
-using forkscope::test::FakeNamer;
-using forkscope::test::fork_of;
-using forkscope::test::functions;
-using forkscope::test::thread;
-
-namespace {
-
-constexpr std::uint64_t kMain = 0x1010, kReadAll = 0x1020, kReadRowGroup = 0x1030,
-                        kStartThread = 0x5010, kWorker = 0x1040, kReaderLoop = 0x1050,
-                        kLock = 0x1800, kOtherLock = 0x1900, kHeapLock = 0x99990000,
-                        kWrapper = 0x7010, kTrampoline = 0x7020;
-
-using Names = std::vector<std::string>;
-
-/// Program 0x1000, libc 0x5000, preload library 0x7000.
-struct Story {
-  ArenaBuilder arena;
-  FakeNamer namer;
-  Unwinder unwind = always({});
-
-  explicit Story(const std::string& exe = "/usr/bin/reader") {
-    arena.as(100, 101).hello(exe, {"reader"});
-    arena.module(0x1000, 0x2000, "");
-    arena.module(0x5000, 0x6000, "/lib/libc.so.6");
-    arena.module(0x7000, 0x8000, "/opt/lib/libforkscope.so");
-    namer.function(kMain, "main");
-    namer.function(kReadAll, "read_all");
-    namer.function(kReadRowGroup, "read_row_group", {"std::mutex::lock", "std::lock_guard"});
-    namer.function(kWorker, "worker");
-    namer.function(kReaderLoop, "reader_loop");
-    namer.function(kStartThread, "start_thread");
-    namer.function(kWrapper, "pthread_mutex_lock (forkscope)");
-    namer.function(kTrampoline, "trampoline (forkscope)");
-    namer.variable(kLock, "orders.file_lock");
-    namer.variable(kOtherLock, "orders.index_lock");
-  }
-
-  static record::HeldLock held(std::uint64_t address = kLock) {
-    return {address, kReadRowGroup, 102, record::LockType::kMutexNormal, 0, 0, 0};
-  }
-
-  void forked(std::uint64_t id, std::int32_t child,
-              const std::vector<record::HeldLock>& locks = {held()},
-              record::Api api = record::Api::kFork) {
-    record::Fork fork = fork_of(id, child, api);
-    fork.frames = 3;
-    fork.stack[0] = kWrapper;
-    fork.stack[1] = kWorker;
-    fork.stack[2] = kMain;
-    arena.as(child, child).fork(fork, {thread(101, "main"), thread(102, "row-reader")}, locks);
-  }
-
-  static record::Finding orphan(std::uint64_t fork = 1, std::uint64_t lock = kLock) {
-    record::Finding finding{};
-    finding.fork = fork;
-    finding.lock_type = record::LockType::kMutexNormal;
-    finding.lock = lock;
-    finding.holder_tid = 102;
-    finding.holder_start = kReaderLoop;
-    finding.holder_caller = kReadRowGroup;
-    std::memcpy(finding.holder_name, "row-reader", 11);
-    finding.waiter_frames = 2;
-    finding.waiter[0] = kWrapper;
-    finding.waiter[1] = kReadAll;
-    finding.living = 1;
-    return finding;
-  }
-
-  Report judged(const RunFacts& facts = {}) { return judge(arena.session(), facts, unwind, namer); }
-  Finding only() {
-    Report report = judged();
-    REQUIRE(report.findings.size() == 1);
-    return report.findings[0];
-  }
-};
-
-}  // namespace
+using namespace forkscope::test;
 
 TEST_CASE("an orphaned lock: lock, holder, fork, waiter and why", "[judge][findings]") {
   Story story;
@@ -341,7 +262,8 @@ TEST_CASE("explanations follow the evidence", "[judge][findings]") {
   SECTION("glibc aborts for a priority-inheritance mutex") {
     finding.lock_flags = record::kLockPi;
     CHECK_THAT(explanation(), Contains("glibc aborts"));
-    CHECK_THAT(story.only().verdict, Contains("is aborted by glibc taking priority-inheritance"));
+    CHECK_THAT(story.only().verdict, Contains("can never take priority-inheritance mutex") &&
+                                         Contains("glibc aborts or waits for ever"));
   }
   SECTION("the fork's record was lost") {
     finding.fork = 77;
@@ -459,13 +381,21 @@ TEST_CASE("no hazard where nothing was orphaned", "[judge][hazards]") {
     lock.owner = 200;  // as the child sees it
     story.forked(1, 200, {lock});
   }
-  SECTION("its holder can still unlock it: it is process-shared") {
-    lock.flags = record::kLockPshared;
+  SECTION("its holder can still unlock it: it lies in shared memory") {
+    lock.flags = record::kLockPshared | record::kLockShared;
+    story.forked(1, 200, {lock});
+  }
+  SECTION("nobody owns a semaphore: who waited last may be a consumer") {
+    lock.type = record::LockType::kSemaphore;
+    lock.flags = record::kLockEvidence;
     story.forked(1, 200, {lock});
   }
   SECTION("vfork and posix_spawn copy no memory") {
     story.forked(1, 200, {lock}, record::Api::kPosixSpawn);
     story.forked(2, 0, {lock}, record::Api::kVfork);
+    story.forked(3, 201, {lock}, record::Api::kCloneVm);
+    story.forked(4, 202, {lock}, record::Api::kSystem);
+    story.forked(5, 203, {lock}, record::Api::kPidfdSpawn);
   }
   CHECK(story.judged().findings.empty());
 }

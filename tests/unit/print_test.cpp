@@ -117,6 +117,81 @@ Finding hazard() {
   return f;
 }
 
+/// A process that died of a fork rather than hang.
+Finding missing_memory() {
+  Finding f;
+  f.kind = "missing-memory";
+  f.severity = "deadlock";
+  f.evidence = "fault";
+  f.process = 930;
+  f.program = "trainer";
+  f.fork = 4;
+  f.verdict = "was ended by SIGSEGV: it touched memory that fork did not copy";
+  f.lock.address = 0x7f3300001234;
+  f.lock.type = "memory";
+  f.lock.file = "/dev/shm/pool";
+  f.range = Finding::Range{0x7f3300000000, 0x7f3300010000};
+  f.advice = "MADV_DONTFORK";
+  f.holder.acquired = {frame("register_pages(void*)", "device.cpp", 12)};
+  f.waiter.tid = 930;
+  f.waiter.call = "memory access";
+  f.waiter.stack = {frame("checksum(Pool const&)", "pool.cpp", 55)};
+  f.explanation = "0x7f3300001234 lies in it.";
+  f.cure = "Keep the child away from this memory.";
+  f.outcome = "died: SIGSEGV";
+  f.died = true;
+  return f;
+}
+
+Finding shared_descriptor() {
+  Finding f;
+  f.kind = "shared-descriptor";
+  f.severity = "hazard";
+  f.evidence = "parent-holds";
+  f.process = 940;
+  f.fork = 5;
+  f.verdict = "releases its parent's flock lock on /run/app.lock (descriptor 5)";
+  f.lock.type = "flock lock";
+  f.lock.file = "/run/app.lock";
+  f.lock.descriptor = 5;
+  f.lock.mode = "write";
+  f.holder.tid = 900;
+  f.holder.acquired = {frame("Store::open()", "store.cpp", 9)};
+  f.waiter.tid = 940;
+  f.waiter.call = "flock";
+  f.waiter.stack = {frame("Store::~Store()", "store.cpp", 20)};
+  f.explanation = "Its unlock takes the lock from the parent.";
+  f.cure = "Open the file anew in the child.";
+  return f;
+}
+
+Finding fork_bypass() {
+  Finding f;
+  f.kind = "fork-bypass";
+  f.severity = "note";
+  f.evidence = "skipped-handlers";
+  f.process = 950;
+  f.fork = 6;
+  f.verdict = "was made by syscall(SYS_clone3), around the at-fork handlers of 3 threads";
+  f.fork_stack = {frame("sandbox()", "sandbox.cpp", 70)};
+  f.lost = {worker(951, "logger", "running")};
+  f.explanation = "No at-fork handler ran.";
+  f.cure = "Use fork().";
+  f.count = 3;
+  return f;
+}
+
+Finding lost_join() {
+  Finding f = lost_thread();
+  f.severity = "hazard";
+  f.evidence = "thread-gone";
+  f.verdict = "joined thread 905 (pool-0), which fork did not copy";
+  f.lock = {0x7f3300001000, "thread", "", "", 0};
+  f.waiter.call = "pthread_join";
+  f.outcome = "came back";
+  return f;
+}
+
 Report whole_report() {
   Report r;
   r.command = {"./parquet-lock", "--method=fork"};
@@ -188,6 +263,53 @@ TEST_CASE("golden: a hazard as text", "[print]") {
   check_golden("hazard.txt", finding_text(hazard(), {}));
 }
 
+TEST_CASE("golden: a child that died of missing memory as text", "[print]") {
+  check_golden("missing-memory.txt", finding_text(missing_memory(), {}));
+}
+
+TEST_CASE("golden: a lock on a file as text", "[print]") {
+  check_golden("shared-descriptor.txt", finding_text(shared_descriptor(), {}));
+}
+
+TEST_CASE("golden: a fork around the handlers as text", "[print]") {
+  check_golden("fork-bypass.txt", finding_text(fork_bypass(), {}));
+}
+
+TEST_CASE("golden: a join that came back as text", "[print]") {
+  check_golden("lost-join.txt", finding_text(lost_join(), {}));
+}
+
+TEST_CASE("golden: a lock in shared memory, missing memory and a file in JSON", "[print]") {
+  Report report;
+  report.findings = {missing_memory(), shared_descriptor(), fork_bypass()};
+  report.findings[2].lock.shared = true;
+  report.summary.apis = {{"fork", 3}, {"syscall(SYS_clone3)", 1}, {"vfork", 2}};
+  report.summary.safe = 2;
+  report.summary.died = 1;
+  check_golden("report-inherited.json", report_json(report));
+}
+
+TEST_CASE("which forks are safe is told where it differs, and asked for", "[print]") {
+  const TextOptions verbose{false, true, 100};
+  Report report;
+  report.summary.forks = 5;
+  report.summary.apis = {{"fork", 3}, {"vfork", 2}};
+  report.summary.safe = 2;
+  CHECK_THAT(summary_text(report, verbose),
+             Contains("2 of the 5 recorded forks cannot leave an orphaned lock (3 fork, 2 vfork)"));
+  CHECK_THAT(summary_text(report, {}), !Contains("orphaned lock"));
+  report.summary.safe = 0;
+  CHECK_THAT(summary_text(report, verbose), !Contains("orphaned lock"));
+  report.summary.safe = 5;
+  CHECK_THAT(summary_text(report, verbose), !Contains("orphaned lock"));
+}
+
+TEST_CASE("a death is counted as one, not as a deadlock", "[print]") {
+  Report report;
+  report.findings = {missing_memory(), orphaned_lock()};
+  CHECK_THAT(summary_text(report, {}), Contains("found 1 deadlock and 1 death by fork"));
+}
+
 TEST_CASE("golden: the end of a run", "[print]") {
   check_golden("summary.txt", summary_text(whole_report(), {}));
 }
@@ -229,7 +351,8 @@ TEST_CASE("a clean run takes one line", "[print]") {
 }
 
 TEST_CASE("every line of a finding is marked as forkscope's", "[print]") {
-  for (const Finding& finding : {orphaned_lock(), lost_thread(), hazard()}) {
+  for (const Finding& finding : {orphaned_lock(), lost_thread(), hazard(), missing_memory(),
+                                 shared_descriptor(), fork_bypass(), lost_join()}) {
     const auto all = lines(finding_text(finding, {}));
     CHECK(all.at(0).starts_with("forkscope: "));
     for (std::size_t i = 1; i < all.size(); ++i) CHECK(all[i].starts_with("  "));
@@ -304,6 +427,10 @@ TEST_CASE("the observed program cannot steer the terminal", "[print]") {
   finding.holder.name = "\x1b]0;evil\a";
   finding.program = "\x1b[31m";
   CHECK_THAT(finding_text(finding, {}), !Contains("\x1b"));
+  for (Finding file : {shared_descriptor(), missing_memory()}) {
+    file.lock.file = file.verdict = file.explanation = "/tmp/\x1b[2J";
+    CHECK_THAT(finding_text(file, {}), !Contains("\x1b"));
+  }
   Report report = whole_report();
   report.not_observed[0].path = "/tmp/\x1b[2J";
   CHECK_THAT(summary_text(report, {}), !Contains("\x1b"));

@@ -52,10 +52,11 @@ class ArenaBuilder {
   /// The id becomes the record's offset, as the tracker has it; it is returned.
   std::uint64_t finding(record::Finding finding,
                         const std::vector<record::ThreadInfo>& threads = {},
-                        const std::vector<MemoryBytes>& memory = {}) {
+                        const std::vector<MemoryBytes>& memory = {}, const std::string& text = "") {
     finding.id = bytes_.size();
     finding.threads = static_cast<std::uint32_t>(threads.size());
     finding.slices = static_cast<std::uint32_t>(memory.size());
+    finding.text_length = static_cast<std::uint32_t>(text.size());
     std::vector<std::byte> slices;
     for (const MemoryBytes& stretch : memory) {
       const record::MemorySlice slice{stretch.address, stretch.bytes.size()};
@@ -63,7 +64,7 @@ class ArenaBuilder {
       append(slices, stretch.bytes);
       slices.resize((slices.size() + 7) / 8 * 8);
     }
-    return add(record::Type::kFinding, {of(finding), of(threads), slices});
+    return add(record::Type::kFinding, {of(finding), of(threads), slices, of(text)});
   }
   std::uint64_t finding_end(std::uint64_t finding, record::Outcome outcome) {
     record::FindingEnd end{finding, outcome, {}};
