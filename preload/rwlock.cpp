@@ -80,10 +80,12 @@ template <typename Lock>
 [[gnu::noinline]] int unlock_slowly(pthread_rwlock_t* lock, void* caller) {
   ThreadRecord* thread = observed(Call::kRwlockUnlock, caller);
   std::int32_t writer = lock_words::rwlock_writer(lock);
-  if (thread != nullptr && thread->guarded && writer != 0 && writer != thread->tid)
+  bool stale = thread != nullptr && thread->guarded && writer != 0 && writer != thread->tid;
+  if (stale)
     meet_stale_owner(*thread, lock, record::LockType::kRwlock, 0, writer, Call::kRwlockUnlock,
                      caller);
-  lock_call::give_up_slowly(lock);
+  else
+    lock_call::give_up_slowly(lock);
   return real().pthread_rwlock_unlock(lock);
 }
 
