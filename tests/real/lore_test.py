@@ -91,29 +91,129 @@ def case_shared_tsan(forkscope, folder):
     Three(forkscope, folder / "busy").check("40 of 40 children ended well")
 
 
-def case_shared_asan_first(forkscope, folder):
-    """With its runtime named before the library, a program runs as it does alone."""
-    build("busy.c", folder / "busy", "-DNO_HEAP", "-fsanitize=address")
-    runtime = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True,
-                             check=True).stdout.strip()
-    order = f"{pathlib.Path(runtime).resolve()}:{library_of(forkscope)}"
-    with work_folder() as empty:
-        bare = Program([folder / "busy"], empty).end()
-        preloaded = Program(["/usr/bin/env", f"LD_PRELOAD={order}", folder / "busy"], empty).end()
-    check_equal((bare.status, bare.output), (0, "40 of 40 children ended well\n"), "bare program")
-    check_same(bare, preloaded)
-    check_equal(preloaded.own, [], "what the library said")
+def build_asan(compiler, folder, source, *flags):
+    """The path of the program, linked with the shared runtime. clang's is not on the loader's path;
+    a program that is to run with another environment needs it in its own."""
+    if compiler == "clang":
+        runtime = printed(compiler, "-print-file-name=libclang_rt.asan-x86_64.so").parent
+        flags = [*flags, "-shared-libasan", f"-Wl,-rpath,{runtime}"]
+    program = folder / pathlib.Path(source).stem
+    build(source, program, "-fsanitize=address", *flags, compiler=compiler)
+    return program
 
 
-def case_shared_asan_refuses(forkscope, folder):
-    """AddressSanitizer's runtime must be the first library, and ends a program where it is not. The
-    command passes on what it says, and its status."""
-    build("busy.c", folder / "busy", "-DNO_HEAP", "-fsanitize=address")
+def printed(compiler, question):
+    path, = need(compiler)
+    return pathlib.Path(subprocess.run([path, question], capture_output=True, text=True,
+                                       check=True).stdout.strip())
+
+
+def comparable(lines):
+    """What a sanitizer says, but for what differs from run to run and for frames of the library."""
+    lines = [line for line in lines if not re.search(r"libforkscope|preload/\w+\.cpp", line)]
+    return [re.sub(r"==\d+==|0x[0-9a-f]+|^ +#\d+", "", line) for line in lines]
+
+
+def case_shared_asan(forkscope, folder, compiler):
+    """AddressSanitizer's runtime wants to be the first library, and finds itself so."""
+    program = build_asan(compiler, folder, "busy.c", "-DNO_HEAP")
+    three = Three(forkscope, program)
+    three.check("40 of 40 children ended well")
+    check_equal(len(three.observed.forks("fork")), 40, "forks")
+
+
+def case_shared_asan_preloaded(forkscope, folder, order):
+    """The user preloads the runtime, as one must for a plug-in that was built with it."""
+    build("busy.c", folder / "busy", "-DNO_HEAP")
+    runtime = printed("gcc", "-print-file-name=libasan.so").resolve()
+    preload = ":".join([str(runtime), "{shim}"] if order == "first" else ["{shim}", str(runtime)])
+    Three(forkscope, folder / "busy", preload=preload).check("40 of 40 children ended well")
+
+
+def case_shared_asan_is_not_first(forkscope, folder):
+    """Where it refuses to run alone, because of another library, it refuses observed as well."""
+    program = build_asan("gcc", folder, "busy.c", "-DNO_HEAP")
+    build("wrappers.c", folder / "other.so", "-shared", "-fPIC")
+    three = Three(forkscope, program, preload=f"{{shim}}:{folder / 'other.so'}")
+    for ended in (three.bare, three.observed, three.preloaded):
+        check_equal((ended.status, ended.output), (1, ""), f"the program: {ended}")
+        check("ASan runtime does not come first" in "".join(ended.errors), f"refusal: {ended}")
+
+
+def case_shared_asan_tree(forkscope, folder, order):
+    """Programs with the runtime, without it and, where it says so, static ones start each other. A
+    static one passes its environment on as the library never sees."""
+    asan = build_asan("gcc", folder, "starter.c")
+    busy = build_asan("gcc", folder, "busy.c", "-DNO_HEAP")
+    build("starter.c", folder / "plain")
+    if order == "shell":
+        words = ["/bin/sh", "-c", f"{asan} spawn /bin/true && {asan} fork /bin/true && "
+                                  f"{asan} system /bin/true && {busy}"]
+        expected = {"posix_spawn": 1, "system": 1}
+    elif order == "spawn":
+        words = [folder / "plain", "spawn", asan, "spawn", folder / "plain", "fork", busy]
+        expected = {"posix_spawn": 2, "fork": 41}
+    else:
+        build("starter.c", folder / "static", "-static")
+        words = ["/usr/bin/env", folder / "static", "system", f"exec {busy}"]
+        expected = {"fork": 40}
+    three = Three(forkscope, words[0], words[1:])
+    check_equal((three.bare.status, three.bare.errors), (0, []), f"the bare tree: {three.bare}")
+    check_equal(three.bare.output, "40 of 40 children ended well\n", "output of the bare tree")
+    check_same(three.bare, three.observed)
+    check_same(three.bare, three.preloaded)
+    check_equal(three.observed.findings("deadlock", "latent"), [], "findings")
+    for api, count in expected.items():
+        check_equal(len(three.observed.forks(api)), count, f"calls of {api} that were seen")
+    not_observed = [each["reason"] for each in three.observed.report["not_observed"]]
+    check_equal(not_observed, ["is statically linked"] if order == "static" else [],
+                "not observed")
+
+
+def case_shared_asan_leak(forkscope, folder, compiler):
+    """The leak check at exit walks the libraries and the threads' memory: it finds the leak, all of
+    it, and nothing else."""
+    program = build_asan(compiler, folder, "leaks.c")
+    three = Three(forkscope, program)
+    if "LeakSanitizer has encountered a fatal error" in "".join(three.bare.errors):
+        raise Skipped("LeakSanitizer may not stop threads here")
+    check("Direct leak of 7 byte(s) in 1 object(s)" in "\n".join(three.bare.errors),
+          f"the bare program: {three.bare}")
+    check_same_report(three)
+
+
+def case_shared_asan_error(forkscope, folder, compiler):
+    """The place of an error, and the stack by which its thread was created."""
+    program = build_asan(compiler, folder, "freed.c")
+    three = Three(forkscope, program)
+    errors = "\n".join(three.bare.errors)
+    check("heap-use-after-free" in errors and re.search(r"created by T0 here:(\n +#.*)* in main ",
+                                                        errors), f"the bare program: {three.bare}")
+    check_same_report(three)
+
+
+def check_same_report(three):
+    for ended in (three.observed, three.preloaded):
+        check_equal((ended.status, ended.output), (three.bare.status, three.bare.output), "ended")
+        check_equal("\n".join(comparable(ended.errors)),
+                    "\n".join(comparable(three.bare.errors)), "what the sanitizer said")
+
+
+def case_shared_asan_deadlock(forkscope, folder, compiler):
+    """The runtime's interceptors are between the library and libc: the lock, its holder and all
+    three places are named as ever."""
+    program = build_asan(compiler, folder, "orphan.c")
     with work_folder() as empty:
-        refused = Program([folder / "busy"], empty, forkscope).end()
-    check_equal(refused.status, 1, f"status of the program that refused: {refused}")
-    check("ASan runtime does not come first" in "".join(refused.errors), f"refusal: {refused}")
-    check_equal(refused.findings("deadlock", "latent"), [], "findings")
+        ended = Program([program], empty, forkscope,
+                        {"FORKSCOPE_OPTIONS": "on_deadlock=exit:86"}).end()
+    check_equal(ended.status, 86, f"status of the program: {ended}")
+    found = ended.findings("deadlock")
+    check_equal([each["kind"] for each in found], ["orphaned-lock"], "deadlocks")
+    check_equal(found[0]["lock"]["symbol"], "g_resource", "lock")
+    for what, frames, function in (("waiter", found[0]["waiter"]["stack"], "use_the_resource"),
+                                   ("holder", found[0]["holder"]["acquired"], "hold_the_resource"),
+                                   ("fork", found[0]["fork_stack"], "main")):
+        check(function in [frame["function"] for frame in frames], f"stack of the {what}: {frames}")
 
 
 def case_wrappers(forkscope, folder, where):
