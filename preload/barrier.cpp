@@ -37,7 +37,7 @@ FORKSCOPE_EXPORT int pthread_barrier_destroy(pthread_barrier_t* barrier) noexcep
   void* caller = __builtin_return_address(0);
   ThreadRecord* thread = observed(Call::kBarrierDestroy, caller);
   std::uint64_t finding = 0;
-  if (thread != nullptr && thread->guarded) [[unlikely]]
+  if (thread != nullptr && thread->guarded && lock_words::barrier_has_waiters(barrier)) [[unlikely]]
     finding = meet_waiters(*thread, object(barrier), Call::kBarrierDestroy, caller);
   int result = real().pthread_barrier_destroy(barrier);
   if (finding != 0) [[unlikely]]

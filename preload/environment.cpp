@@ -31,6 +31,20 @@ const char* own_entry(const char* list) {
   return nullptr;
 }
 
+/// Whether memory of the program's can be read: where not, execve says EFAULT, not we. Asks the
+/// kernel once for neighbours in a page.
+class ReadablePages {
+ public:
+  bool has(const void* at) {
+    std::uintptr_t page = reinterpret_cast<std::uintptr_t>(at) / 4096;
+    if (page != known_ && sys::readable(at, 1)) known_ = page;
+    return page == known_;
+  }
+
+ private:
+  std::uintptr_t known_ = ~std::uintptr_t{0};  // no page
+};
+
 bool cannot_be_preloaded(record::NotObserved target) {
   return target == record::NotObserved::kForeignLibc || target == record::NotObserved::kOtherClass;
 }
@@ -40,8 +54,12 @@ bool cannot_be_preloaded(record::NotObserved target) {
 ExecEnvironment::ExecEnvironment(char* const* given, record::NotObserved target) : given_(given) {
   if (process.preload[0] == '\0') return;
   bool options = process.variable[0] == '\0';  // nothing to pass on
-  for (; given != nullptr && given[count_] != nullptr; ++count_) {
+  ReadablePages pointers, texts;
+  for (; given != nullptr; ++count_) {
+    if (!pointers.has(given + count_)) return;
     const char* variable = given[count_];
+    if (variable == nullptr) break;
+    if (!texts.has(variable)) return;
     if (starts_with(variable, kPreload)) preload_ = variable + sizeof kPreload - 1;
     if (starts_with(variable, kOptions)) options = true;
   }

@@ -18,13 +18,6 @@ namespace {
 
 using Guard = std::int64_t;  // __guard of the Itanium C++ ABI
 
-struct Functions {
-  int (*acquire)(Guard*);
-  void (*release)(Guard*);
-  void (*abort)(Guard*);
-};
-constinit std::atomic<const Functions*> resolved{nullptr};
-
 /// A C++ library loaded with RTLD_LOCAL is behind nobody in the global scope, but in the scope of
 /// whoever needs it.
 void* in_scope_of(const void* caller, const char* name) {
@@ -36,29 +29,35 @@ void* in_scope_of(const void* caller, const char* name) {
   return found;
 }
 
-void* find(const void* caller, const char* name) {
-  void* found = dlsym(RTLD_NEXT, name);
-  return found != nullptr ? found : in_scope_of(caller, name);
-}
+/// One of the three functions. What is in the global scope stays; what only the caller's has can be
+/// unloaded with it, and is looked up each time.
+template <typename Function>
+class Next {
+ public:
+  constexpr explicit Next(const char* name) : name_(name) {}
+  Function* for_caller(const void* caller) {
+    Function* found = known_.load(std::memory_order_relaxed);
+    if (found != nullptr) [[likely]]
+      return found;
+    found = reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name_));
+    if (found == nullptr) return reinterpret_cast<Function*>(in_scope_of(caller, name_));
+    known_.store(found, std::memory_order_relaxed);
+    return found;
+  }
 
-const Functions& functions(const void* caller) {
-  const Functions* known = resolved.load(std::memory_order_acquire);
-  if (known != nullptr) [[likely]]
-    return *known;
-  static constinit Functions found{};  // two threads write the same
-  found.acquire = reinterpret_cast<int (*)(Guard*)>(find(caller, "__cxa_guard_acquire"));
-  found.release = reinterpret_cast<void (*)(Guard*)>(find(caller, "__cxa_guard_release"));
-  found.abort = reinterpret_cast<void (*)(Guard*)>(find(caller, "__cxa_guard_abort"));
-  resolved.store(&found, std::memory_order_release);
-  return found;
-}
+ private:
+  const char* name_;
+  std::atomic<Function*> known_{nullptr};
+};
+constinit Next<int(Guard*)> real_acquire("__cxa_guard_acquire");
+constinit Next<void(Guard*)> real_release("__cxa_guard_release"), real_abort("__cxa_guard_abort");
 
 constexpr lock_call::Kind kGuard{record::LockType::kStaticGuard, 0, Call::kGuardAcquire};
 
 [[gnu::noinline]] int acquire(Guard* guard, void* caller, bool recorded) {
-  const Functions& real = functions(caller);
+  auto* real = real_acquire.for_caller(caller);
   ThreadRecord* thread = observed(Call::kGuardAcquire, caller);
-  if (thread == nullptr) return real.acquire(guard);
+  if (thread == nullptr) return real(guard);
   if (!recorded) table::want_deep(*thread, guard, kGuard.type, 0, caller);
   Met met;
   if (thread->guarded) [[unlikely]] {
@@ -67,7 +66,7 @@ constexpr lock_call::Kind kGuard{record::LockType::kStaticGuard, 0, Call::kGuard
     auto take_away = [&] { __atomic_store_n(guard, 0, __ATOMIC_SEQ_CST); };
     lock_call::meet(*thread, guard, kGuard, caller, attempt, take_away, ignored, met);
   }
-  int mine = real.acquire(guard);  // 0: somebody else has initialised it
+  int mine = real(guard);  // 0: somebody else has initialised it
   table::settle(*thread, guard, mine != 0);
   if (met.finding != 0) [[unlikely]]
     call_returned(met.finding, guard, true);
@@ -83,10 +82,10 @@ FORKSCOPE_EXPORT int __cxa_guard_acquire(Guard* guard) {
 
 FORKSCOPE_EXPORT void __cxa_guard_release(Guard* guard) noexcept {
   lock_call::give_up(guard);
-  functions(__builtin_return_address(0)).release(guard);
+  real_release.for_caller(__builtin_return_address(0))(guard);
 }
 
 FORKSCOPE_EXPORT void __cxa_guard_abort(Guard* guard) noexcept {
   lock_call::give_up(guard);
-  functions(__builtin_return_address(0)).abort(guard);
+  real_abort.for_caller(__builtin_return_address(0))(guard);
 }

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "detector/tracker/lost_threads.hpp"
 #include "detector/tracker/orphan.hpp"
 #include "detector/tracker/sys.hpp"
 #include "preload/observed.hpp"
@@ -63,15 +64,26 @@ template <typename Attempt>
   return result;
 }
 
+/// The lock could be had: who is said to have it has given it up, somehow. A reader proves that of
+/// no other reader.
+inline void had(const void* lock, const Kind& kind) {
+  if ((kind.flags & record::kLockReader) == 0) forget_lost(lock, kind.type);
+}
+
 /// In a child that lost threads. True when attempt() decided the call: `result` is what it gives.
+/// A call with a time limit is not attempted: it looks at its limit first.
 template <typename Attempt, typename TakeAway>
 [[gnu::noinline]] bool meet(ThreadRecord& thread, const void* lock, const Kind& kind, void* caller,
                             Attempt&& attempt, TakeAway&& take_away, int& result, Met& met) {
-  result = attempt();
-  if (result != EBUSY) return true;
+  if (record::waits_of(kind.call) != record::Waits::kTimed) {
+    result = attempt();
+    if (result == 0) had(lock, kind);
+    if (result != EBUSY) return true;
+  }
   met = meet_lock(thread, lock, kind.type, kind.flags, kind.call, caller, false);
   if (met.wait_first) {
     result = try_for_a_while(attempt);
+    if (result == 0) had(lock, kind);
     if (result != EBUSY) return true;
     met = meet_lock(thread, lock, kind.type, kind.flags, kind.call, caller, true);
   }
@@ -113,7 +125,9 @@ template <typename Lock, typename Attempt, typename TakeAway>
 [[gnu::noinline]] inline void give_up_slowly(const void* lock) {
   ThreadRecord* thread = detail::self;
   if (thread == nullptr || thread->vfork_open) return;
-  if (!table::release(*thread, lock)) table::release_slowly(*thread, lock, false);
+  if (!table::release(*thread, lock) && !table::release_slowly(*thread, lock, false) &&
+      thread->dropped > 0)
+    --thread->dropped;
 }
 [[gnu::always_inline]] inline void give_up(const void* lock) {
   ThreadRecord* thread = detail::unguarded;
@@ -121,10 +135,14 @@ template <typename Lock, typename Attempt, typename TakeAway>
     give_up_slowly(lock);
 }
 
-/// Initialised or destroyed while this thread had it recorded: a repair in a forked child.
-inline void forget(const void* lock) {
+/// Initialised or destroyed: a repair in a forked child, or another lock at an old address. Neither
+/// this thread nor one that was not copied has it.
+inline void forget(const void* lock, record::LockType type) {
   ThreadRecord* thread = detail::self;
-  if (thread != nullptr && !thread->vfork_open && !thread->empty()) table::erase(*thread, lock);
+  if (thread == nullptr || thread->vfork_open) return;
+  if (!thread->empty()) table::erase(*thread, lock);
+  if (thread->guarded) [[unlikely]]
+    forget_lost(lock, type);
 }
 
 }  // namespace forkscope::lock_call

@@ -155,12 +155,12 @@ FORKSCOPE_EXPORT int pthread_rwlock_unlock(pthread_rwlock_t* lock) noexcept {
 FORKSCOPE_EXPORT int pthread_rwlock_init(pthread_rwlock_t* __restrict lock,
                                          const pthread_rwlockattr_t* __restrict attr) noexcept {
   int result = real().pthread_rwlock_init(lock, attr);
-  if (result == 0) lock_call::forget(lock);
+  if (result == 0) lock_call::forget(lock, record::LockType::kRwlock);
   return result;
 }
 
 FORKSCOPE_EXPORT int pthread_rwlock_destroy(pthread_rwlock_t* lock) noexcept {
   int result = real().pthread_rwlock_destroy(lock);
-  if (result == 0) lock_call::forget(lock);
+  if (result == 0) lock_call::forget(lock, record::LockType::kRwlock);
   return result;
 }

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "detector/tracker/lock_words.hpp"
+#include "detector/tracker/process.hpp"
 #include "preload/lock_call.hpp"
 
 using namespace forkscope;
@@ -25,6 +26,29 @@ constexpr int kKept = 4;
 constinit std::atomic<std::uint32_t> foreign_posts{0};
 
 std::uint32_t order() { return foreign_posts.load(std::memory_order_relaxed); }
+
+/// The last semaphores that a forked child has made: no thread of its parent matters to them.
+class MadeHere {
+ public:
+  void add(const sem_t* semaphore) {
+    made_[next_.fetch_add(1, std::memory_order_relaxed) % kMade] = {semaphore, process.generation};
+  }
+  bool has(const sem_t* semaphore) const {
+    for (const Made& one : made_)
+      if (one.semaphore == semaphore && one.generation == process.generation) return true;
+    return false;
+  }
+
+ private:
+  static constexpr std::uint32_t kMade = 64;
+  struct Made {
+    const sem_t* semaphore;
+    std::uint32_t generation;
+  };
+  Made made_[kMade] = {};
+  std::atomic<std::uint32_t> next_{0};
+};
+constinit MadeHere made_here;
 
 bool is_semaphore(const Slot& slot) {
   return Hold(slot.word.load(std::memory_order_relaxed) & kHoldMask) == Hold::kHeld &&
@@ -82,9 +106,14 @@ void took(ThreadRecord& thread, const sem_t* semaphore) {
 /// In a child that lost threads. True when the semaphore could be had at once.
 [[gnu::noinline]] bool meet(ThreadRecord& thread, sem_t* semaphore, Call call, void* caller,
                             Met& met) {
-  int error = errno;
-  if (real().sem_trywait(semaphore) == 0) return true;
-  errno = error;
+  if (record::waits_of(call) == record::Waits::kForever) {  // the others look at their arguments
+    int error = errno;
+    if (real().sem_trywait(semaphore) == 0) return true;
+    errno = error;
+  } else if (lock_words::semaphore_value(semaphore) != 0) {
+    return false;
+  }
+  if (made_here.has(semaphore)) return false;
   met = meet_semaphore(thread, semaphore, call, caller);
   if (!met.broken) return false;
   real().sem_post(semaphore);
@@ -139,6 +168,7 @@ template <typename Wait>
 }  // namespace
 
 FORKSCOPE_EXPORT int sem_wait(sem_t* semaphore) {
+  if (ThreadRecord* thread = detail::unguarded) table::trim(*thread);  // what sem_post left
   if (lock_call::begin(semaphore, kind(Call::kSemWait), FORKSCOPE_CALL_SITE)) [[likely]] {
     begin_wait(*detail::self, semaphore, __builtin_return_address(0));
     int result = real_functions.sem_wait(semaphore);
@@ -172,29 +202,37 @@ namespace {
 [[gnu::noinline]] void release_slowly(const sem_t* semaphore) {
   ThreadRecord* thread = detail::self;
   if (thread == nullptr || thread->vfork_open) return;
-  if (table::release(*thread, semaphore) || table::release_slowly(*thread, semaphore, true)) return;
+  if (table::release_slowly(*thread, semaphore, true)) return;
   note_signal(*thread, semaphore);
   foreign_posts.fetch_add(1, std::memory_order_relaxed);
 }
 
 }  // namespace
 
-/// Async-signal-safe by POSIX: an unknown thread is not made known here.
+/// Async-signal-safe by POSIX: an unknown thread is not made known here, and nothing is moved in
+/// the table of one that may be in the middle of something.
 FORKSCOPE_EXPORT int sem_post(sem_t* semaphore) noexcept {
   ThreadRecord* thread = detail::unguarded;
-  if (thread == nullptr || !table::release(*thread, semaphore)) [[unlikely]]
+  Slot* newest = thread != nullptr ? thread->top - 1 : nullptr;
+  if (thread != nullptr && thread->top != thread->slots &&
+      newest->word.load(std::memory_order_relaxed) == tagged(semaphore, Hold::kHeld)) [[likely]]
+    newest->word.store(0, std::memory_order_release);
+  else
     release_slowly(semaphore);
   return real().sem_post(semaphore);
 }
 
 FORKSCOPE_EXPORT int sem_init(sem_t* semaphore, int pshared, unsigned value) noexcept {
   int result = real().sem_init(semaphore, pshared, value);
-  if (result == 0) lock_call::forget(semaphore);
+  if (result != 0) return result;
+  lock_call::forget(semaphore, record::LockType::kSemaphore);
+  if (process.generation > 0) [[unlikely]]
+    made_here.add(semaphore);
   return result;
 }
 
 FORKSCOPE_EXPORT int sem_destroy(sem_t* semaphore) noexcept {
   int result = real().sem_destroy(semaphore);
-  if (result == 0) lock_call::forget(semaphore);
+  if (result == 0) lock_call::forget(semaphore, record::LockType::kSemaphore);
   return result;
 }

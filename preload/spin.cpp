@@ -46,12 +46,12 @@ FORKSCOPE_EXPORT int pthread_spin_unlock(pthread_spinlock_t* lock) noexcept {
 
 FORKSCOPE_EXPORT int pthread_spin_init(pthread_spinlock_t* lock, int pshared) noexcept {
   int result = real().pthread_spin_init(lock, pshared);
-  if (result == 0) lock_call::forget(const_cast<const int*>(lock));
+  if (result == 0) lock_call::forget(const_cast<const int*>(lock), record::LockType::kSpinlock);
   return result;
 }
 
 FORKSCOPE_EXPORT int pthread_spin_destroy(pthread_spinlock_t* lock) noexcept {
   int result = real().pthread_spin_destroy(lock);
-  if (result == 0) lock_call::forget(const_cast<const int*>(lock));
+  if (result == 0) lock_call::forget(const_cast<const int*>(lock), record::LockType::kSpinlock);
   return result;
 }

@@ -100,13 +100,13 @@ void carry_out(std::uint64_t finding, Outcome outcome) {
 
 }  // namespace
 
-Conclusion conclude(const Meeting& meeting, bool breakable) {
+Conclusion conclude(const Meeting& meeting, bool breakable, Act may_act) {
   const bool deadlock = meeting.severity == Severity::kDeadlock;
   if (!deadlock && process.arena.crowded()) return {};
   if (!told.first(meeting.object, meeting.severity)) return {};
   std::uint64_t finding = write_finding(meeting);
   if (!deadlock) return {finding, false};
-  Outcome outcome = act();
+  Outcome outcome = may_act == Act::kYes ? act() : Outcome::kBlocked;
   if (outcome == Outcome::kBroken && !breakable) outcome = Outcome::kBlocked;
   carry_out(finding, outcome);
   return {finding, outcome == Outcome::kBroken};

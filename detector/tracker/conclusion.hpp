@@ -11,9 +11,13 @@ struct Conclusion {
   bool broken = false;        ///< --on-deadlock=break: the caller has to take the lock away
 };
 
+/// Whether the process may be ended for a deadlock. A wait that a signal handler might still end is
+/// told, and never acted upon.
+enum class Act { kYes, kNo };
+
 /// `breakable`: there is a lock that can be taken away; letting a mere wait through would only make
 /// it spin.
-Conclusion conclude(const Meeting& meeting, bool breakable);
+Conclusion conclude(const Meeting& meeting, bool breakable, Act may_act = Act::kYes);
 
 /// The deadlock on `object` was none: it may be told again.
 void take_back(std::uint64_t finding, const void* object);

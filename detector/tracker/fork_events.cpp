@@ -43,8 +43,7 @@ void add_mutex(const Recorded& one, std::int32_t tid, bool self) {
 
 /// A lock without owner word: the thread's own word for it, if the lock's do not contradict.
 void add_other(const ThreadRecord& thread, const Recorded& one, std::int32_t tid, bool self) {
-  if (one.hold != Hold::kHeld || !sys::readable(one.lock, lock_words::size(one.type))) return;
-  if (!lock_words::taken(one.lock, one.type)) return;
+  if (one.hold != Hold::kHeld || !lock_words::surely_taken(one.lock, one.type)) return;
   // libc restarts in the child what was in progress, if it knows of the fork.
   if (one.type == LockType::kOnce && handlers_of(process.last_api) == Handlers::kRun) return;
   std::uint8_t flags = one.flags & kLockReader;

@@ -5,7 +5,21 @@
 #include <atomic>
 #include <cstdlib>
 
+#include "detector/tracker/sys.hpp"
+
 namespace forkscope::lock_words {
+
+bool surely_taken(const void* lock, record::LockType type) {
+  if (type == record::LockType::kFile) {
+    // The stream's own words are elsewhere, behind a pointer that may be anything by now.
+    auto* place = &static_cast<const FILE*>(lock)->_lock;
+    if (!sys::readable(place, sizeof *place) || !sys::readable(file_lock(lock), sizeof(FileLock)))
+      return false;
+  } else if (!sys::readable(lock, size(type))) {
+    return false;
+  }
+  return taken(lock, type);
+}
 
 bool condition_has_groups() {
   static constinit std::atomic<int> answer{-1};  // any thread finds the same

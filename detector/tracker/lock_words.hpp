@@ -70,6 +70,11 @@ inline bool barrier_waits(const void* barrier) {
   return is_shared == 0 && arrived - round + 1 < count;
 }
 
+/// Whether some have arrived that have not left yet: pthread_barrier_destroy waits for those.
+inline bool barrier_has_waiters(const void* barrier) {
+  return load<std::uint32_t>(barrier, 16) != load<std::uint32_t>(barrier);
+}
+
 /// Whether this libc's condition variables have two groups of waiters, the older of which must be
 /// empty before a signal can go to the younger (glibc 2.25 to 2.40).
 bool condition_has_groups();
@@ -101,6 +106,9 @@ inline bool taken(const void* lock, record::LockType type) {
       return false;
   }
 }
+
+/// The same for a lock that may be freed or unmapped since: false where nothing can be read.
+bool surely_taken(const void* lock, record::LockType type);
 
 /// Bytes of it that can be read.
 inline std::uint32_t size(record::LockType type) {

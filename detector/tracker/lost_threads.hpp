@@ -29,6 +29,20 @@ LostHolder lost_holder(const void* lock, record::LockType type, Hold hold);
 /// A lost thread that was just taking or releasing `lock`; the type is kUnknown for mutexes.
 const ThreadRecord* in_transit(const void* lock, record::LockType type);
 
+/// In a forked child: what lost threads had of `lock` means nothing any more. The child's copies of
+/// their tables are its own.
+void forget_lost(const void* lock, record::LockType type);
+
+/// A thread of this process, other than the calling one, whose table says that it has the lock.
+bool held_here(const ThreadRecord& caller, const void* lock, record::LockType type);
+
+/// Whether an interval or POSIX timer of the process is armed.
+bool has_timers();
+
+/// Whether `object` existed at the fork, as far as addresses tell: variables of modules, and
+/// thread-local ones of the forking thread. Nothing tells on the heap and on the stack.
+bool inherited(const ThreadRecord& caller, const void* object);
+
 /// Whether it waited for `object` at the fork, or was among the last to signal, post or wake it.
 bool waited_on(const ThreadRecord& thread, const void* object);
 bool signalled(const ThreadRecord& thread, const void* object);
@@ -41,7 +55,8 @@ const ThreadRecord* lost_partner(const void* object);
 bool surely_alone();
 
 /// Whether a signal handler of the program's is installed, which may post a semaphore or wake a
-/// futex. True also when the kernel does not tell.
+/// futex; not counting that of SIGINT, which interpreters always have. True also when the kernel
+/// does not tell.
 bool has_signal_handlers();
 
 }  // namespace forkscope

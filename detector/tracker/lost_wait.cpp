@@ -52,11 +52,17 @@ bool served(const ThreadRecord& thread, const pthread_cond_t* condition,
   return false;
 }
 
-/// Somebody outside the calling thread's own flow of control may end the wait: a signal handler, or
-/// another process that shares the memory.
+/// What may end a wait beside the threads of the process: a signal handler, or another process that
+/// shares the memory.
 bool may_be_ended_otherwise() {
   return process.shares_memory.load(std::memory_order_relaxed) || has_signal_handlers();
 }
+
+/// A timer that is armed is there to end a wait: by a post, a wake, or EINTR.
+Severity severity_of_wait() { return has_timers() ? Severity::kHazard : Severity::kDeadlock; }
+
+/// That a handler might do so is no reason to keep silent, but one not to end the process.
+Act act_of_wait() { return may_be_ended_otherwise() ? Act::kNo : Act::kYes; }
 
 }  // namespace
 
@@ -85,15 +91,19 @@ std::uint64_t meet_wait(ThreadRecord& thread, const WaitObject& object, Call cal
   if (const ThreadRecord* partner = lost_partner(object.address)) {
     set_holder(meeting, partner);
     meeting.evidence = Evidence::kSameCondition;
-  } else if (object.type != LockType::kBarrier && may_be_ended_otherwise()) {
-    return 0;  // POSIX lets a handler post and wake, but not enter a barrier
   }
-  return conclude(meeting, false).finding;
+  // POSIX lets a handler post and wake, but not enter a barrier.
+  if (object.type == LockType::kBarrier) return conclude(meeting, false).finding;
+  if (meeting.holder == nullptr && (may_be_ended_otherwise() || !inherited(thread, object.address)))
+    return 0;
+  meeting.severity = severity_of_wait();
+  return conclude(meeting, false, act_of_wait()).finding;
 }
 
 std::uint64_t meet_waiters(ThreadRecord& thread, const WaitObject& object, Call call,
                            const void* return_address) {
-  if (process.generation == 0) return 0;
+  // Threads that live here and are just leaving look the same, and will have left.
+  if (process.generation == 0 || !surely_alone()) return 0;
   Meeting meeting = meeting_at(thread, object, call, return_address);
   registry.each([&](const ThreadRecord& other) {
     if (is_lost(other) && waited_on(other, object.address)) set_holder(meeting, &other);
@@ -101,7 +111,6 @@ std::uint64_t meet_waiters(ThreadRecord& thread, const WaitObject& object, Call 
   });
   if (meeting.holder == nullptr || sys::is_shared(object.address)) return 0;
   meeting.evidence = Evidence::kInheritedWaiters;
-  meeting.living = process.living.load(std::memory_order_relaxed);
   return conclude(meeting, false).finding;
 }
 
@@ -132,9 +141,11 @@ Met meet_semaphore(ThreadRecord& thread, const void* semaphore, Call call,
     meeting.severity = Severity::kHazard;
   }
   if (sys::is_shared(semaphore) || !surely_alone()) return {};
-  if (meeting.holder == nullptr && may_be_ended_otherwise()) return {};
+  if (meeting.holder == nullptr && (may_be_ended_otherwise() || !inherited(thread, semaphore)))
+    return {};
   if (lock_words::semaphore_value(semaphore) != 0) return {};
-  Conclusion done = conclude(meeting, like_a_lock);
+  if (meeting.severity == Severity::kDeadlock) meeting.severity = severity_of_wait();
+  Conclusion done = conclude(meeting, like_a_lock, like_a_lock ? Act::kYes : act_of_wait());
   return {done.finding, false, done.broken};
 }
 

@@ -44,10 +44,11 @@ class MutexWords {
   }
   std::uint8_t flags() const {
     int bits = kind();
-    return std::uint8_t(((bits & kRobustBit) ? record::kLockRobust : 0) |
-                        ((bits & kPiBit) ? record::kLockPi : 0) |
-                        ((bits & kPpBit) ? record::kLockPp : 0) |
-                        ((bits & kPsharedBit) ? record::kLockPshared : 0));
+    return std::uint8_t(
+        ((bits & kRobustBit) ? record::kLockRobust : 0) | ((bits & kPiBit) ? record::kLockPi : 0) |
+        ((bits & kPpBit) ? record::kLockPp : 0) |
+        // glibc sets it in every robust one (pthread_mutex_init.c).
+        ((bits & (kPsharedBit | kRobustBit)) == kPsharedBit ? record::kLockPshared : 0));
   }
 
  private:

@@ -62,6 +62,8 @@ Met meet_mutex(ThreadRecord& thread, pthread_mutex_t* mutex, Call call, const vo
   Meeting meeting = meeting_at(thread, mutex, call, return_address);
   meeting.lock_type = words.type();
   meeting.lock_flags = words.flags();
+  // The kernel may know no wait for it with a limit on our clock (FUTEX_LOCK_PI2, Linux 5.14).
+  if ((meeting.lock_flags & kLockPi) != 0) waited = true;
 
   // What costs nothing first: most contended locks belong to a thread of this process.
   std::int32_t owner = words.owner();
@@ -86,7 +88,7 @@ Met meet_mutex(ThreadRecord& thread, pthread_mutex_t* mutex, Call call, const vo
   if (sys::is_shared(mutex)) return {};  // whatever its attributes say
   if (Met met; not_yet(meeting, waited, met)) return met;
   if (words.lock_word() == 0 || words.owner() != owner) return {};  // released while we looked
-  Conclusion done = conclude(meeting, true);
+  Conclusion done = conclude(meeting, meeting.living == 1);
   if (done.broken) {
     take_away(mutex);
     return {};
@@ -113,6 +115,7 @@ bool find_writer(Meeting& meeting, ThreadRecord& thread, std::int32_t writer) {
 
 /// Who has a lock without owner word, by the tables of the lost threads.
 bool find_holder(Meeting& meeting, ThreadRecord& thread) {
+  if (held_here(thread, meeting.object, meeting.lock_type)) return false;
   LostHolder holder = lost_holder(meeting.object, meeting.lock_type, Hold::kHeld);
   if (holder.thread != nullptr) {
     meeting.evidence = Evidence::kHolderTable;
@@ -151,14 +154,14 @@ Met meet_lock(ThreadRecord& thread, const void* lock, LockType type, std::uint8_
   std::int32_t writer = type == LockType::kRwlock ? lock_words::rwlock_writer(lock) : 0;
   bool known = writer != 0 ? find_writer(meeting, thread, writer) : find_holder(meeting, thread);
   if (!known) return {};  // nobody we know: not ours to judge
-  // Readers share it: that this thread reads as well orphans nothing.
-  if (meeting.kind == Kind::kSelfHeldLock && type == LockType::kRwlock &&
-      (flags & kLockReader) != 0 && (meeting.lock_flags & kLockReader) != 0)
+  // Readers share it.
+  if (type == LockType::kRwlock && (flags & meeting.lock_flags & kLockReader) != 0 &&
+      (meeting.kind == Kind::kSelfHeldLock || meeting.severity != Severity::kDeadlock))
     return {};
   if (sys::is_shared(lock)) return {};
   if (Met met; not_yet(meeting, waited, met)) return met;
   if (!lock_words::taken(lock, type)) return {};  // released while we looked
-  Conclusion done = conclude(meeting, true);
+  Conclusion done = conclude(meeting, meeting.living == 1);
   return {done.finding, false, done.broken};
 }
 

@@ -77,7 +77,31 @@ ThreadRecord* prepared(ThreadRecord& thread, std::uint32_t index) {
   return &thread;
 }
 
+ThreadRecord* used_again(ThreadRecord& thread) {
+  std::uint32_t index = thread.index;
+  // Only what precedes the table: stale slots mean nothing without their owner words.
+  std::memset(static_cast<void*>(&thread), 0, offsetof(ThreadRecord, slots));
+  return prepared(thread, index);
+}
+
 }  // namespace
+
+ThreadRecord* Registry::reclaim() {
+  // Two threads may look at the same one: no matter.
+  std::uint32_t index = next_reclaim_.load(std::memory_order_relaxed);
+  if (index >= size()) index = 0;
+  next_reclaim_.store(index + 1, std::memory_order_relaxed);
+  ThreadRecord* thread = size() > 0 ? at(index) : nullptr;
+  // Lost threads' records are evidence.
+  if (thread == nullptr || thread->generation != process.generation) return nullptr;
+  Life ended = Life::kExited;
+  if (!thread->life.compare_exchange_strong(ended, Life::kReclaiming, std::memory_order_acq_rel))
+    return nullptr;
+  table::forget_stale(*thread);
+  if (thread->empty()) return used_again(*thread);
+  thread->life.store(Life::kExited, std::memory_order_release);
+  return nullptr;
+}
 
 ThreadRecord* Registry::allocate() {
   std::uint64_t head = free_.load(std::memory_order_acquire);
@@ -85,12 +109,10 @@ ThreadRecord* Registry::allocate() {
     ThreadRecord* thread = at(std::uint32_t(head) - 1);
     std::uint64_t next = ((head >> 32) + 1) << 32 | thread->next_free;
     if (free_.compare_exchange_weak(head, next, std::memory_order_acq_rel)) {
-      std::uint32_t thread_index = thread->index;
-      // Only what precedes the table: stale slots mean nothing without their owner words.
-      std::memset(static_cast<void*>(thread), 0, offsetof(ThreadRecord, slots));
-      return prepared(*thread, thread_index);
+      return used_again(*thread);
     }
   }
+  if (ThreadRecord* thread = reclaim()) return thread;
   std::uint32_t index = used_.load(std::memory_order_relaxed);
   do {
     if (index >= kChunks * kChunkSize) {

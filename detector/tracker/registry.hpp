@@ -42,6 +42,11 @@ class Registry {
  private:
   std::atomic<ThreadRecord*> chunks_[kChunks] = {};
   std::atomic<std::uint32_t> used_{0};
+  /// A record of a thread that ended holding locks, none of which it holds any more: somebody else
+  /// has unlocked them. Looks at one record each time.
+  ThreadRecord* reclaim();
+
+  std::atomic<std::uint32_t> next_reclaim_{0};
   std::atomic<std::uint64_t> free_{
       0};  ///< index + 1 of the first, with a counter against ABA above
 };

@@ -10,12 +10,13 @@ namespace {
 
 using record::LockType;
 
+/// kWanted and kReleasing are of the call that is being made, or left by one that longjmp ended.
 bool held(const ThreadRecord& thread, std::uintptr_t word, LockType type) {
   const void* lock = untagged(word);
   if (lock == nullptr) return false;
-  if ((word & kHoldMask) == 0) return sys::equals(MutexWords(lock).owner_address(), thread.tid);
-  if (!sys::readable(lock, sizeof(int))) return false;
-  return Hold(word & kHoldMask) != Hold::kHeld || lock_words::taken(lock, type);
+  Hold hold = Hold(word & kHoldMask);
+  if (hold == Hold::kOwnerWord) return sys::equals(MutexWords(lock).owner_address(), thread.tid);
+  return hold == Hold::kHeld && lock_words::surely_taken(lock, type);
 }
 
 /// Above the top only locks with an owner word may stay.
@@ -154,7 +155,7 @@ bool release_slowly(ThreadRecord& thread, const void* lock, bool in_place) {
   std::atomic<std::uintptr_t>* word = find(thread, lock, Hold::kHeld);
   if (word == nullptr) return false;
   if (in_place)
-    clear(thread, *word);
+    word->store(0, std::memory_order_release);
   else
     drop(thread, *word);
   return true;

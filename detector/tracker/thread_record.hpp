@@ -28,8 +28,10 @@
 // words of the lock whether anybody has it. Above the top only kReleasing means anything.
 //
 // A signal handler may take locks between any two stores: it pushes above `top` and is back there
-// when it returns. (One gap is known: a handler that locks exactly between an unlock's two steps
-// reuses the slot above the top, so a fork before the handler's thread goes on misses that mutex.)
+// when it returns. What it may do to the entries below is to post a semaphore that its thread
+// waited for: that only clears a word, in place, and moves nothing. (One gap is known: a handler
+// that locks exactly between an unlock's two steps reuses the slot above the top, so a fork before
+// the handler's thread goes on misses that mutex.)
 //
 // The deferred acquisition stack: at the acquire the registers of the call site and the innermost
 // words of its stack are kept; callers beyond that are still on the thread's stack when it matters,
@@ -115,7 +117,7 @@ struct ForkSite {
   std::uint64_t stack[record::kMaxFrames];
 };
 
-enum class Life : std::uint8_t { kFree, kStarting, kAlive, kExited };
+enum class Life : std::uint8_t { kFree, kStarting, kAlive, kExited, kReclaiming };
 
 struct alignas(64) ThreadRecord {
   // -- what every lock call touches
@@ -285,14 +287,18 @@ void trim_deep(ThreadRecord& thread);
   return find_deep(thread, word);
 }
 
-/// Clears what find() gave. In place: a signal handler that posts a semaphore may do so at any
-/// time.
-[[gnu::always_inline]] inline void clear(ThreadRecord& thread, std::atomic<std::uintptr_t>& word) {
-  word.store(0, std::memory_order_release);
+/// Takes off the top what is empty.
+[[gnu::always_inline]] inline void trim(ThreadRecord& thread) {
   while (thread.top > thread.slots && thread.top[-1].word.load(std::memory_order_relaxed) == 0)
     --thread.top;
   if (thread.deep > 0) [[unlikely]]
     trim_deep(thread);
+}
+
+/// Clears what find() gave, and takes off the top what is empty by then.
+[[gnu::always_inline]] inline void clear(ThreadRecord& thread, std::atomic<std::uintptr_t>& word) {
+  word.store(0, std::memory_order_release);
+  trim(thread);
 }
 
 /// The same where nothing may be left between the slots: moves the newest into its place. Not in a

@@ -61,7 +61,7 @@ std::string partner(const FindingFacts& facts) {
       if (f.lock_type == LockType::kBarrier) return who + " was at the same barrier. ";
       return who + " waited on it or woke its waiters before. ";
     case Evidence::kSameMutex:
-      return who + " worked with the same mutex: it is the other end of this wait. ";
+      return who + " worked with the same mutex: probably it is the other end of this wait. ";
     case Evidence::kNobodyLeft:
       return "None of them is known to have worked with it: which one the child waits for cannot "
              "be said. ";

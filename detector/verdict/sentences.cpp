@@ -102,7 +102,8 @@ std::string consequence(const FindingFacts& facts) {
   if (is_timed(f.call)) {
     return fmt::format("so {} in process {} can only end by its time limit", call, pid);
   }
-  std::string text = fmt::format("so nobody in process {} will ever unlock it", pid);
+  std::string text = fmt::format("so nobody in process {} will ever {} it", pid,
+                                 f.lock_type == record::LockType::kOnce ? "finish" : "unlock");
   // futex(2): FUTEX_LOCK_PI fails with EPERM for an owner in another process, which glibc answers
   // with abort(), and with ESRCH once there is no such thread, after which it waits without end.
   if ((f.lock_flags & record::kLockPi) != 0 && !f.holder_exited) {

@@ -2,6 +2,7 @@
 // here.
 #pragma once
 
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,7 +21,10 @@ inline int child_status(const std::function<int()>& body) {
   process.options.on_deadlock = OnDeadlock::kExit;
   process.options.exit_status = kDeadlock;
   pid_t child = fork();
-  if (child == 0) _exit(body());
+  if (child == 0) {
+    for (int number = 1; number < 32; ++number) ::signal(number, SIG_DFL);  // Catch2's handlers
+    _exit(body());
+  }
   process.options.on_deadlock = OnDeadlock::kReport;
   int status = -1;
   waitpid(child, &status, 0);
