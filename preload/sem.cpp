@@ -199,12 +199,14 @@ FORKSCOPE_EXPORT int sem_clockwait(sem_t* __restrict semaphore, clockid_t clock,
 
 namespace {
 
-[[gnu::noinline]] void release_slowly(const sem_t* semaphore) {
+[[gnu::noinline]] int post_slowly(sem_t* semaphore) {
   ThreadRecord* thread = detail::self;
-  if (thread == nullptr || thread->vfork_open) return;
-  if (table::release_slowly(*thread, semaphore, true)) return;
-  note_signal(*thread, semaphore);
-  foreign_posts.fetch_add(1, std::memory_order_relaxed);
+  if (thread != nullptr && !thread->vfork_open &&
+      !table::release_slowly(*thread, semaphore, true)) {
+    note_signal(*thread, semaphore);
+    foreign_posts.fetch_add(1, std::memory_order_relaxed);
+  }
+  return real().sem_post(semaphore);
 }
 
 }  // namespace
@@ -213,13 +215,13 @@ namespace {
 /// the table of one that may be in the middle of something.
 FORKSCOPE_EXPORT int sem_post(sem_t* semaphore) noexcept {
   ThreadRecord* thread = detail::unguarded;
-  Slot* newest = thread != nullptr ? thread->top - 1 : nullptr;
-  if (thread != nullptr && thread->top != thread->slots &&
-      newest->word.load(std::memory_order_relaxed) == tagged(semaphore, Hold::kHeld)) [[likely]]
-    newest->word.store(0, std::memory_order_release);
-  else
-    release_slowly(semaphore);
-  return real().sem_post(semaphore);
+  if (thread == nullptr || thread->top == thread->slots) [[unlikely]]
+    return post_slowly(semaphore);
+  Slot& newest = thread->top[-1];
+  if (newest.word.load(std::memory_order_relaxed) != tagged(semaphore, Hold::kHeld)) [[unlikely]]
+    return post_slowly(semaphore);
+  newest.word.store(0, std::memory_order_release);
+  return real_functions.sem_post(semaphore);
 }
 
 FORKSCOPE_EXPORT int sem_init(sem_t* semaphore, int pshared, unsigned value) noexcept {

@@ -24,6 +24,11 @@ template <typename Lock>
   return take(lock, kTrylock, caller, recorded, [&] { return real().pthread_spin_trylock(lock); });
 }
 
+[[gnu::noinline]] int unlock_slowly(pthread_spinlock_t* lock) {
+  lock_call::give_up_slowly(const_cast<const int*>(lock));
+  return real().pthread_spin_unlock(lock);
+}
+
 }  // namespace
 
 FORKSCOPE_EXPORT int pthread_spin_lock(pthread_spinlock_t* lock) noexcept {
@@ -40,8 +45,10 @@ FORKSCOPE_EXPORT int pthread_spin_trylock(pthread_spinlock_t* lock) noexcept {
 }
 
 FORKSCOPE_EXPORT int pthread_spin_unlock(pthread_spinlock_t* lock) noexcept {
-  lock_call::give_up(const_cast<const int*>(lock));
-  return real().pthread_spin_unlock(lock);
+  ThreadRecord* thread = detail::unguarded;
+  if (thread == nullptr || !table::release(*thread, const_cast<const int*>(lock))) [[unlikely]]
+    return unlock_slowly(lock);
+  return real_functions.pthread_spin_unlock(lock);
 }
 
 FORKSCOPE_EXPORT int pthread_spin_init(pthread_spinlock_t* lock, int pshared) noexcept {

@@ -56,8 +56,7 @@ template <typename Create>
     // Its handle is known before it runs, and may be given a name at once. Unless it has been there
     // already: the record may even be another's by now, whose own thread overwrites this.
     pthread_t none = 0;
-    __atomic_compare_exchange_n(&thread->pthread, &none, *created, false, __ATOMIC_RELAXED,
-                                __ATOMIC_RELAXED);
+    thread->pthread.compare_exchange_strong(none, *created, std::memory_order_relaxed);
   }
   return result;
 }

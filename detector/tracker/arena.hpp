@@ -58,6 +58,7 @@ class Filler {
     return written;
   }
   void bytes(const void* data, std::size_t size) {
+    if (size == 0) return;  // `data` may be null then, which memcpy must not be given
     std::memcpy(at_, data, size);
     at_ += size;
   }

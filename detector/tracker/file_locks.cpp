@@ -21,12 +21,13 @@ using namespace record;
 /// by whoever set it to kBusy; what a fork catches there stays so in the child, unknown.
 struct Entry {
   std::atomic<std::uint64_t> key;  ///< 0: free
-  std::uint64_t device, inode;     ///< as the last fork found them
-  const void* caller;
-  std::uint32_t generation;  ///< of the process that took it
-  std::int32_t pid, tid;     ///< pid 0: free
-  std::uint32_t told;        ///< generation of the process for which it is settled
-  bool exclusive;
+  // Read without claiming the entry: a mixture of two locks is checked with the kernel like any.
+  std::atomic<std::uint64_t> device, inode;  ///< as the last fork found them
+  std::atomic<const void*> caller;
+  std::atomic<std::uint32_t> generation;  ///< of the process that took it
+  std::atomic<std::int32_t> pid, tid;     ///< pid 0: free
+  std::atomic<std::uint32_t> told;        ///< generation of the process for which it is settled
+  std::atomic<bool> exclusive;
 };
 constexpr std::uint64_t kBusy = ~std::uint64_t{0};
 constexpr std::uint32_t kEntries = 256, kProbes = 16;
@@ -96,8 +97,9 @@ void tell(const FileLockCall& call, const Entry& entry) {
   meeting.thread = current();
   meeting.object = reinterpret_cast<const void*>(std::uintptr_t(call.descriptor));
   meeting.object_size = 0;
-  std::memcpy(meeting.words, &entry.device, sizeof entry.device);
-  std::memcpy(meeting.words + 2, &entry.inode, sizeof entry.inode);
+  const std::uint64_t device = entry.device, inode = entry.inode;
+  std::memcpy(meeting.words, &device, sizeof device);
+  std::memcpy(meeting.words + 2, &inode, sizeof inode);
   meeting.words[4] = call.unlocks ? kFileLockReleased : kFileLockTaken;
   meeting.return_address = call.caller;
   meeting.holder_tid = entry.tid;
@@ -175,7 +177,8 @@ void file_locked(const FileLockCall& call) {
   Entry* entry = claim(key, true);
   if (entry == nullptr) return;
   if (!joins_parents(call, *entry)) {
-    entry->device = entry->inode = 0;
+    entry->device = 0;
+    entry->inode = 0;
     entry->caller = call.caller;
     entry->generation = process.generation;
     entry->pid = process.pid;

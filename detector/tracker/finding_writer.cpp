@@ -128,7 +128,7 @@ void describe_holder(Finding& finding, const ThreadRecord& holder) {
 std::uint64_t fork_of(const Meeting& meeting) {
   if (meeting.fork != 0) return meeting.fork;
   bool lost = meeting.holder != nullptr && meeting.holder->generation < process.generation;
-  return process.fork_after(lost ? meeting.holder->generation : process.generation - 1);
+  return process.fork_after(lost ? meeting.holder->generation.load() : process.generation - 1);
 }
 
 std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {

@@ -30,10 +30,11 @@ ForkedRange* ForkedRanges::claim() {
 void ForkedRanges::add(std::uint64_t begin, std::uint64_t end, int advice, const void* caller) {
   ForkedRange* range = claim();
   if (range == nullptr) return;
-  range->begin.store(begin, std::memory_order_relaxed);
-  range->end.store(end, std::memory_order_relaxed);
-  range->advice = advice;
-  range->caller = caller;
+  range->version.fetch_add(1, std::memory_order_relaxed);
+  range->begin.store(begin, std::memory_order_release);
+  range->end.store(end, std::memory_order_release);
+  range->advice.store(advice, std::memory_order_relaxed);
+  range->caller.store(caller, std::memory_order_relaxed);
   range->mapped.store(0, std::memory_order_relaxed);
   range->state.store(ForkedRange::kLive, std::memory_order_release);
 }
@@ -43,8 +44,10 @@ void ForkedRanges::mark(std::uint64_t begin, std::uint64_t end, int advice, cons
   each([&](ForkedRange& range) {
     if (range.state != ForkedRange::kLive || range.advice != advice || range.caller != caller)
       return true;
-    if (range.begin <= begin && range.end >= end) done = true;
-    if (range.end == begin) {  // an allocator that grows: one range, not one a step
+    std::uint64_t first, last;
+    if (!range.read(first, last)) return true;
+    if (first <= begin && last >= end) done = true;
+    if (last == begin) {  // an allocator that grows: one range, not one a step
       range.end.store(end, std::memory_order_relaxed);
       done = true;
     }
@@ -57,7 +60,8 @@ void ForkedRanges::mark(std::uint64_t begin, std::uint64_t end, int advice, cons
 
 void ForkedRanges::unmark(std::uint64_t begin, std::uint64_t end, int advice) {
   each([&](ForkedRange& range) {
-    std::uint64_t first = range.begin, last = range.end;
+    std::uint64_t first, last;
+    if (!range.read(first, last)) return true;
     if (range.state != ForkedRange::kLive || range.advice != advice) return true;
     if (end <= first || begin >= last) return true;
     if (begin <= first && end >= last) {

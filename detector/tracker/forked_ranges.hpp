@@ -16,14 +16,23 @@ struct ForkedRange {
 
   std::atomic<State> state{kFree};
   std::atomic<std::uint64_t> begin, end;
-  int advice = 0;  ///< MADV_DONTFORK or MADV_WIPEONFORK
-  const void* caller = nullptr;
+  std::atomic<int> advice{0};  ///< MADV_DONTFORK or MADV_WIPEONFORK
+  std::atomic<const void*> caller{nullptr};
   std::atomic<std::uint32_t> mapped;  ///< by before_fork(): bit 0 the first page, bit 1 the last
   std::uint32_t generation = 0;       ///< kLost: of the last process that had it
 
+  std::atomic<std::uint32_t> version{0};  ///< counts the uses of the slot
+
+  /// Both ends of one range: false if the slot went to another meanwhile.
+  bool read(std::uint64_t& first, std::uint64_t& last) const {
+    std::uint32_t before = version.load(std::memory_order_acquire);
+    first = begin.load(std::memory_order_acquire);
+    last = end.load(std::memory_order_acquire);
+    return version.load(std::memory_order_relaxed) == before;
+  }
   bool holds(std::uint64_t address) const {
-    return address >= begin.load(std::memory_order_relaxed) &&
-           address < end.load(std::memory_order_relaxed);
+    std::uint64_t first, last;
+    return read(first, last) && address >= first && address < last;
   }
 };
 

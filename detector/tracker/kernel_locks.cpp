@@ -90,7 +90,12 @@ bool line_matches(const char* line, const Sought& sought) {
   return same_file && first < sought.end && last >= sought.begin;
 }
 
-bool listed(const Sought& sought) {
+namespace {
+
+/// `pieces`: reads it took. The kernel's list is consistent within one only, and counts lines: one
+/// that is removed between two reads hides another.
+bool listed_now(const Sought& sought, int& pieces) {
+  pieces = 0;
   long fd = sys::openat("/proc/locks", O_RDONLY);
   if (fd < 0) return false;
   char text[1024];
@@ -99,6 +104,7 @@ bool listed(const Sought& sought) {
   for (;;) {
     long size = sys::call(SYS_read, fd, sys::arg(text + kept), long(sizeof text - 1 - kept));
     if (size <= 0) break;
+    ++pieces;
     kept += std::size_t(size);
     text[kept] = '\0';
     char* line = text;
@@ -112,6 +118,18 @@ bool listed(const Sought& sought) {
   }
   sys::close(int(fd));
   return found;
+}
+
+}  // namespace
+
+bool listed(const Sought& sought) {
+  constexpr int kAttempts = 4;
+  int pieces = 0;
+  for (int i = 0; i < kAttempts; ++i) {
+    if (listed_now(sought, pieces)) return true;
+    if (pieces <= 1) return false;
+  }
+  return false;
 }
 
 bool same_open_file(std::int32_t pid, int descriptor) {

@@ -96,7 +96,7 @@ void meet(ThreadRecord& thread, Call call, const void* caller) {
   meeting.object_size = sizeof(r_debug);
   meeting.return_address = caller;
   meeting.holder = loading.thread;
-  meeting.holder_tid = loading.thread != nullptr ? loading.thread->tid : 0;
+  meeting.holder_tid = loading.thread != nullptr ? loading.thread->tid.load() : 0;
   meeting.holder_caller = loading.caller;
   meeting.kind = Kind::kLibcLock;
   meeting.severity = Severity::kHazard;

@@ -35,7 +35,7 @@ Meeting meeting_at(ThreadRecord& thread, const WaitObject& object, Call call,
 
 void set_holder(Meeting& meeting, const ThreadRecord* holder) {
   meeting.holder = holder;
-  meeting.holder_tid = holder != nullptr ? holder->tid : 0;
+  meeting.holder_tid = holder != nullptr ? holder->tid.load() : 0;
 }
 
 /// What ties a lost thread to the condition variable somebody waits on here.

@@ -69,9 +69,34 @@ void set_window(ThreadRecord& thread, std::uintptr_t high, std::uintptr_t span) 
   thread.stack_span = span - kSliceBytes;
 }
 
+/// Only what precedes the table: stale slots mean nothing without their owner words. No memset:
+/// others may be looking at the atomics (Registry::each, and the free list's link).
+void wipe(ThreadRecord& thread) {
+  thread.stack_low = thread.stack_span = thread.stack_high = 0;
+  thread.tid.store(0, std::memory_order_relaxed);
+  thread.guarded = thread.deep = thread.dropped = 0;
+  thread.since_sweep = thread.sweep_interval = 0;
+  thread.wait_object.store(nullptr, std::memory_order_relaxed);
+  thread.waiting.store(record::ThreadState::kRunning, std::memory_order_relaxed);
+  thread.wait_mutex.store(nullptr, std::memory_order_relaxed);
+  thread.wait_caller = 0;
+  std::memset(thread.signalled, 0, sizeof thread.signalled);
+  thread.signalled_next = 0;
+  thread.previous_tid = 0;
+  thread.pthread.store(0, std::memory_order_relaxed);
+  thread.start = nullptr;
+  thread.argument = nullptr;
+  thread.creator_frames = thread.destructor_rounds = 0;
+  std::memset(thread.name, 0, sizeof thread.name);
+  std::memset(thread.creator, 0, sizeof thread.creator);
+  thread.fork = {};
+  thread.vfork = 0;
+  thread.vfork_open = false;
+}
+
 ThreadRecord* prepared(ThreadRecord& thread, std::uint32_t index) {
   thread.index = index;
-  thread.generation = process.generation;
+  thread.generation.store(process.generation, std::memory_order_relaxed);
   thread.top = thread.slots;
   thread.life.store(Life::kStarting, std::memory_order_release);
   return &thread;
@@ -79,8 +104,7 @@ ThreadRecord* prepared(ThreadRecord& thread, std::uint32_t index) {
 
 ThreadRecord* used_again(ThreadRecord& thread) {
   std::uint32_t index = thread.index;
-  // Only what precedes the table: stale slots mean nothing without their owner words.
-  std::memset(static_cast<void*>(&thread), 0, offsetof(ThreadRecord, slots));
+  wipe(thread);
   return prepared(thread, index);
 }
 
@@ -107,7 +131,9 @@ ThreadRecord* Registry::allocate() {
   std::uint64_t head = free_.load(std::memory_order_acquire);
   while (std::uint32_t(head) != 0) {
     ThreadRecord* thread = at(std::uint32_t(head) - 1);
-    std::uint64_t next = ((head >> 32) + 1) << 32 | thread->next_free;
+    // What it gives is believed only if nobody took the record meanwhile.
+    std::uint64_t next =
+        ((head >> 32) + 1) << 32 | thread->next_free.load(std::memory_order_relaxed);
     if (free_.compare_exchange_weak(head, next, std::memory_order_acq_rel)) {
       return used_again(*thread);
     }
@@ -139,7 +165,7 @@ void Registry::release(ThreadRecord& thread) {
   std::uint64_t head = free_.load(std::memory_order_relaxed);
   std::uint64_t next;
   do {
-    thread.next_free = std::uint32_t(head);
+    thread.next_free.store(std::uint32_t(head), std::memory_order_relaxed);
     next = ((head >> 32) + 1) << 32 | (thread.index + 1);
   } while (!free_.compare_exchange_weak(head, next, std::memory_order_acq_rel));
 }
@@ -160,7 +186,7 @@ void init_registry(std::int32_t (*tid)()) {
 
 void adopt(ThreadRecord& thread, std::size_t stack_size) {
   thread.tid = libc_tid();
-  __atomic_store_n(&thread.pthread, pthread_self(), __ATOMIC_RELAXED);
+  thread.pthread.store(pthread_self(), std::memory_order_relaxed);
   handle_taken(thread.pthread);
   auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   if (thread.tid == process.pid) {

@@ -102,6 +102,8 @@ void guard(ThreadRecord& self);
 }
 
 /// TID for a record header; 0 for a thread unknown.
-inline std::int32_t current_tid() { return detail::self != nullptr ? detail::self->tid : 0; }
+inline std::int32_t current_tid() {
+  return detail::self != nullptr ? detail::self->tid.load(std::memory_order_relaxed) : 0;
+}
 
 }  // namespace forkscope

@@ -124,13 +124,13 @@ struct alignas(64) ThreadRecord {
   Slot* top;                 ///< first free slot
   std::uintptr_t stack_low;  ///< window in which a slice can be copied without checks
   std::uintptr_t stack_span;
-  std::int32_t tid;
-  std::uint32_t guarded;         ///< child that lost threads: ask orphan.cpp before locking
-  std::uint32_t deep;            ///< deep slots in use
-  std::uint16_t since_sweep;     ///< deep pushes since stale slots were last looked for
-  std::uint16_t sweep_interval;  ///< and how many may pass until the next time
-  std::uint32_t generation;      ///< forks between the first process and this thread's
-  std::uint32_t dropped;         ///< held now, but beyond the table
+  std::atomic<std::int32_t> tid;  ///< as generation and pthread: read by whoever looks for it
+  std::uint32_t guarded;          ///< child that lost threads: ask orphan.cpp before locking
+  std::uint32_t deep;             ///< deep slots in use
+  std::uint16_t since_sweep;      ///< deep pushes since stale slots were last looked for
+  std::uint16_t sweep_interval;   ///< and how many may pass until the next time
+  std::atomic<std::uint32_t> generation;  ///< forks between the first process and this thread's
+  std::uint32_t dropped;                  ///< held now, but beyond the table
   std::atomic<Life> life;
 
   // -- what it waits for, and the last things it signalled or posted
@@ -143,10 +143,10 @@ struct alignas(64) ThreadRecord {
   std::uint32_t signalled_next;
 
   // -- identity
-  std::uint32_t index;        ///< in the directory
-  std::uint32_t next_free;    ///< free list link: index + 1
-  std::int32_t previous_tid;  ///< of the forking thread before the last fork
-  pthread_t pthread;
+  std::uint32_t index;                   ///< in the directory
+  std::atomic<std::uint32_t> next_free;  ///< free list link: index + 1
+  std::int32_t previous_tid;             ///< of the forking thread before the last fork
+  std::atomic<pthread_t> pthread;
   void* (*start)(void*);
   void* argument;
   std::uintptr_t stack_high;  ///< about the outermost frame, 0 when unknown
