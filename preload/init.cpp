@@ -20,7 +20,8 @@ namespace {
   init_process(argc, argv, envp);
   const Real& libc = real();
   libc_calls = {libc.pthread_getattr_default_np, libc.pthread_attr_getstacksize,
-                libc.pthread_attr_destroy, libc.pthread_key_create, libc.pthread_setspecific};
+                libc.pthread_attr_destroy,       libc.pthread_key_create,
+                libc.pthread_key_delete,         libc.pthread_setspecific};
   init_registry([]() -> std::int32_t {
     pthread_mutex_t probe = PTHREAD_MUTEX_INITIALIZER;
     real().pthread_mutex_lock(&probe);

@@ -23,7 +23,7 @@ constinit thread_local bool gone = false;
 constinit pthread_key_t exit_key;
 using AskTid = std::int32_t (*)();
 constinit AskTid ask_libc_tid = nullptr;
-constinit bool has_exit_key = false;
+constinit std::atomic<bool> has_exit_key{false};
 constinit std::size_t default_size = 0;
 
 /// glibc calls key destructors in up to PTHREAD_DESTRUCTOR_ITERATIONS rounds while any key is set.
@@ -171,6 +171,10 @@ void Registry::release(ThreadRecord& thread) {
 }
 
 std::int32_t libc_tid() { return ask_libc_tid != nullptr ? ask_libc_tid() : sys::gettid(); }
+
+bool give_up_exit_key() {
+  return has_exit_key.exchange(false) && libc_calls.key_delete(exit_key) == 0;
+}
 
 std::size_t default_stack_size() { return default_size; }
 

@@ -61,6 +61,7 @@ struct LibcCalls {
                            std::size_t*) noexcept = pthread_attr_getstacksize;
   int (*attr_destroy)(pthread_attr_t*) noexcept = pthread_attr_destroy;
   int (*key_create)(pthread_key_t*, void (*)(void*)) noexcept = pthread_key_create;
+  int (*key_delete)(pthread_key_t) noexcept = pthread_key_delete;
   int (*setspecific)(pthread_key_t, const void*) noexcept = pthread_setspecific;
 };
 extern LibcCalls libc_calls;
@@ -69,6 +70,10 @@ extern LibcCalls libc_calls;
 /// constructor.
 /// `tid` gives what libc writes into owner words for the calling thread.
 void init_registry(std::int32_t (*tid)());
+
+/// Gives the library's thread-specific key back to the program; false when it has none (any more).
+/// Ends of threads are not noticed from then on: their records stay.
+bool give_up_exit_key();
 
 /// The calling thread's TID as libc has it, without a system call: after clone() libc goes on using
 /// the parent's, and a sandbox may forbid gettid.

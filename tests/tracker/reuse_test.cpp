@@ -1,5 +1,6 @@
 // What must not be judged, or recorded, for ever: locks made anew at an old address, freed,
 // repaired, handed over, left by a longjmp; and calls that a signal may end.
+#include <limits.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
@@ -229,4 +230,18 @@ TEST_CASE("records of threads whose locks others have unlocked are used again") 
     pthread_rwlock_unlock(&rwlock);
   }
   CHECK(registry.size() - before < 100);
+}
+
+TEST_CASE("the program can have every thread-specific key") {
+  CHECK(child_status([] {
+          int count = 0;
+          for (pthread_key_t key; pthread_key_create(&key, nullptr) == 0;) ++count;
+          // Catch2 and the C++ library may have some; without the library's there is one more.
+          std::thread([] {}).join();
+          pthread_key_t next;
+          for (pthread_key_t key = 0; key < PTHREAD_KEYS_MAX; ++key) pthread_key_delete(key);
+          int all = 0;
+          while (pthread_key_create(&next, nullptr) == 0) ++all;
+          return all == PTHREAD_KEYS_MAX && count > PTHREAD_KEYS_MAX / 2 ? 0 : 1;
+        }) == 0);
 }
