@@ -102,6 +102,13 @@ template <typename Lock>
       call, [&](FileLockCall& one) { put_range(one, SEEK_CUR, 0, length); }, lock);
 }
 
+[[gnu::always_inline]] inline int control(int (*next)(int, int, ...), int descriptor, int command,
+                                          void* argument, const void* caller) {
+  if (is_lock_command(command)) [[unlikely]]
+    return record_lock(descriptor, command, argument, caller);
+  return next(descriptor, command, argument);
+}
+
 }  // namespace
 
 FORKSCOPE_EXPORT int flock(int descriptor, int operation) noexcept {
@@ -131,9 +138,7 @@ FORKSCOPE_EXPORT int fcntl(int descriptor, int command, ...) {
   va_start(more, command);
   void* argument = va_arg(more, void*);
   va_end(more);
-  if (is_lock_command(command)) [[unlikely]]
-    return record_lock(descriptor, command, argument, __builtin_return_address(0));
-  return real().fcntl(descriptor, command, argument);
+  return control(real().fcntl, descriptor, command, argument, __builtin_return_address(0));
 }
 
 FORKSCOPE_EXPORT int fcntl64(int descriptor, int command, ...) {
@@ -141,7 +146,5 @@ FORKSCOPE_EXPORT int fcntl64(int descriptor, int command, ...) {
   va_start(more, command);
   void* argument = va_arg(more, void*);
   va_end(more);
-  if (is_lock_command(command)) [[unlikely]]
-    return record_lock(descriptor, command, argument, __builtin_return_address(0));
-  return real().fcntl64(descriptor, command, argument);
+  return control(real().fcntl64, descriptor, command, argument, __builtin_return_address(0));
 }

@@ -12,8 +12,6 @@
 #include "preload/observed.hpp"
 #include "preload/real.hpp"
 
-#define FORKSCOPE_CALL_SITE __builtin_return_address(0), __builtin_dwarf_cfa()
-
 namespace forkscope::lock_call {
 
 /// What is asked for: a constant of each interposer.
@@ -140,7 +138,7 @@ template <typename Lock, typename Attempt, typename TakeAway>
 inline void forget(const void* lock, record::LockType type) {
   ThreadRecord* thread = detail::self;
   if (thread == nullptr || thread->vfork_open) return;
-  if (!thread->empty()) table::erase(*thread, lock);
+  forget_own(*thread, lock);
   if (thread->guarded) [[unlikely]]
     forget_lost(lock, type);
 }

@@ -10,8 +10,6 @@
 #include "preload/observed.hpp"
 #include "preload/real.hpp"
 
-#define FORKSCOPE_CALL_SITE __builtin_return_address(0), __builtin_dwarf_cfa()
-
 namespace forkscope::mutex_call {
 
 inline bool taken(int result) { return result == 0 || result == EOWNERDEAD; }
@@ -38,7 +36,7 @@ inline void forget_lock(ThreadRecord& thread, const void* mutex) {
 /// Initialised or destroyed while this thread had it recorded: a repair in a forked child.
 inline void forget(const void* lock) {
   ThreadRecord* thread = detail::self;
-  if (thread != nullptr && !thread->vfork_open && !thread->empty()) table::erase(*thread, lock);
+  if (thread != nullptr && !thread->vfork_open) forget_own(*thread, lock);
 }
 
 /// See kPatienceSeconds. An errno value.

@@ -8,11 +8,19 @@
 
 #include "detector/tracker/registry.hpp"
 
+/// What table::capture keeps of the interposer's caller.
+#define FORKSCOPE_CALL_SITE __builtin_return_address(0), __builtin_dwarf_cfa()
+
 namespace forkscope {
 
 /// In the parent again: closes the vfork and gives `thread`. In the child: notes `call` (once per
 /// vfork) and gives null. preload/vfork_child.cpp.
 ThreadRecord* after_vfork(ThreadRecord& thread, record::Call call, const void* return_address);
+
+/// `lock` was initialised or destroyed: `thread`, the calling one, has it no longer.
+inline void forget_own(ThreadRecord& thread, const void* lock) {
+  if (!thread.empty()) table::erase(thread, lock);
+}
 
 /// The calling thread's record; null where nothing is to be recorded: an unknown thread, a vfork
 /// child.

@@ -5,6 +5,28 @@
 
 #include "clone_here.inc"
 
+# The six arguments around a call of a C function, and the stack aligned for it.
+        .macro  SAVE_ARGUMENTS
+        subq    $56, %rsp
+        .cfi_adjust_cfa_offset 56
+        movq    %rdi, (%rsp)
+        movq    %rsi, 8(%rsp)
+        movq    %rdx, 16(%rsp)
+        movq    %rcx, 24(%rsp)
+        movq    %r8, 32(%rsp)
+        movq    %r9, 40(%rsp)
+        .endm
+        .macro  RESTORE_ARGUMENTS
+        movq    (%rsp), %rdi
+        movq    8(%rsp), %rsi
+        movq    16(%rsp), %rdx
+        movq    24(%rsp), %rcx
+        movq    32(%rsp), %r8
+        movq    40(%rsp), %r9
+        addq    $56, %rsp
+        .cfi_adjust_cfa_offset -56
+        .endm
+
         .text
         .globl  syscall
         .type   syscall, @function
@@ -34,24 +56,10 @@ syscall:
 
 .Lroute:                                        # clone, vfork, clone3: what of it?
         movq    (%rsp), %r11
-        subq    $56, %rsp
-        .cfi_adjust_cfa_offset 56
-        movq    %rdi, (%rsp)
-        movq    %rsi, 8(%rsp)
-        movq    %rdx, 16(%rsp)
-        movq    %rcx, 24(%rsp)
-        movq    %r8, 32(%rsp)
-        movq    %r9, 40(%rsp)
+        SAVE_ARGUMENTS
         movq    %r11, %rcx
         call    forkscope_route_clone           # (number, first, second argument, caller)
-        movq    (%rsp), %rdi
-        movq    8(%rsp), %rsi
-        movq    16(%rsp), %rdx
-        movq    24(%rsp), %rcx
-        movq    32(%rsp), %r8
-        movq    40(%rsp), %r9
-        addq    $56, %rsp
-        .cfi_adjust_cfa_offset -56
+        RESTORE_ARGUMENTS
         movl    %eax, %r11d
         xorl    %eax, %eax                      # no vector arguments, for a next one written in C
         cmpl    $1, %r11d
@@ -108,23 +116,9 @@ syscall:
         .p2align 4
 forkscope_first_syscall:
         .cfi_startproc
-        subq    $56, %rsp
-        .cfi_adjust_cfa_offset 56
-        movq    %rdi, (%rsp)
-        movq    %rsi, 8(%rsp)
-        movq    %rdx, 16(%rsp)
-        movq    %rcx, 24(%rsp)
-        movq    %r8, 32(%rsp)
-        movq    %r9, 40(%rsp)
+        SAVE_ARGUMENTS
         call    forkscope_resolve_syscall
-        movq    (%rsp), %rdi
-        movq    8(%rsp), %rsi
-        movq    16(%rsp), %rdx
-        movq    24(%rsp), %rcx
-        movq    32(%rsp), %r8
-        movq    40(%rsp), %r9
-        addq    $56, %rsp
-        .cfi_adjust_cfa_offset -56
+        RESTORE_ARGUMENTS
         xorl    %eax, %eax
         jmp     *forkscope_real_syscall(%rip)
         .cfi_endproc

@@ -21,6 +21,10 @@ bool surely_taken(const void* lock, record::LockType type) {
   return taken(lock, type);
 }
 
+namespace {
+
+/// Whether this libc's condition variables have two groups of waiters, the older of which must be
+/// empty before a signal can go to the younger (glibc 2.25 to 2.40).
 bool condition_has_groups() {
   static constinit std::atomic<int> answer{-1};  // any thread finds the same
   int known = answer.load(std::memory_order_relaxed);
@@ -34,6 +38,8 @@ bool condition_has_groups() {
   answer.store(known, std::memory_order_relaxed);
   return known != 0;
 }
+
+}  // namespace
 
 bool condition_signal_blocks(const void* condition, bool broadcast) {
   // struct __pthread_cond_s of those versions.

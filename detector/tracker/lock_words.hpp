@@ -75,10 +75,6 @@ inline bool barrier_has_waiters(const void* barrier) {
   return load<std::uint32_t>(barrier, 16) != load<std::uint32_t>(barrier);
 }
 
-/// Whether this libc's condition variables have two groups of waiters, the older of which must be
-/// empty before a signal can go to the younger (glibc 2.25 to 2.40).
-bool condition_has_groups();
-
 /// pthread_cond_destroy waits for them (nptl/pthread_cond_destroy.c).
 inline bool condition_has_waiters(const void* condition) {
   return (load<std::uint32_t>(condition, 36) >> 3) != 0;
