@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "detector/cli/unique_fd.hpp"
+#include "detector/inspect/unique_fd.hpp"
 #include "detector/record/record.hpp"
 
 namespace forkscope::cli {

@@ -15,7 +15,7 @@
 #include <set>
 #include <string>
 
-#include "detector/cli/unique_fd.hpp"
+#include "detector/inspect/unique_fd.hpp"
 
 namespace forkscope::cli {
 namespace {

@@ -11,7 +11,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "detector/cli/unique_fd.hpp"
+#include "detector/inspect/unique_fd.hpp"
 #include "detector/tracker/exec_target.hpp"
 
 namespace forkscope::cli {

@@ -9,7 +9,7 @@
 #include <cstdlib>
 
 #include "detector/cli/failure.hpp"
-#include "detector/cli/unique_fd.hpp"
+#include "detector/inspect/unique_fd.hpp"
 
 namespace forkscope::cli {
 namespace {

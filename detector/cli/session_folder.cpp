@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "detector/cli/failure.hpp"
-#include "detector/cli/unique_fd.hpp"
+#include "detector/inspect/unique_fd.hpp"
 #include "detector/record/record.hpp"
 
 namespace forkscope::cli {

@@ -10,7 +10,7 @@
 #include <array>
 #include <optional>
 
-#include "detector/cli/unique_fd.hpp"
+#include "detector/inspect/unique_fd.hpp"
 
 namespace forkscope::cli {
 

@@ -12,7 +12,7 @@
 #include "detector/cli/output.hpp"
 #include "detector/cli/processes.hpp"
 #include "detector/cli/tree_end.hpp"
-#include "detector/cli/unique_fd.hpp"
+#include "detector/inspect/unique_fd.hpp"
 
 namespace forkscope::cli {
 namespace {

@@ -5,8 +5,9 @@
 namespace forkscope {
 
 ElfImage* FrozenMemory::image(const ModuleRecord& module) {
-  auto at = images_.find(module.path);
-  if (at == images_.end()) at = images_.emplace(module.path, ElfImage::open(module.path)).first;
+  auto at = images_.find(module.open_path());
+  if (at == images_.end())
+    at = images_.emplace(module.open_path(), ElfImage::open(module.open_path())).first;
   return at->second.get();
 }
 

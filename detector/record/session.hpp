@@ -42,6 +42,9 @@ struct ModuleRecord {
   RecordMeta meta;
   std::uint64_t start = 0, end = 0, bias = 0;
   std::string path;  ///< the main program's is filled in from its Hello
+  /// Where to open it, when that is not `path`: a deleted file, another mount namespace.
+  std::string file{};
+  const std::string& open_path() const { return file.empty() ? path : file; }
 };
 struct ForkRecord {
   RecordMeta meta;

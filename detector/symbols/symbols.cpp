@@ -55,7 +55,7 @@ std::vector<Frame> DwflNamer::code(std::uint64_t address, bool call,
   if (module == nullptr) return {base};
   base.module = module->path;
   base.offset = address - module->bias;
-  Known& names = known(module->path);
+  Known& names = known(module->open_path());
   if (!names.file) return {base};
 
   const std::uint64_t key = instruction - module->bias;
@@ -81,7 +81,7 @@ void DwflNamer::data(LockInfo& lock, const std::vector<ModuleRecord>& modules) {
   if (module == nullptr) return;
   lock.module = module->path;
   lock.offset = lock.address - module->bias;
-  Known& names = known(module->path);
+  Known& names = known(module->open_path());
   if (!names.file) return;
   auto cached = names.data_cache.find(lock.offset);
   if (cached == names.data_cache.end()) {

@@ -27,6 +27,13 @@ struct Frame {
   bool inlined = false;  ///< an inlined call: shares its address with the frame after it
 };
 
+/// A frame of Python code, read from the interpreter's memory.
+struct PythonFrame {
+  std::string function;  ///< co_qualname where the interpreter keeps it, else co_name
+  std::string file;
+  int line = 0;  ///< 0: not known
+};
+
 struct LockInfo {
   std::uint64_t address = 0;
   std::string type;    ///< "mutex", "recursive mutex", "condition variable", ...

@@ -6,7 +6,7 @@
 
 #include <utility>
 
-namespace forkscope::cli {
+namespace forkscope {
 
 class UniqueFd {
  public:
@@ -29,4 +29,4 @@ class UniqueFd {
   int fd_ = -1;
 };
 
-}  // namespace forkscope::cli
+}  // namespace forkscope

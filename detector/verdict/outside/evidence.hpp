@@ -1,0 +1,114 @@
+// What was seen of a process from outside: /proc, its memory, a core file. Only what was read, no
+// conclusions: diagnose() makes those, and is tested with evidence written down by hand.
+//
+// inspect/ fills these in. Whatever could not be read is left empty and named in `missing`.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "detector/verdict/report.hpp"
+
+namespace forkscope {
+
+/// How the memory of a process is laid out: pointer size, and glibc's variants of its lock types.
+enum class Abi {
+  kX86_64,     ///< glibc's own for x86-64
+  kGeneric64,  ///< the one most other 64-bit architectures share (AArch64, RISC-V, ...)
+  k32Bit,      ///< not known to forkscope
+};
+
+enum class Libc { kUnknown, kGlibc, kMusl };
+
+/// The system call a thread is blocked in, as in /proc/PID/task/TID/syscall or a core file.
+struct SystemCall {
+  long number = -1;  ///< of the process's architecture; -1: blocked, but in no system call
+  std::uint64_t arguments[6] = {};
+  std::uint64_t sp = 0, pc = 0;
+};
+
+/// How a stack was had. The first two are short of what callers kept in registers only.
+enum class StackSource {
+  kNone,
+  kBlocked,  ///< from stack and instruction pointer of the system call, the thread not stopped
+  kStopped,  ///< all registers, the thread stopped for it
+  kCore,     ///< all registers, from a core file
+};
+
+struct ThreadEvidence {
+  std::int32_t tid = 0;     ///< in our PID namespace; of a core file as `own_tid`
+  std::int32_t own_tid = 0; ///< in the process's own PID namespace: what its memory knows it by
+  std::string name;
+  char state = '?';               ///< proc(5): R, S, D, T, t, Z, ...; '?' in a core file
+  std::uint64_t start = 0;        ///< clock ticks since boot; 0 unknown
+  std::uint64_t cpu_ticks = 0;    ///< user and system
+  bool running = false;           ///< it was on a processor, or ready to be
+  std::optional<SystemCall> call; ///< nothing: running, or not to be read
+  /// Between two looks at all threads it did not run for an instant: same call, same count of
+  /// context switches. Always true in a core file.
+  bool settled = false;
+  std::vector<Frame> stack;  ///< innermost first
+  StackSource stack_source = StackSource::kNone;
+  bool stack_complete = false;  ///< reached the thread's first function
+  std::vector<PythonFrame> python;  ///< innermost first
+  std::optional<Frame> start_routine;
+};
+
+/// A line of /proc/PID/maps.
+struct Mapping {
+  std::uint64_t start = 0, end = 0;
+  bool readable = false, writable = false, executable = false;
+  bool shared = false;  ///< MAP_SHARED
+  std::uint64_t offset = 0;
+  std::uint64_t inode = 0;
+  std::string path;  ///< as in the process's own mount namespace; "[heap]", "[stack]" too
+};
+
+/// Something that could not be read, why, and what would help.
+struct Missing {
+  std::string what;   ///< a clause: "the system calls of its threads cannot be read"
+  std::string why;    ///< a clause: "it belongs to another user"
+  std::string cure;   ///< a command to type, empty when there is none
+};
+
+struct ProcessEvidence {
+  std::int32_t pid = 0;
+  std::int32_t own_pid = 0;     ///< in its own PID namespace
+  std::int32_t parent = 0;
+  std::uint64_t start = 0;      ///< clock ticks since boot
+  char state = '?';             ///< of its first thread
+  std::string exe;              ///< path, empty when not to be read
+  std::vector<std::string> command;
+  bool from_core = false;
+  /// Created by fork, vfork or clone and has not called execve since (PF_FORKNOEXEC).
+  /// Nothing: not known.
+  std::optional<bool> forked;
+  std::uint64_t caught_signals = 0;   ///< bit n-1: signal n has a handler
+  bool traced = false;                ///< a debugger is attached
+  Abi abi = Abi::kX86_64;
+  Libc libc = Libc::kUnknown;
+  std::vector<ThreadEvidence> threads;  ///< the first is the thread group's leader
+  bool all_threads = false;             ///< `threads` did not change while it was looked at
+  std::vector<Mapping> mappings;        ///< in order of address
+  std::vector<ModuleRecord> modules;    ///< where the files among them were loaded
+  std::vector<MemoryBytes> memory;      ///< around each address a thread waits on
+  std::vector<Missing> missing;
+};
+
+/// A process and where its memory comes from.
+struct Evidence {
+  ProcessEvidence process;
+  /// Those it is a copy of, nearest first: its parent, if that is the process that forked it, and
+  /// so on up to the one that called execve. Decided by the random bytes the kernel gave at execve.
+  std::vector<ProcessEvidence> ancestors;
+  /// It was forked, and the process that did so is not there any more.
+  bool parent_gone = false;
+  /// Threads of the forker as the child's own copy of glibc's lists shows them: start routines
+  /// only. They were not copied, or had ended before.
+  std::vector<Frame> remembered_threads;
+  std::uint64_t clock_ticks_per_second = 100;
+};
+
+}  // namespace forkscope
