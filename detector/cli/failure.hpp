@@ -10,6 +10,7 @@ namespace forkscope::cli {
 /// are those of timeout(1) and env(1), which scripts already know.
 enum ExitStatus : int {
   kFindingMade = 86,  ///< default of --error-exitcode
+  kProbablyFound = 87,  ///< of `attach` and `scan`: a deadlock that is not proven
   kTimedOut = 124,
   kForkscopeFailed = 125,
   kCannotExecute = 126,

@@ -5,12 +5,14 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 
+#include "detector/cli/attach_command.hpp"
 #include "detector/cli/command_split.hpp"
 #include "detector/cli/failure.hpp"
 #include "detector/cli/help.hpp"
 #include "detector/cli/output.hpp"
 #include "detector/cli/report_command.hpp"
 #include "detector/cli/run_command.hpp"
+#include "detector/cli/scan_command.hpp"
 #include "detector/cli/signals.hpp"
 #include "scenarios/runner/runner.hpp"
 
@@ -55,9 +57,13 @@ Ending dispatch(int argc, char** argv) {
   app.set_version_flag("--version", "forkscope " FORKSCOPE_VERSION);
   app.require_subcommand(1);
   RunOptions run_options;
+  AttachOptions attach_options;
   ReportOptions report_options;
+  ScanOptions scan_options;
   int exit_code = 0;
   CLI::App* run = add_run_command(app, run_options);
+  CLI::App* attach_to = add_attach_command(app, attach_options);
+  CLI::App* scan_host = add_scan_command(app, scan_options);
   CLI::App* report = add_report_command(app, report_options);
   add_scenario_command(app, own_path(), exit_code);
   try {
@@ -70,6 +76,8 @@ Ending dispatch(int argc, char** argv) {
     return {kForkscopeFailed, 0};
   }
   if (run->parsed()) return run_program(run_options);
+  if (attach_to->parsed()) return {attach(attach_options), 0};
+  if (scan_host->parsed()) return {scan(scan_options), 0};
   if (report->parsed()) print_report(report_options);
   return {exit_code, 0};
 }

@@ -2,6 +2,7 @@
 
 #include <elf.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,28 +24,32 @@ bool read_exactly(int fd, std::uint64_t offset, void* out, std::size_t size) {
 
 std::unique_ptr<ElfImage> ElfImage::open(const std::string& path) {
   // O_NONBLOCK: a FIFO under the recorded name must not block us.
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  if (fd < 0) return nullptr;
-  std::unique_ptr<ElfImage> image(new ElfImage(fd));
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   struct stat info {};
-  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || !image->load()) return nullptr;
-  return image;
+  if (!fd || fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) return nullptr;
+  std::unique_ptr<ElfImage> image(new ElfImage(std::move(fd)));
+  return image->load() ? std::move(image) : nullptr;
 }
 
-ElfImage::~ElfImage() { close(fd_); }
+std::unique_ptr<ElfImage> ElfImage::copy(std::span<const std::byte> bytes) {
+  UniqueFd fd(memfd_create("forkscope", MFD_CLOEXEC));
+  if (!fd || write(fd.get(), bytes.data(), bytes.size()) != ssize_t(bytes.size())) return nullptr;
+  std::unique_ptr<ElfImage> image(new ElfImage(std::move(fd)));
+  return image->load() ? std::move(image) : nullptr;
+}
 
 bool ElfImage::load() {
   Elf64_Ehdr header{};
   constexpr unsigned char kByteOrder =
       std::endian::native == std::endian::little ? ELFDATA2LSB : ELFDATA2MSB;
-  if (!read_exactly(fd_, 0, &header, sizeof header) ||
+  if (!read_exactly(fd_.get(), 0, &header, sizeof header) ||
       std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
       header.e_ident[EI_DATA] != kByteOrder || header.e_phentsize != sizeof(Elf64_Phdr) ||
       header.e_phnum > kMaxSegments) {
     return false;
   }
   std::vector<Elf64_Phdr> table(header.e_phnum);
-  if (!read_exactly(fd_, header.e_phoff, table.data(), table.size() * sizeof(Elf64_Phdr))) {
+  if (!read_exactly(fd_.get(), header.e_phoff, table.data(), table.size() * sizeof(Elf64_Phdr))) {
     return false;
   }
   for (const Elf64_Phdr& entry : table) {
@@ -64,7 +69,7 @@ const ElfImage::Block& ElfImage::block(std::uint64_t index) {
   auto [at, fresh] = blocks_.try_emplace(index);
   if (fresh && index < std::uint64_t(INT64_MAX) / kBlock) {
     at->second.resize(kBlock);
-    const ssize_t got = pread(fd_, at->second.data(), kBlock, off_t(index * kBlock));
+    const ssize_t got = pread(fd_.get(), at->second.data(), kBlock, off_t(index * kBlock));
     at->second.resize(got > 0 ? std::size_t(got) : 0);
   }
   return at->second;
@@ -98,6 +103,21 @@ bool ElfImage::read(std::uint64_t address, std::span<std::byte> out, Segments wh
 bool ElfImage::executable(std::uint64_t address) const {
   return std::any_of(segments_.begin(), segments_.end(), [address](const Segment& segment) {
     return segment.executable && address >= segment.start && address < segment.end;
+  });
+}
+
+bool ElfImage::read_file_offset(std::uint64_t offset, std::span<std::byte> out) {
+  for (const Segment& segment : segments_) {
+    if (offset < segment.offset || offset - segment.offset >= segment.end - segment.start) continue;
+    if (read(segment.start + (offset - segment.offset), out)) return true;
+  }
+  return false;
+}
+
+bool ElfImage::executable_at_offset(std::uint64_t offset) const {
+  return std::any_of(segments_.begin(), segments_.end(), [offset](const Segment& segment) {
+    return segment.executable && offset >= segment.offset &&
+           offset - segment.offset < segment.end - segment.start;
   });
 }
 

@@ -11,16 +11,16 @@
 #include <unordered_map>
 #include <vector>
 
+#include "detector/inspect/unique_fd.hpp"
+
 namespace forkscope {
 
 class ElfImage {
  public:
   /// Null unless it is a regular file in ELF64 of the native byte order.
   static std::unique_ptr<ElfImage> open(const std::string& path);
-  ~ElfImage();
-  ElfImage(const ElfImage&) = delete;
-  ElfImage& operator=(const ElfImage&) = delete;
-
+  /// Of bytes that are in no file: the vDSO, copied from a process.
+  static std::unique_ptr<ElfImage> copy(std::span<const std::byte> bytes);
   enum class Segments {
     kReadOnly,  ///< those the program cannot write: the same in every process
     kAll,       ///< data as well, as it was before relocation
@@ -30,9 +30,14 @@ class ElfImage {
   /// Whether the address lies in an executable segment.
   bool executable(std::uint64_t address) const;
 
+  /// Bytes of the file that lie in a segment the program cannot write, by their offset.
+  bool read_file_offset(std::uint64_t offset, std::span<std::byte> out);
+  /// Whether the offset lies in an executable segment.
+  bool executable_at_offset(std::uint64_t offset) const;
+
   /// Link-time address of .eh_frame_hdr, 0 without.
   std::uint64_t eh_frame_hdr() const { return eh_frame_hdr_; }
-  int descriptor() const { return fd_; }
+  int descriptor() const { return fd_.get(); }
 
  private:
   /// Pages of a segment that have a file behind them.
@@ -44,11 +49,11 @@ class ElfImage {
   static constexpr std::size_t kBlock = 16 << 10;
   using Block = std::vector<std::byte>;
 
-  explicit ElfImage(int fd) : fd_(fd) {}
+  explicit ElfImage(UniqueFd fd) : fd_(std::move(fd)) {}
   bool load();
   const Block& block(std::uint64_t index);
 
-  int fd_;
+  UniqueFd fd_;
   std::uint64_t eh_frame_hdr_ = 0;
   std::vector<Segment> segments_;
   std::unordered_map<std::uint64_t, Block> blocks_;

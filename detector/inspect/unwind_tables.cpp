@@ -30,7 +30,7 @@ struct TableEntry {
 
 }  // namespace
 
-bool UnwindTables::eh_frame_table(const FrozenMemory::Mapping& mapping, unw_dyn_info_t& table) {
+bool UnwindTables::eh_frame_table(const UnwindMemory::Mapping& mapping, unw_dyn_info_t& table) {
   if (mapping.image->eh_frame_hdr() == 0) return false;
   const std::uint64_t at = mapping.module->bias + mapping.image->eh_frame_hdr();
   EhFrameHeader header{};
@@ -62,14 +62,18 @@ bool UnwindTables::eh_frame_table(const FrozenMemory::Mapping& mapping, unw_dyn_
   return true;
 }
 
-const UnwindTables::Translated* UnwindTables::translate(const FrozenMemory::Mapping& mapping,
+const UnwindTables::Translated* UnwindTables::translate(const UnwindMemory::Mapping& mapping,
                                                         unw_word_t ip) {
   for (const Translated& known : translated_) {
     if (ip >= known.start && ip < known.end) return &known;
   }
+  if (untranslated_.contains(ip)) return nullptr;
   const std::uint64_t bias = mapping.module->bias;
   const auto frame = find_debug_frame(mapping.image->descriptor(), ip - bias);
-  if (!frame) return nullptr;
+  if (!frame) {
+    untranslated_.insert(ip);
+    return nullptr;
+  }
   Translated fresh{};
   fresh.start = frame->start + bias;
   fresh.end = frame->end + bias;
@@ -82,7 +86,7 @@ const UnwindTables::Translated* UnwindTables::translate(const FrozenMemory::Mapp
   return &translated_.back();
 }
 
-bool UnwindTables::debug_frame_table(const FrozenMemory::Mapping& mapping, unw_word_t ip,
+bool UnwindTables::debug_frame_table(const UnwindMemory::Mapping& mapping, unw_word_t ip,
                                      unw_dyn_info_t& table) {
   const Translated* one = translate(mapping, ip);
   if (one == nullptr) return false;
@@ -98,7 +102,7 @@ bool UnwindTables::debug_frame_table(const FrozenMemory::Mapping& mapping, unw_w
 
 int UnwindTables::find(unw_addr_space_t space, unw_word_t ip, unw_proc_info_t* info,
                        bool need_unwind_info, void* argument) {
-  const FrozenMemory::Mapping mapping = memory_.code_at(ip);
+  const UnwindMemory::Mapping mapping = memory_.code_at(ip);
   if (mapping.image == nullptr) return -UNW_ENOINFO;
   unw_dyn_info_t table{};
   int result = -UNW_ENOINFO;

@@ -5,16 +5,16 @@
 
 #include <libunwind.h>
 
-#include <map>
+#include <unordered_set>
 #include <vector>
 
-#include "detector/inspect/frozen_memory.hpp"
+#include "detector/inspect/unwind_memory.hpp"
 
 namespace forkscope {
 
 class UnwindTables {
  public:
-  explicit UnwindTables(FrozenMemory& memory) : memory_(memory) {}
+  explicit UnwindTables(UnwindMemory& memory) : memory_(memory) {}
 
   /// Serves unw_accessors_t::find_proc_info; `argument` goes on to libunwind's accessors.
   int find(unw_addr_space_t space, unw_word_t ip, unw_proc_info_t* info, bool need_unwind_info,
@@ -28,13 +28,15 @@ class UnwindTables {
     std::uint64_t fde;
   };
 
-  bool eh_frame_table(const FrozenMemory::Mapping& mapping, unw_dyn_info_t& table);
-  bool debug_frame_table(const FrozenMemory::Mapping& mapping, unw_word_t ip,
+  bool eh_frame_table(const UnwindMemory::Mapping& mapping, unw_dyn_info_t& table);
+  bool debug_frame_table(const UnwindMemory::Mapping& mapping, unw_word_t ip,
                          unw_dyn_info_t& table);
-  const Translated* translate(const FrozenMemory::Mapping& mapping, unw_word_t ip);
+  const Translated* translate(const UnwindMemory::Mapping& mapping, unw_word_t ip);
 
-  FrozenMemory& memory_;
+  UnwindMemory& memory_;
   std::vector<Translated> translated_;
+  std::unordered_set<unw_word_t>
+      untranslated_;  ///< instructions without an entry: a search is long
 };
 
 }  // namespace forkscope

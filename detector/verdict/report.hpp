@@ -82,6 +82,8 @@ struct ForkReport {
 struct Finding {
   std::string kind;      ///< orphaned-lock, lost-thread, ... (FACTS classes)
   std::string severity;  ///< deadlock | latent | hazard | note
+  /// proven | probable: of what was seen from outside; what the preload library reports is proven
+  std::string certainty = "proven";
   std::string evidence;  ///< what decided it: owner-word, holder-table, ... (docs/report-schema.md)
   std::int32_t process = 0;
   std::string program;  ///< name of the executable that process runs
@@ -99,11 +101,14 @@ struct Finding {
     bool acquired_complete = false;  ///< the stack reached the thread's first frame
     std::vector<Frame> creator;
     bool exited = false;
+    std::vector<Frame> now;           ///< where it is, if it lives on in the parent
+    std::vector<PythonFrame> python;  ///< the same, in Python
   } holder;
   struct Waiter {
     std::int32_t tid = 0;
     std::vector<Frame> stack;
     std::string call;  ///< "pthread_mutex_lock", ...
+    std::vector<PythonFrame> python;
   } waiter;
   std::vector<Frame> fork_stack;
   std::vector<ThreadReport> lost;  ///< threads that were not copied

@@ -206,11 +206,16 @@ class Comparison:
                     seen[mode][NOT_RUN] += 1
         first = {case: {mode: seen[mode].copy() for mode in modes}
                  for case, seen in self.seen.items()}
-        for case in [c for c in self.seen if any(self._differs(c, m) for m in modes)]:
+        again = collections.defaultdict(list)  # one program may give many cases
+        for case in self.seen:
+            if any(self._differs(case, mode) for mode in modes):
+                again[self.suite.again(case)].append(case)
+        for program, cases in again.items():
             for _ in range(self.options.repeats):
                 for mode in modes:
-                    found = self._one(self.suite.again(case), mode)
-                    self.seen[case][mode][found.get(case, NOT_RUN)] += 1
+                    found = self._one(program, mode)
+                    for case in cases:
+                        self.seen[case][mode][found.get(case, NOT_RUN)] += 1
         self._first = first
 
     def word(self, case):

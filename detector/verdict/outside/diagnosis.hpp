@@ -64,6 +64,9 @@ struct Diagnosis {
   std::vector<std::string> reasons;  ///< sentences: why the answer is this one
   std::vector<ThreadDiagnosis> threads;
   std::vector<ThreadReport> lost;    ///< threads of the forker that were not copied
+  std::int32_t parent = 0;
+  double age_seconds = 0;  ///< since the process was created; 0 unknown
+  std::optional<bool> forked;        ///< as ProcessEvidence::forked
   std::int32_t forked_by = 0;        ///< pid of the process it is a copy of, 0: none, or not known
   std::vector<Missing> missing;
   std::optional<Finding> finding;    ///< of kDeadlock and kProbable, in the form `run` reports

@@ -44,6 +44,7 @@ struct ThreadEvidence {
   char state = '?';               ///< proc(5): R, S, D, T, t, Z, ...; '?' in a core file
   std::uint64_t start = 0;        ///< clock ticks since boot; 0 unknown
   std::uint64_t cpu_ticks = 0;    ///< user and system
+  std::uint64_t switches = 0;     ///< context switches so far
   bool running = false;           ///< it was on a processor, or ready to be
   std::optional<SystemCall> call; ///< nothing: running, or not to be read
   /// Between two looks at all threads it did not run for an instant: same call, same count of
@@ -79,14 +80,19 @@ struct ProcessEvidence {
   std::int32_t parent = 0;
   std::uint64_t start = 0;      ///< clock ticks since boot
   char state = '?';             ///< of its first thread
+  std::string name;             ///< of the first thread, as ps(1) shows it
   std::string exe;              ///< path, empty when not to be read
   std::vector<std::string> command;
   bool from_core = false;
+  bool kernel_thread = false;
   /// Created by fork, vfork or clone and has not called execve since (PF_FORKNOEXEC).
   /// Nothing: not known.
   std::optional<bool> forked;
   std::uint64_t caught_signals = 0;   ///< bit n-1: signal n has a handler
   bool traced = false;                ///< a debugger is attached
+  /// Another process uses the same memory (clone(2) with CLONE_VM and without CLONE_THREAD), so its
+  /// threads could wake this one's.
+  bool shares_memory = false;
   Abi abi = Abi::kX86_64;
   Libc libc = Libc::kUnknown;
   std::vector<ThreadEvidence> threads;  ///< the first is the thread group's leader
@@ -108,7 +114,10 @@ struct Evidence {
   /// Threads of the forker as the child's own copy of glibc's lists shows them: start routines
   /// only. They were not copied, or had ended before.
   std::vector<Frame> remembered_threads;
+  /// What is `settled` was so for a third of a second and more.
+  bool lasted = false;
   std::uint64_t clock_ticks_per_second = 100;
+  std::uint64_t now = 0;  ///< clock ticks since boot, when it was looked at; 0 unknown
 };
 
 }  // namespace forkscope

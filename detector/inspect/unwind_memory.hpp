@@ -1,25 +1,35 @@
-// The memory of a thread that is gone, as far as it is known: copied bytes first, in their order,
-// then what every process maps unchanged from the files of its modules. Not thread-safe.
+// The memory an unwinder reads: copied bytes first, in their order, then what every process maps
+// unchanged from the files of its modules, then the process itself, if there is one. Not
+// thread-safe.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <span>
+#include <type_traits>
+#include <unordered_map>
 #include <vector>
 
 #include "detector/inspect/elf_image.hpp"
+#include "detector/inspect/process_memory.hpp"
 #include "detector/record/session.hpp"
 
 namespace forkscope {
 
-class FrozenMemory {
+class UnwindMemory {
  public:
-  FrozenMemory(const std::vector<MemoryBytes>& slices, const std::vector<ModuleRecord>& modules)
-      : slices_(slices), modules_(modules) {}
+  /// `process` may be null: a thread that is gone.
+  UnwindMemory(ProcessMemory* process, const std::vector<ModuleRecord>& modules)
+      : process_(process), modules_(modules) {}
+
+  /// To be called first, and for each stack. The bytes win over all others until it is called
+  /// again; if there are any, the process is asked for its vDSO only: it has gone on since. Forgets
+  /// what was read of the process.
+  void start(const std::vector<MemoryBytes>& slices);
 
   /// Where the last byte of a successful read came from.
-  enum class Source { kNone, kSlice, kFile, kExtra };
+  enum class Source { kNone, kSlice, kProcess, kFile, kExtra };
 
   /// A file that is mapped where it was recorded.
   struct Mapping {
@@ -29,10 +39,12 @@ class FrozenMemory {
 
   bool read(std::uint64_t address, std::span<std::byte> out);
   template <class T>
+  requires std::is_trivially_copyable_v<T>
   bool read(std::uint64_t address, T& out) {
     return read(address, std::as_writable_bytes(std::span(&out, 1)));
   }
   Source last_source() const { return last_source_; }
+  void forget_source() { last_source_ = Source::kNone; }
 
   /// Unwind tables point to the personality routine through relocated data (DW.ref.*), which is
   /// writable. libunwind reads that pointer and nobody uses it, so while it parses tables the bytes
@@ -52,11 +64,14 @@ class FrozenMemory {
 
   bool read_byte(std::uint64_t address, std::byte& out);
   bool read_file(std::uint64_t address, std::span<std::byte> out);
+  bool read_process(std::uint64_t address, std::span<std::byte> out);
   ElfImage* image(const ModuleRecord& module);
 
-  const std::vector<MemoryBytes>& slices_;
+  ProcessMemory* process_;
   const std::vector<ModuleRecord>& modules_;
-  std::map<std::string, std::unique_ptr<ElfImage>> images_;  ///< null: cannot be read
+  const std::vector<MemoryBytes>* slices_ = nullptr;                 ///< set by start()
+  std::map<std::string, std::unique_ptr<ElfImage>> images_;          ///< null: cannot be read
+  std::unordered_map<std::uint64_t, std::vector<std::byte>> pages_;  ///< empty: cannot be read
   std::vector<std::byte> extra_;
   Source last_source_ = Source::kNone;
   ElfImage::Segments segments_ = ElfImage::Segments::kReadOnly;

@@ -1,0 +1,28 @@
+// `forkscope attach`: what a process that hangs waits for, from outside.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <string>
+
+#include "detector/cli/output.hpp"
+
+namespace forkscope::cli {
+
+struct AttachOptions {
+  int pid = 0;
+  std::string core;  ///< a core file in place of a process
+  std::string exe;   ///< the program of the core file, when it is not where it was
+  std::string json;  ///< a file, "-" for standard output in place of text
+  bool stacks = false;
+  bool follow_parent = false;
+  bool verbose = false;
+  Colour colour = Colour::kAuto;
+};
+
+/// Adds the subcommand; `options` is filled in by parsing and must outlive `app`.
+CLI::App* add_attach_command(CLI::App& app, AttachOptions& options);
+
+/// Prints the diagnosis; gives the exit status. Throws Failure or std::runtime_error.
+int attach(const AttachOptions& options);
+
+}  // namespace forkscope::cli

@@ -1,0 +1,21 @@
+// From a PID to its diagnosis: evidence, a second look where it helps, the verdict.
+// Not thread-safe.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+
+#include "detector/inspect/observe.hpp"
+#include "detector/verdict/outside/diagnosis.hpp"
+
+namespace forkscope::cli {
+
+/// Names lock addresses of the process the evidence is of; both must outlive the result.
+DataNamer data_namer(Namer& namer, const ProcessEvidence& process);
+
+/// Nothing when there is no such process. Takes a third of a second longer for forked processes
+/// with several threads that wait: a wait that may last is told from one that does.
+std::optional<Diagnosis> diagnose_process(pid_t pid, const ObserveOptions& options, Namer& namer);
+
+}  // namespace forkscope::cli

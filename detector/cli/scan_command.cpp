@@ -1,0 +1,130 @@
+#include "detector/cli/scan_command.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include "detector/cli/diagnose_process.hpp"
+#include "detector/cli/failure.hpp"
+#include "detector/cli/help.hpp"
+#include "detector/cli/report_file.hpp"
+#include "detector/inspect/suspects.hpp"
+#include "detector/report/print_diagnosis.hpp"
+#include "detector/symbols/symbols.hpp"
+
+namespace forkscope::cli {
+namespace {
+
+constexpr const char* kUsage = "forkscope scan [OPTIONS]";
+
+constexpr const char* kExamples = R"(Examples:
+  sudo forkscope scan
+      lists the processes of this host that are deadlocked by a fork
+  forkscope scan --user www-data --json - | jq -r '.found[].process.pid'
+      the PIDs of one user's, for a script
+  */5 * * * *  root  forkscope scan
+      in a crontab: mail when something hangs, silence otherwise
+
+Nothing is stopped or changed.
+
+Exit status:
+  0    no deadlock by fork was found
+  86   a process is deadlocked by a fork
+  87   a process probably is, and none certainly
+  125  forkscope itself failed)";
+
+uid_t user_id(const std::string& user) {
+  if (const passwd* entry = getpwnam(user.c_str())) return entry->pw_uid;
+  uid_t id = 0;
+  auto [end, error] = std::from_chars(user.data(), user.data() + user.size(), id);
+  if (error != std::errc{} || end != user.data() + user.size())
+    throw Failure(fmt::format("there is no user '{}'", user));
+  return id;
+}
+
+bool belongs_to(pid_t pid, uid_t user) {
+  struct stat info {};
+  return stat(fmt::format("/proc/{}", pid).c_str(), &info) == 0 && info.st_uid == user;
+}
+
+ScanResult look_at_host(const ScanOptions& options) {
+  ScanResult result;
+  std::optional<uid_t> user;
+  if (!options.user.empty()) user = user_id(options.user);
+  std::vector<pid_t> suspects;
+  for (pid_t pid : all_processes()) {
+    if (user && !belongs_to(pid, *user)) continue;
+    auto suspicion = suspicion_of(pid);
+    if (!suspicion) continue;
+    ++result.looked_at;
+    if (*suspicion == Suspicion::kWaits) suspects.push_back(pid);
+    if (*suspicion == Suspicion::kUnreadable) ++result.unreadable;
+  }
+
+  auto namer = make_namer();
+  std::vector<Evidence> evidences;
+  for (pid_t pid : suspects)
+    if (auto evidence = observe(pid, {}, *namer)) evidences.push_back(*std::move(evidence));
+  // One pause for all whose waits may be short.
+  if (std::any_of(evidences.begin(), evidences.end(), wants_patience)) {
+    poll(nullptr, 0, kPatienceMilliseconds);
+    for (Evidence& evidence : evidences)
+      if (wants_patience(evidence)) look_again(evidence);
+  }
+  for (const Evidence& evidence : evidences) {
+    Diagnosis diagnosis = diagnose(evidence, data_namer(*namer, evidence.process));
+    if (diagnosis.finding) result.found.push_back(std::move(diagnosis));
+  }
+  return result;
+}
+
+int status_of(const ScanResult& result) {
+  const auto found = [&](Answer answer) {
+    return std::any_of(result.found.begin(), result.found.end(),
+                       [&](const Diagnosis& diagnosis) { return diagnosis.answer == answer; });
+  };
+  if (found(Answer::kDeadlock)) return kFindingMade;
+  return found(Answer::kProbable) ? kProbablyFound : 0;
+}
+
+}  // namespace
+
+CLI::App* add_scan_command(CLI::App& app, ScanOptions& options) {
+  CLI::App* scan =
+      app.add_subcommand("scan", "List the processes of this host that are deadlocked by a fork");
+  use_help(*scan, kUsage, kExamples);
+  scan->add_option("--user", options.user, "Look at this user's processes only")->type_name("USER");
+  scan->add_option("--json", options.json, "Write JSON to this file; - is standard output")
+      ->type_name("FILE");
+  scan->add_flag("-v,--verbose", options.verbose, "Print the whole diagnosis of each");
+  add_colour_option(*scan, options.colour);
+  return scan;
+}
+
+int scan(const ScanOptions& options) {
+  std::optional<ReportFile> file;
+  if (!options.json.empty() && options.json != "-") file.emplace(options.json, "--json");
+  const ScanResult result = look_at_host(options);
+  if (file) file->write(scan_json(result));
+  if (options.json == "-") {
+    write_text(STDOUT_FILENO, scan_json(result));
+  } else {
+    const TextOptions text = text_options(STDOUT_FILENO, options.colour, options.verbose);
+    write_text(STDOUT_FILENO, scan_text(result, text));
+    if (result.found.empty() && isatty(STDOUT_FILENO) == 1)
+      say(fmt::format("none of {} processes is deadlocked by a fork", result.looked_at));
+  }
+  if (result.unreadable > 0)
+    say(fmt::format("{} forked {} could not be looked at; `sudo forkscope scan` sees every process",
+                    result.unreadable, result.unreadable == 1 ? "process" : "processes"));
+  return status_of(result);
+}
+
+}  // namespace forkscope::cli

@@ -1,0 +1,319 @@
+#include "detector/inspect/live_process.hpp"
+
+#include <dirent.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/kcmp.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+
+#include "detector/inspect/modules.hpp"
+#include "detector/verdict/outside/waits.hpp"
+
+namespace forkscope {
+namespace {
+
+/// Threads come and go while they are listed.
+constexpr int kMaxLooks = 4;
+
+struct DirectoryCloser {
+  void operator()(DIR* directory) const { closedir(directory); }
+};
+
+std::vector<std::string> split_at_nul(const std::string& text) {
+  std::vector<std::string> parts;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\0', begin), text.size());
+    parts.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
+bool same_call(const SystemCall& a, const SystemCall& b) {
+  return a.number == b.number && std::equal(std::begin(a.arguments), std::end(a.arguments),
+                                            std::begin(b.arguments)) &&
+         a.sp == b.sp && a.pc == b.pc;
+}
+
+bool same_threads(const std::vector<ThreadEvidence>& a, const std::vector<ThreadEvidence>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const ThreadEvidence& x, const ThreadEvidence& y) {
+                      return x.tid == y.tid && x.start == y.start;
+                    });
+}
+
+std::string yama_scope() {
+  UniqueFd fd(::open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC));
+  char text[8];
+  const ssize_t size = fd ? read(fd.get(), text, sizeof text) : -1;
+  return size > 0 ? std::string(text, 1) : "";
+}
+
+}  // namespace
+
+bool slept_since(const std::vector<ThreadEvidence>& before, const ThreadEvidence& thread) {
+  auto was = std::find_if(before.begin(), before.end(), [&](const ThreadEvidence& earlier) {
+    return earlier.tid == thread.tid && earlier.start == thread.start;
+  });
+  return was != before.end() && !thread.running && thread.call && was->call &&
+         was->switches == thread.switches && same_call(*thread.call, *was->call);
+}
+
+Missing why_unreadable(pid_t pid, const std::string& what, int error) {
+  Missing missing{what, std::strerror(error), ""};
+  if (error == EACCES || error == EPERM) {
+    struct stat info {};
+    const bool other_user =
+        stat(fmt::format("/proc/{}", pid).c_str(), &info) == 0 && info.st_uid != geteuid();
+    const std::string scope = yama_scope();
+    if (geteuid() == 0) {
+      missing.why = "forkscope lacks the capability CAP_SYS_PTRACE here";
+      missing.cure = "docker run --cap-add=SYS_PTRACE ...";
+    } else if (other_user) {
+      missing.why = "the process belongs to another user, or does not let itself be looked at";
+      missing.cure = fmt::format("sudo forkscope attach {}", pid);
+    } else if (!scope.empty() && scope != "0") {
+      missing.why = fmt::format("kernel.yama.ptrace_scope is {}", scope);
+      missing.cure = fmt::format("sudo forkscope attach {}", pid);
+    } else {
+      missing.why = "the process does not let itself be looked at (it changed its user, or has "
+                    "capabilities of its own)";
+      missing.cure = fmt::format("sudo forkscope attach {}", pid);
+    }
+  }
+  return missing;
+}
+
+std::unique_ptr<LiveProcess> LiveProcess::open(pid_t pid) {
+  UniqueFd directory(
+      ::open(fmt::format("/proc/{}", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return nullptr;
+  std::unique_ptr<LiveProcess> process(new LiveProcess(pid, std::move(directory)));
+  // A thread that is no leader has a directory as well, which is not listed.
+  auto status = process->read_file("status");
+  if (!status || status->find(fmt::format("\nTgid:\t{}\n", pid)) == std::string::npos)
+    return nullptr;
+  return process;
+}
+
+std::optional<std::string> LiveProcess::read_file(const std::string& name) const {
+  UniqueFd fd(openat(directory_.get(), name.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) {
+    error_ = errno;
+    return std::nullopt;
+  }
+  std::string text;
+  // Most fit at once; maps of large processes do not.
+  for (std::size_t room = 4096;; room = 256 << 10) {
+    const std::size_t used = text.size();
+    text.resize(used + room);
+    const ssize_t size = read(fd.get(), text.data() + used, room);
+    if (size < 0) {
+      error_ = errno;
+      return std::nullopt;
+    }
+    text.resize(used + static_cast<std::size_t>(size));
+    if (size == 0) return text;
+  }
+}
+
+std::string LiveProcess::link(const char* name) const {
+  char target[4096];
+  const ssize_t size = readlinkat(directory_.get(), name, target, sizeof target);
+  return size > 0 ? std::string(target, static_cast<std::size_t>(size)) : std::string();
+}
+
+std::optional<ProcStat> LiveProcess::stat() const {
+  auto text = read_file("stat");
+  return text ? parse_stat(*text) : std::nullopt;
+}
+
+std::vector<pid_t> LiveProcess::thread_ids() const {
+  std::vector<pid_t> ids;
+  const int fd = openat(directory_.get(), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return ids;
+  std::unique_ptr<DIR, DirectoryCloser> task(fdopendir(fd));
+  while (const dirent* entry = readdir(task.get())) {
+    pid_t id = 0;
+    const char* end = entry->d_name + std::strlen(entry->d_name);
+    auto [stop, error] = std::from_chars(entry->d_name, end, id);
+    if (error == std::errc{} && stop == end) ids.push_back(id);
+  }
+  // The kernel lists the leader first, then in order of creation.
+  return ids;
+}
+
+std::optional<ThreadEvidence> LiveProcess::look_at_thread(pid_t tid) const {
+  const std::string folder = fmt::format("task/{}/", tid);
+  ThreadEvidence thread;
+  thread.tid = tid;
+  // The call first, then the counter, which grows when the thread stops running: if the counter is
+  // the same in a later look, the thread slept from this counter to that call.
+  error_ = 0;
+  auto text = read_file(folder + "syscall");
+  if (auto call = text ? parse_syscall(*text) : std::nullopt) {
+    thread.running = call->running;
+    if (!call->running) thread.call = call->call;
+  }
+  const int call_error = error_;
+  text = read_file(folder + "status");
+  auto status = text ? parse_status(*text) : std::nullopt;
+  if (!status || !status->has_switches) return std::nullopt;
+  thread.own_tid = status->ids.empty() ? tid : status->ids.back();
+  thread.switches = status->switches;
+  text = read_file(folder + "stat");
+  auto stat = text ? parse_stat(*text) : std::nullopt;
+  if (!stat) return std::nullopt;
+  thread.name = stat->name;
+  thread.state = stat->state;
+  thread.start = stat->start;
+  thread.cpu_ticks = stat->cpu_ticks;
+  if (stat->state == 'R') thread.running = true;
+  error_ = call_error;
+  return thread;
+}
+
+void LiveProcess::look_at_threads(ProcessEvidence& process) const {
+  auto look = [this] {
+    std::vector<ThreadEvidence> seen;
+    for (pid_t tid : thread_ids())
+      if (auto thread = look_at_thread(tid)) seen.push_back(*std::move(thread));
+    return seen;
+  };
+  std::vector<ThreadEvidence> before = look();
+  for (int looks = 1; looks < kMaxLooks; ++looks) {
+    process.threads = look();
+    process.all_threads = same_threads(before, process.threads);
+    if (process.all_threads) break;
+    before = process.threads;
+  }
+  for (ThreadEvidence& thread : process.threads) thread.settled = slept_since(before, thread);
+}
+
+void LiveProcess::look_at_mappings(ProcessEvidence& process) {
+  auto text = read_file("maps");
+  if (!text) {
+    process.missing.push_back(
+        why_unreadable(pid_, "its memory and what is mapped there cannot be read", error_));
+    return;
+  }
+  process.mappings = parse_maps(*text);
+  ModuleFinder finder(memory_);
+  // In another mount namespace the same path may be another file.
+  struct stat ours {}, theirs {};
+  const bool same_files = ::stat("/proc/self/ns/mnt", &ours) == 0 &&
+                          fstatat(directory_.get(), "ns/mnt", &theirs, 0) == 0 &&
+                          ours.st_ino == theirs.st_ino;
+  // Another root by chroot(2).
+  const std::string root = link("root");
+  finder.set_folders(fmt::format("/proc/{}", pid_), same_files && (root.empty() || root == "/"));
+  process.modules = finder.modules(process.mappings);
+}
+
+ProcessEvidence LiveProcess::look() {
+  ProcessEvidence process;
+  process.pid = process.own_pid = pid_;
+  auto stat_now = stat();
+  if (!stat_now) {
+    process.state = 'X';
+    return process;
+  }
+  process.parent = stat_now->parent;
+  process.start = stat_now->start;
+  process.state = stat_now->state;
+  process.kernel_thread = (stat_now->flags & kKernelThread) != 0;
+  if (!process.kernel_thread) process.forked = (stat_now->flags & kForkedNoExec) != 0;
+  process.name = stat_now->name;
+  process.exe = link("exe");
+  if (auto text = read_file("cmdline")) process.command = split_at_nul(*text);
+  if (auto text = read_file("status")) {
+    if (auto status = parse_status(*text)) {
+      process.caught_signals = status->caught;
+      process.traced = status->tracer != 0;
+      if (!status->ids.empty()) process.own_pid = status->ids.back();
+    }
+  }
+  if (process.kernel_thread || process.state == 'Z' || process.state == 'X') return process;
+  look_at_mappings(process);
+  process.abi = abi_of(memory_, process.mappings);
+  process.libc = libc_of(process.modules);
+  error_ = 0;
+  look_at_threads(process);
+  const bool blind = std::all_of(
+      process.threads.begin(), process.threads.end(),
+      [](const ThreadEvidence& thread) { return !thread.running && !thread.call; });
+  if (blind && !process.threads.empty()) {
+    process.missing.push_back(
+        error_ == ENOENT
+            ? Missing{"what its threads wait for cannot be read",
+                      "this kernel was built without CONFIG_HAVE_ARCH_TRACEHOOK", ""}
+            : why_unreadable(pid_, "what its threads wait for cannot be read", error_));
+  }
+  return process;
+}
+
+std::optional<LiveProcess::ImageMark> LiveProcess::image_mark() {
+  auto text = read_file("auxv");
+  if (!text) return std::nullopt;
+  for (std::size_t at = 0; at + sizeof(Elf64_auxv_t) <= text->size(); at += sizeof(Elf64_auxv_t)) {
+    Elf64_auxv_t entry;
+    std::memcpy(&entry, text->data() + at, sizeof entry);
+    if (entry.a_type != AT_RANDOM) continue;
+    ImageMark mark;
+    mark.address = entry.a_un.a_val;
+    if (memory_.read(mark.address, mark.bytes)) return mark;
+  }
+  return std::nullopt;
+}
+
+Suspicion LiveProcess::waits_for_ever() const {
+  bool readable = false;
+  for (pid_t tid : thread_ids()) {
+    auto text = read_file(fmt::format("task/{}/syscall", tid));
+    auto call = text ? parse_syscall(*text) : std::nullopt;
+    if (!call) continue;
+    readable = true;
+    if (call->running) continue;
+    ThreadEvidence thread;
+    thread.state = 'S';
+    thread.call = call->call;
+#if defined(__x86_64__)
+    const Wait wait = wait_of(thread, Abi::kX86_64);
+#else
+    const Wait wait = wait_of(thread, Abi::kGeneric64);
+#endif
+    if (wait.futex && wait.for_ever) return Suspicion::kWaits;
+  }
+  return readable ? Suspicion::kNone : Suspicion::kUnreadable;
+}
+
+bool LiveProcess::shares_memory() const {
+  auto same_memory = [this](pid_t other) {
+    return other > 0 && syscall(SYS_kcmp, pid_, other, KCMP_VM, 0, 0) == 0;
+  };
+  auto now = stat();
+  if (now && same_memory(now->parent)) return true;
+  for (pid_t tid : thread_ids()) {
+    auto children = read_file(fmt::format("task/{}/children", tid));
+    if (!children) return false;  // a kernel without CONFIG_PROC_CHILDREN
+    const char* at = children->data();
+    const char* end = at + children->size();
+    for (pid_t child = 0; at < end; ++at) {
+      auto [stop, error] = std::from_chars(at, end, child);
+      if (error != std::errc{}) break;
+      if (same_memory(child)) return true;
+      at = stop;
+    }
+  }
+  return false;
+}
+
+}  // namespace forkscope

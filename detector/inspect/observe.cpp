@@ -1,0 +1,110 @@
+#include "detector/inspect/observe.hpp"
+
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "detector/inspect/live_process.hpp"
+#include "detector/inspect/thread_stacks.hpp"
+#include "detector/inspect/waited_words.hpp"
+#include "detector/verdict/outside/waits.hpp"
+
+namespace forkscope {
+namespace {
+
+/// A chain of copies longer than this is no program that anybody wrote.
+constexpr int kMaxAncestors = 16;
+
+struct Looked {
+  std::unique_ptr<LiveProcess> live;
+  ProcessEvidence evidence;
+};
+
+/// Whether a thread may be the victim of a fork: everything that follows is only for those.
+bool is_suspect(const ProcessEvidence& process) {
+  return process.forked.value_or(false) &&
+         std::any_of(process.threads.begin(), process.threads.end(),
+                     [&](const ThreadEvidence& thread) {
+                       const Wait wait = wait_of(thread, process.abi);
+                       return wait.kind == WaitKind::kRunning ||
+                              (wait.kind == WaitKind::kFutex && wait.for_ever);
+                     });
+}
+
+std::vector<Looked> look_at_ancestors(LiveProcess& child, const ProcessEvidence& evidence) {
+  std::vector<Looked> ancestors;
+  const auto mark = child.image_mark();
+  if (!mark) return ancestors;
+  const ProcessEvidence* nearest = &evidence;
+  while (nearest->forked.value_or(false) && ancestors.size() < kMaxAncestors) {
+    Looked next;
+    next.live = LiveProcess::open(nearest->parent);
+    if (!next.live || next.live->image_mark() != mark) break;
+    next.evidence = next.live->look();
+    ancestors.push_back(std::move(next));
+    nearest = &ancestors.back().evidence;
+  }
+  return ancestors;
+}
+
+}  // namespace
+
+bool wants_patience(const Evidence& evidence) {
+  const ProcessEvidence& process = evidence.process;
+  if (!process.forked.value_or(false) || process.threads.size() < 2) return false;
+  return std::any_of(process.threads.begin(), process.threads.end(),
+                     [&](const ThreadEvidence& thread) {
+                       const Wait wait = wait_of(thread, process.abi);
+                       return thread.settled && wait.futex && wait.for_ever;
+                     });
+}
+
+void look_again(Evidence& evidence) {
+  auto live = LiveProcess::open(evidence.process.pid);
+  if (!live) return;
+  const ProcessEvidence now = live->look();
+  if (now.start != evidence.process.start) return;
+  evidence.lasted = std::all_of(
+      evidence.process.threads.begin(), evidence.process.threads.end(),
+      [&](const ThreadEvidence& then) {
+        return !then.settled ||
+               std::any_of(now.threads.begin(), now.threads.end(), [&](const ThreadEvidence& thread) {
+                 return thread.tid == then.tid && slept_since(evidence.process.threads, thread);
+               });
+      });
+}
+
+std::optional<Evidence> observe(pid_t pid, const ObserveOptions& options, Namer& namer) {
+  auto live = LiveProcess::open(pid);
+  if (!live) return std::nullopt;
+  Evidence evidence;
+  evidence.clock_ticks_per_second = static_cast<std::uint64_t>(sysconf(_SC_CLK_TCK));
+  timespec since_boot{};
+  clock_gettime(CLOCK_BOOTTIME, &since_boot);
+  evidence.now = (std::uint64_t(since_boot.tv_sec) * 1000 +
+                  std::uint64_t(since_boot.tv_nsec) / 1'000'000) *
+                 evidence.clock_ticks_per_second / 1000;
+  evidence.process = live->look();
+  ProcessEvidence& process = evidence.process;
+  if (process.state == 'X') return std::nullopt;
+
+  const bool suspect = is_suspect(process);
+  if (suspect) process.shares_memory = live->shares_memory();
+  std::vector<Looked> ancestors;
+  if (process.forked.value_or(false)) ancestors = look_at_ancestors(*live, process);
+  evidence.parent_gone = process.forked.value_or(false) && ancestors.empty();
+  copy_waited_words(process, live->memory());
+  if (options.stacks) {
+    take_stacks(process, live->memory(), namer, options.stop);
+    for (Looked& ancestor : ancestors)
+      if (suspect) take_stacks(ancestor.evidence, ancestor.live->memory(), namer, false);
+  }
+  // A process that ended meanwhile gave its last threads and no memory: no evidence of anything.
+  if (!live->stat()) return std::nullopt;
+  for (Looked& ancestor : ancestors) evidence.ancestors.push_back(std::move(ancestor.evidence));
+  return evidence;
+}
+
+}  // namespace forkscope

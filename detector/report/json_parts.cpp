@@ -1,0 +1,163 @@
+#include "detector/report/json_parts.hpp"
+
+#include <fmt/format.h>
+
+namespace forkscope {
+
+Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+Json hex(std::uint64_t value) { return fmt::format("{:#x}", value); }
+Json number_or_null(const std::optional<int>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+Json to_json(const Frame& frame) {
+  return Json{{"address", hex(frame.address)},
+              {"module", text_or_null(frame.module)},
+              {"offset", frame.module.empty() ? Json(nullptr) : hex(frame.offset)},
+              {"function", text_or_null(frame.function)},
+              {"file", text_or_null(frame.file)},
+              {"line", frame.line > 0 ? Json(frame.line) : Json(nullptr)},
+              {"inlined", frame.inlined}};
+}
+
+Json to_json(const std::optional<Frame>& frame) { return frame ? to_json(*frame) : Json(nullptr); }
+
+Json to_json(const PythonFrame& frame) {
+  return Json{{"function", frame.function},
+              {"file", text_or_null(frame.file)},
+              {"line", frame.line > 0 ? Json(frame.line) : Json(nullptr)}};
+}
+
+Json to_json(const LockInfo& lock) {
+  // A descriptor, a fork and a call have no address.
+  const bool nowhere = lock.descriptor || (lock.address == 0 && lock.type.empty());
+  return Json{{"address", nowhere ? Json(nullptr) : hex(lock.address)},
+              {"type", text_or_null(lock.type)},
+              {"symbol", text_or_null(lock.symbol)},
+              {"module", text_or_null(lock.module)},
+              {"offset", lock.module.empty() ? Json(nullptr) : hex(lock.offset)},
+              {"mode", text_or_null(lock.mode)},
+              {"shared", lock.shared},
+              {"descriptor", number_or_null(lock.descriptor)}};
+}
+
+Json to_json(const ThreadReport& thread) {
+  return Json{{"tid", thread.tid},
+              {"name", text_or_null(thread.name)},
+              {"start", to_json(thread.start)},
+              {"state", thread.state},
+              {"wait_object", thread.wait_object == 0 ? Json(nullptr) : hex(thread.wait_object)},
+              {"held", thread.held},
+              {"forker", thread.forker}};
+}
+
+Json to_json(const HeldReport& held) {
+  return Json{{"lock", to_json(held.lock)},
+              {"owner", held.owner},
+              {"self", held.self},
+              {"evidence", text_or_null(held.evidence)},
+              {"acquired", to_json(held.acquired)}};
+}
+
+Json to_json(const ForkReport& fork) {
+  return Json{{"id", fork.id},
+              {"api", fork.api},
+              {"pid", fork.pid},
+              {"tid", fork.tid},
+              {"child", fork.child == 0 ? Json(nullptr) : Json(fork.child)},
+              {"time", fork.time},
+              {"caller", to_json(fork.caller)},
+              {"threads", array(fork.threads)},
+              {"threads_total", fork.threads_total},
+              {"held", array(fork.held)},
+              {"dropped_locks", fork.dropped_locks},
+              {"outcome", fork.outcome},
+              {"status", number_or_null(fork.status)},
+              // Not recorded yet. An empty list would say that there are none.
+              {"handlers", nullptr}};
+}
+
+static Json to_json(const Finding::Holder& holder) {
+  if (holder.tid == 0 && !holder.start && holder.name.empty() && holder.acquired.empty()) {
+    return nullptr;
+  }
+  return Json{{"tid", holder.tid == 0 ? Json(nullptr) : Json(holder.tid)},
+              {"name", text_or_null(holder.name)},
+              {"start", to_json(holder.start)},
+              {"acquired", array(holder.acquired)},
+              {"acquired_complete", holder.acquired_complete},
+              {"creator", array(holder.creator)},
+              {"exited", holder.exited},
+              {"now", array(holder.now)},
+              {"python", array(holder.python)}};
+}
+
+static Json to_json(const Finding::Waiter& waiter) {
+  if (waiter.tid == 0) return nullptr;
+  return Json{{"tid", waiter.tid},
+              {"call", text_or_null(waiter.call)},
+              {"stack", array(waiter.stack)},
+              {"python", array(waiter.python)}};
+}
+
+static Json range_json(const std::optional<Finding::Range>& range) {
+  if (!range) return nullptr;
+  return Json{{"begin", hex(range->begin)}, {"end", hex(range->end)}};
+}
+
+Json to_json(const Finding& finding) {
+  return Json{{"kind", finding.kind},
+              {"severity", finding.severity},
+              {"certainty", finding.certainty},
+              {"evidence", text_or_null(finding.evidence)},
+              {"process", finding.process},
+              {"program", text_or_null(finding.program)},
+              {"fork", finding.fork},
+              {"verdict", finding.verdict},
+              {"lock", to_json(finding.lock)},
+              {"holder", to_json(finding.holder)},
+              {"waiter", to_json(finding.waiter)},
+              {"fork_stack", array(finding.fork_stack)},
+              {"lost", array(finding.lost)},
+              {"file", text_or_null(finding.lock.file)},
+              {"range", range_json(finding.range)},
+              {"advice", text_or_null(finding.advice)},
+              {"explanation", finding.explanation},
+              {"cure", finding.cure},
+              {"outcome", text_or_null(finding.outcome)},
+              {"count", finding.count}};
+}
+
+Json to_json(const NotObservedProgram& program) {
+  return Json{{"pid", program.pid},
+              {"path", program.path},
+              {"reason", program.reason},
+              {"count", program.count}};
+}
+
+Json to_json(const Summary& summary) {
+  return Json{{"forks", summary.forks},
+              {"failed", summary.failed},
+              {"execed", summary.execed},
+              {"finished", summary.finished},
+              {"signalled", summary.signalled},
+              {"deadlocked", summary.deadlocked},
+              {"running", summary.running},
+              {"unknown", summary.unknown},
+              {"unrecorded", summary.unrecorded},
+              {"hazards", summary.hazards},
+              {"notes", summary.notes},
+              {"died", summary.died},
+              {"safe", summary.safe},
+              {"apis", summary.apis},
+              {"dropped_records", summary.dropped_records},
+              {"dropped_locks", summary.dropped_locks},
+              {"dropped_threads", summary.dropped_threads},
+              {"abandoned_locks", summary.abandoned_locks}};
+}
+
+std::string dumped(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace forkscope

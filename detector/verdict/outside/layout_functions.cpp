@@ -1,0 +1,233 @@
+#include "detector/verdict/outside/layout_functions.hpp"
+
+namespace forkscope::layout {
+namespace {
+
+using enum LockFamily;
+
+// pthread_cond_wait takes the mutex again before it returns, so both are possible there.
+const Known kKnown[] = {
+    // glibc, musl, C11
+    {"pthread_mutex_lock", Match::kName, kMutex, {kMutex}, "mutex"},
+    {"pthread_mutex_lock_full", Match::kName, kMutex, {kMutex}, "mutex"},
+    {"pthread_mutex_timedlock", Match::kName, kMutex, {kMutex}, "mutex"},
+    {"pthread_mutex_timedlock64", Match::kName, kMutex, {kMutex}, "mutex"},
+    {"pthread_mutex_clocklock", Match::kName, kMutex, {kMutex}, "mutex"},
+    {"pthread_mutex_clocklock64", Match::kName, kMutex, {kMutex}, "mutex"},
+    {"pthread_mutex_clocklock_common", Match::kName, kMutex, {kMutex}, "mutex"},
+    {"pthread_mutex_cond_lock", Match::kName, kMutex, {kMutex}, "mutex"},
+    {"pthread_mutex_cond_lock_full", Match::kName, kMutex, {kMutex}, "mutex"},
+    {"lll_lock_elision", Match::kName, kMutex, {kMutex}, "mutex"},
+    {"mtx_lock", Match::kName, kMutex, {kMutex}, "mutex"},
+    {"mtx_timedlock", Match::kName, kMutex, {kMutex}, "mutex"},
+    {"pthread_rwlock_rdlock", Match::kName, kRwlock, {kRwlock}, "read-write lock"},
+    {"pthread_rwlock_wrlock", Match::kName, kRwlock, {kRwlock}, "read-write lock"},
+    {"pthread_rwlock_timedrdlock", Match::kName, kRwlock, {kRwlock}, "read-write lock"},
+    {"pthread_rwlock_timedwrlock", Match::kName, kRwlock, {kRwlock}, "read-write lock"},
+    {"pthread_rwlock_clockrdlock", Match::kName, kRwlock, {kRwlock}, "read-write lock"},
+    {"pthread_rwlock_clockwrlock", Match::kName, kRwlock, {kRwlock}, "read-write lock"},
+    {"pthread_rwlock_rdlock_full64", Match::kName, kRwlock, {kRwlock}, "read-write lock"},
+    {"pthread_rwlock_wrlock_full64", Match::kName, kRwlock, {kRwlock}, "read-write lock"},
+    {"pthread_cond_wait", Match::kName, kCondition, {kCondition, kMutex}, "condition variable"},
+    {"pthread_cond_wait_common",
+     Match::kName,
+     kCondition,
+     {kCondition, kMutex},
+     "condition variable"},
+    {"pthread_cond_timedwait",
+     Match::kName,
+     kCondition,
+     {kCondition, kMutex},
+     "condition variable"},
+    {"pthread_cond_timedwait64",
+     Match::kName,
+     kCondition,
+     {kCondition, kMutex},
+     "condition variable"},
+    {"pthread_cond_clockwait",
+     Match::kName,
+     kCondition,
+     {kCondition, kMutex},
+     "condition variable"},
+    {"pthread_cond_clockwait64",
+     Match::kName,
+     kCondition,
+     {kCondition, kMutex},
+     "condition variable"},
+    {"cnd_wait", Match::kName, kCondition, {kCondition, kMutex}, "condition variable"},
+    {"cnd_timedwait", Match::kName, kCondition, {kCondition, kMutex}, "condition variable"},
+    {"pthread_cond_destroy", Match::kName, kCondition, {kCondition}, "condition variable"},
+    {"pthread_cond_signal", Match::kName, kCondition, {kCondition}, "condition variable"},
+    {"pthread_cond_broadcast", Match::kName, kCondition, {kCondition}, "condition variable"},
+    {"condvar_quiesce_and_switch_g1", Match::kName, kCondition, {kCondition}, "condition variable"},
+    {"cnd_destroy", Match::kName, kCondition, {kCondition}, "condition variable"},
+    {"cnd_signal", Match::kName, kCondition, {kCondition}, "condition variable"},
+    {"cnd_broadcast", Match::kName, kCondition, {kCondition}, "condition variable"},
+    {"sem_wait", Match::kName, kSemaphore, {kSemaphore}, "semaphore"},
+    {"sem_timedwait", Match::kName, kSemaphore, {kSemaphore}, "semaphore"},
+    {"sem_timedwait64", Match::kName, kSemaphore, {kSemaphore}, "semaphore"},
+    {"sem_clockwait", Match::kName, kSemaphore, {kSemaphore}, "semaphore"},
+    {"sem_clockwait64", Match::kName, kSemaphore, {kSemaphore}, "semaphore"},
+    {"new_sem_wait", Match::kName, kSemaphore, {kSemaphore}, "semaphore"},
+    {"new_sem_wait_slow", Match::kName, kSemaphore, {kSemaphore}, "semaphore"},
+    {"new_sem_wait_slow64", Match::kName, kSemaphore, {kSemaphore}, "semaphore"},
+    {"pthread_barrier_wait", Match::kName, kBarrier, {kBarrier}, "barrier"},
+    {"pthread_barrier_destroy", Match::kName, kBarrier, {kBarrier}, "barrier"},
+    {"pthread_once", Match::kName, kOnce, {kOnce}, "once flag", true},
+    {"pthread_once_slow", Match::kName, kOnce, {kOnce}, "once flag", true},
+    {"call_once", Match::kName, kOnce, {kOnce}, "once flag", true},
+    {"pthread_join", Match::kName, kJoin, {kJoin}, "thread"},
+    {"pthread_tryjoin_np", Match::kName, kJoin, {kJoin}, "thread"},
+    {"pthread_timedjoin_np", Match::kName, kJoin, {kJoin}, "thread"},
+    {"pthread_timedjoin_np64", Match::kName, kJoin, {kJoin}, "thread"},
+    {"pthread_clockjoin_np", Match::kName, kJoin, {kJoin}, "thread"},
+    {"pthread_clockjoin_np64", Match::kName, kJoin, {kJoin}, "thread"},
+    {"pthread_clockjoin_ex", Match::kName, kJoin, {kJoin}, "thread"},
+    {"pthread_timedjoin_ex", Match::kName, kJoin, {kJoin}, "thread"},
+    {"thrd_join", Match::kName, kJoin, {kJoin}, "thread"},
+    {"flockfile", Match::kName, kLibcLock, {kLibcLock}, "stdio stream"},
+    {"IO_flockfile", Match::kName, kLibcLock, {kLibcLock}, "stdio stream"},
+    {"__lockfile", Match::kRaw, kLibcLock, {kLibcLock}, "stdio stream"},
+    {"lll_lock_wait_private", Match::kName, kLibcLock, {kLibcLock}, "lock inside libc"},
+    {"__lock", Match::kRaw, kLibcLock, {kLibcLock}, "lock inside libc"},  // musl's __lock
+    {"cxa_guard_acquire",
+     Match::kName,
+     kStaticGuard,
+     {kStaticGuard},
+     "initialisation of a static variable"},
+
+    // CPython. Its parking lot waits on a semaphore of the waiting thread; events do so as well.
+    {"PyMutex_LockTimed", Match::kName, kPyMutex, {kPyMutex}, "Python's internal mutex"},
+    {"PyMutex_Lock", Match::kName, kPyMutex, {kPyMutex}, "Python's internal mutex"},
+    {"PyRawMutex_LockSlow", Match::kName, kPyMutex, {kPyMutex}, "Python's internal mutex"},
+
+    // Rust's standard library, in both manglings and its folders since 1.62
+    {"mutex::futex::Mutex::lock", Match::kPart, kRustMutex, {kRustMutex}, "Rust Mutex"},
+    {"futex_mutex::Mutex::lock", Match::kPart, kRustMutex, {kRustMutex}, "Rust Mutex"},
+    {"locks::futex::Mutex::lock", Match::kPart, kRustMutex, {kRustMutex}, "Rust Mutex"},
+    {"std::sync::mutex::Mutex", Match::kStart, kRustMutex, {kRustMutex}, "Rust Mutex"},
+    {"std::sync::poison::mutex::Mutex", Match::kStart, kRustMutex, {kRustMutex}, "Rust Mutex"},
+    {"rwlock::futex::RwLock::", Match::kPart, kRustRwlock, {kRustRwlock}, "Rust RwLock"},
+    {"futex_rwlock::RwLock::", Match::kPart, kRustRwlock, {kRustRwlock}, "Rust RwLock"},
+    {"locks::futex_rwlock::", Match::kPart, kRustRwlock, {kRustRwlock}, "Rust RwLock"},
+    {"std::sync::rwlock::RwLock", Match::kStart, kRustRwlock, {kRustRwlock}, "Rust RwLock"},
+    {"std::sync::poison::rwlock::RwLock", Match::kStart, kRustRwlock, {kRustRwlock}, "Rust RwLock"},
+    {"condvar::futex::Condvar::wait",
+     Match::kPart,
+     kRustCondvar,
+     {kRustCondvar, kRustMutex},
+     "Rust Condvar"},
+    {"futex_condvar::Condvar::wait",
+     Match::kPart,
+     kRustCondvar,
+     {kRustCondvar, kRustMutex},
+     "Rust Condvar"},
+    {"locks::futex::Condvar::wait",
+     Match::kPart,
+     kRustCondvar,
+     {kRustCondvar, kRustMutex},
+     "Rust Condvar"},
+    {"std::sync::condvar::Condvar::wait",
+     Match::kStart,
+     kRustCondvar,
+     {kRustCondvar, kRustMutex},
+     "Rust Condvar"},
+    {"std::sync::poison::condvar::Condvar::wait",
+     Match::kStart,
+     kRustCondvar,
+     {kRustCondvar, kRustMutex},
+     "Rust Condvar"},
+    {"rayon_core::latch::LockLatch::wait",
+     Match::kPart,
+     kRustCondvar,
+     {kRustCondvar, kRustMutex},
+     "Rust Condvar"},
+    {"rayon_core::sleep::Sleep::sleep",
+     Match::kPart,
+     kRustCondvar,
+     {kRustCondvar, kRustMutex},
+     "Rust Condvar"},
+    {"once::futex::Once::", Match::kPart, kRustOnce, {kRustOnce}, "Rust Once", true},
+    {"futex_once::Once::", Match::kPart, kRustOnce, {kRustOnce}, "Rust Once", true},
+    {"parker::futex::Parker::park", Match::kPart, kRustParker, {kRustParker}, "Rust thread parker"},
+    {"thread_parker::futex::Parker::park",
+     Match::kPart,
+     kRustParker,
+     {kRustParker},
+     "Rust thread parker"},
+    {"thread_parking::futex::Parker::park",
+     Match::kPart,
+     kRustParker,
+     {kRustParker},
+     "Rust thread parker"},
+    {"std::thread::park", Match::kStart, kRustParker, {kRustParker}, "Rust thread parker"},
+    {"std::thread::current::park", Match::kStart, kRustParker, {kRustParker}, "Rust thread parker"},
+    {"std::thread::scoped::scope",
+     Match::kStart,
+     kRustParker,
+     {kRustParker},
+     "Rust thread parker",
+     true},
+    {"parking_lot_core::", Match::kStart, kParkingLot, {kParkingLot}, "parking_lot lock"},
+    {"parking_lot::raw_", Match::kStart, kParkingLot, {kParkingLot}, "parking_lot lock"},
+    {"parking_lot::condvar::Condvar::wait",
+     Match::kStart,
+     kParkingLot,
+     {kParkingLot},
+     "parking_lot lock"},
+
+    // C++
+    {"AbslInternalPerThreadSemWait", Match::kPart, kAbseil, {kAbseil}, "Abseil's waiter"},
+    {"synchronization_internal::FutexWaiter", Match::kPart, kAbseil, {kAbseil}, "Abseil's waiter"},
+    {"synchronization_internal::Waiter::Wait", Match::kPart, kAbseil, {kAbseil}, "Abseil's waiter"},
+    {"std::__atomic_wait", Match::kPart, kAtomicWait, {kAtomicWait}, "atomic variable"},
+    {"std::__detail::__platform_wait", Match::kPart, kAtomicWait, {kAtomicWait}, "atomic variable"},
+    {"std::__detail::__wait_impl", Match::kPart, kAtomicWait, {kAtomicWait}, "atomic variable"},
+    {"std::__detail::__waiter", Match::kPart, kAtomicWait, {kAtomicWait}, "atomic variable"},
+    {"std::__atomic_base", Match::kStart, kAtomicWait, {kAtomicWait}, "atomic variable"},
+    {"std::atomic_flag::wait", Match::kStart, kAtomicWait, {kAtomicWait}, "atomic variable"},
+    {"std::atomic_wait", Match::kPart, kAtomicWait, {kAtomicWait}, "atomic variable"},
+    {"std::latch::wait", Match::kStart, kAtomicWait, {kAtomicWait}, "latch"},
+    {"std::latch::arrive_and_wait", Match::kStart, kAtomicWait, {kAtomicWait}, "latch"},
+    {"std::__1::__libcpp_atomic_wait", Match::kPart, kAtomicWait, {kAtomicWait}, "atomic variable"},
+    {"std::__1::__cxx_atomic_wait", Match::kPart, kAtomicWait, {kAtomicWait}, "atomic variable"},
+
+    // libgomp, where it is linked statically or has symbols
+    {"gomp_barrier_wait", Match::kPart, kGompBarrier, {kGompBarrier}, "OpenMP barrier"},
+    {"gomp_team_barrier_wait", Match::kPart, kGompBarrier, {kGompBarrier}, "OpenMP barrier"},
+    {"gomp_team_end", Match::kName, kGompBarrier, {kGompBarrier}, "OpenMP barrier"},
+    {"GOMP_barrier", Match::kName, kGompBarrier, {kGompBarrier}, "OpenMP barrier"},
+    {"gomp_mutex_lock_slow", Match::kName, kGompLock, {kGompLock}, "OpenMP lock"},
+    {"gomp_ptrlock_get_slow", Match::kName, kGompLock, {kGompLock}, "OpenMP lock"},
+    {"omp_set_lock", Match::kPart, kGompLock, {kGompLock}, "OpenMP lock"},
+    {"gomp_set_lock", Match::kPart, kGompLock, {kGompLock}, "OpenMP lock"},
+    {"omp_set_nest_lock", Match::kPart, kGompLock, {kGompLock}, "OpenMP lock"},
+    {"gomp_set_nest_lock", Match::kPart, kGompLock, {kGompLock}, "OpenMP lock"},
+    {"GOMP_critical_start", Match::kName, kGompLock, {kGompLock}, "OpenMP critical section"},
+    {"GOMP_critical_name_start", Match::kName, kGompLock, {kGompLock}, "OpenMP critical section"},
+};
+
+bool matches(const Known& entry, std::string_view plain, std::string_view raw) {
+  switch (entry.match) {
+    case Match::kName:
+      return plain == entry.name;
+    case Match::kRaw:
+      return raw == entry.name;
+    case Match::kStart:
+      return plain.starts_with(entry.name);
+    case Match::kPart:
+      return plain.find(entry.name) != std::string_view::npos;
+  }
+  return false;
+}
+
+}  // namespace
+
+const Known* known(std::string_view function) {
+  const std::string plain = plain_name(function);
+  for (const Known& entry : kKnown)
+    if (matches(entry, plain, function)) return &entry;
+  return nullptr;
+}
+
+}  // namespace forkscope::layout

@@ -1,0 +1,417 @@
+#include "detector/verdict/outside/outside_words.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "detector/verdict/cures.hpp"
+#include "detector/verdict/words.hpp"
+
+namespace forkscope {
+namespace {
+
+using Where = LockOwner::Where;
+using record::LockType;
+
+constexpr std::size_t kMaxNamed = 4;  ///< threads in one sentence
+
+/// "pool-0, pool-1 and 7 others"
+std::string list_names(const std::vector<const ThreadEvidence*>& threads) {
+  std::string text;
+  const std::size_t shown = threads.size() <= kMaxNamed ? threads.size() : kMaxNamed - 1;
+  for (std::size_t i = 0; i < shown; ++i) {
+    if (i > 0) text += i + 1 == threads.size() ? " and " : ", ";
+    text += thread_words(threads[i]->tid, threads[i]->name);
+  }
+  if (shown < threads.size()) text += fmt::format(" and {} others", threads.size() - shown);
+  return text;
+}
+
+/// What a thread waits for, with its article: "mutex orders.file_lock", "a lock inside libc".
+std::string lock_clause(const ThreadView& view, const LockInfo& place) {
+  if (view.family == LockFamily::kLibcLock) {
+    std::string text = "a lock inside libc";
+    if (!place.symbol.empty()) text += " (" + place.symbol + ")";
+    if (const Frame* called = called_libc_function(view.thread->stack))
+      text += ", in " + called->function + "()";
+    return text;
+  }
+  return lock_words(place);
+}
+
+std::string wait_clause(const ThreadView& view, const LockInfo& place) {
+  const char* preposition = is_owned(view.family) ? "for" : "on";
+  return fmt::format("waits {} {}", preposition, lock_clause(view, place));
+}
+
+const ThreadDiagnosis& diagnosis_of(const Diagnosis& diagnosis, const OutsideFacts& facts,
+                                    const ThreadView& view) {
+  return diagnosis.threads[std::size_t(&view - facts.views.data())];
+}
+
+std::string in_module(const ThreadView& view) {
+  const Frame* frame = innermost_program_frame(view.thread->stack);
+  return frame == nullptr ? "" : ", called from " + base_name(frame->module);
+}
+
+/// Who is missed: those whose code waits here if they are known, else all.
+const std::vector<const ThreadEvidence*>& missed(const OutsideFacts& facts) {
+  return facts.missed.empty() ? facts.lost : facts.missed;
+}
+
+/// "thread 3 waits for ever for mutex m, held by ..., which was not copied"
+std::string wait_for_ever(const Diagnosis& diagnosis, const OutsideFacts& facts) {
+  const ThreadView& view = *facts.culprit;
+  const ThreadDiagnosis& thread = diagnosis_of(diagnosis, facts, view);
+  std::string text = thread_words(thread.tid, thread.name) + " waits for ever " +
+                     (is_owned(view.family) ? "for " : "on ") +
+                     lock_clause(view, thread.place);
+  switch (view.owner.where) {
+    case Where::kAncestor:
+      return text + fmt::format(", held by {} of process {}, which was not copied",
+                                thread_words(view.owner.tid, view.owner.name), view.owner.pid);
+    case Where::kGone:
+      return text + fmt::format(", held by thread {}, which does not exist here", view.lock.owner);
+    case Where::kItself:
+      return text + ", which it held itself when it was forked";
+    case Where::kHere:
+    case Where::kUnknown:
+      break;
+  }
+  if (!is_owned(view.family) && !missed(facts).empty())
+    return text + in_module(view) + ", which only threads that were not copied would end: " +
+           list_names(missed(facts));
+  if (view.family == LockFamily::kLibcLock)
+    return text + ", which a thread that was not copied held";
+  return text + ", and nobody is left who could end that";
+}
+
+LockType lock_type_of(const ThreadView& view) {
+  const RecognisedLock& lock = view.lock;
+  switch (view.family) {
+    case LockFamily::kMutex:
+      return lock.type.find("recursive") != std::string::npos  ? LockType::kMutexRecursive
+             : lock.type.find("checking") != std::string::npos ? LockType::kMutexErrorcheck
+             : lock.type.find("adaptive") != std::string::npos ? LockType::kMutexAdaptive
+                                                               : LockType::kMutexNormal;
+    case LockFamily::kRwlock:
+      return LockType::kRwlock;
+    case LockFamily::kCondition:
+      return LockType::kCondition;
+    case LockFamily::kSemaphore:
+      return LockType::kSemaphore;
+    case LockFamily::kOnce:
+    case LockFamily::kRustOnce:
+      return LockType::kOnce;
+    case LockFamily::kBarrier:
+    case LockFamily::kGompBarrier:
+      return LockType::kBarrier;
+    case LockFamily::kJoin:
+      return LockType::kThread;
+    case LockFamily::kStaticGuard:
+      return LockType::kStaticGuard;
+    case LockFamily::kLibcLock:
+    case LockFamily::kUnknown:
+      return LockType::kUnknown;
+    case LockFamily::kRustMutex:
+    case LockFamily::kRustRwlock:
+    case LockFamily::kRustCondvar:
+    case LockFamily::kRustParker:
+    case LockFamily::kParkingLot:
+    case LockFamily::kAbseil:
+    case LockFamily::kGompLock:
+    case LockFamily::kPyMutex:
+    case LockFamily::kAtomicWait:
+      return LockType::kFutex;
+  }
+  return LockType::kUnknown;
+}
+
+std::string cure_of(const OutsideFacts& facts, const LockInfo& place) {
+  const ProcessEvidence& process = facts.evidence.process;
+  CureFacts cure;
+  cure.runtime = runtime_of(process.exe, process.modules);
+  cure.kind = facts.kind;
+  cure.lock_type = lock_type_of(*facts.culprit);
+  cure.lock = place;
+  cure.executable = process.exe;
+  return cure_for(cure);
+}
+
+std::string ever_waiting_thread(const Diagnosis& diagnosis, const OutsideFacts& facts) {
+  const ThreadView* shown = &facts.views.front();
+  const ThreadDiagnosis& thread = diagnosis_of(diagnosis, facts, *shown);
+  std::string text = thread_words(thread.tid, thread.name) + " " + thread.does;
+  if (facts.views.size() > 1) text += fmt::format("; {} threads in all", facts.views.size());
+  return text;
+}
+
+}  // namespace
+
+std::string answer_word(Answer answer) {
+  switch (answer) {
+    case Answer::kDeadlock:
+      return "deadlock";
+    case Answer::kProbable:
+      return "probable";
+    case Answer::kStuck:
+      return "stuck";
+    case Answer::kWaiting:
+      return "waiting";
+    case Answer::kRunning:
+      return "running";
+    case Answer::kEnded:
+      return "ended";
+    case Answer::kUnknown:
+      return "unknown";
+  }
+  return "unknown";
+}
+
+std::string where_word(Where where) {
+  switch (where) {
+    case Where::kUnknown:
+      return "unknown";
+    case Where::kHere:
+      return "here";
+    case Where::kAncestor:
+      return "ancestor";
+    case Where::kGone:
+      return "gone";
+    case Where::kItself:
+      return "itself";
+  }
+  return "unknown";
+}
+
+std::string family_word(LockFamily family) {
+  switch (family) {
+    case LockFamily::kUnknown:
+      return "unknown";
+    case LockFamily::kMutex:
+      return "mutex";
+    case LockFamily::kRwlock:
+      return "rwlock";
+    case LockFamily::kCondition:
+      return "condition";
+    case LockFamily::kSemaphore:
+      return "semaphore";
+    case LockFamily::kOnce:
+      return "once";
+    case LockFamily::kBarrier:
+      return "barrier";
+    case LockFamily::kJoin:
+      return "join";
+    case LockFamily::kLibcLock:
+      return "libc-lock";
+    case LockFamily::kStaticGuard:
+      return "static-guard";
+    case LockFamily::kRustMutex:
+      return "rust-mutex";
+    case LockFamily::kRustRwlock:
+      return "rust-rwlock";
+    case LockFamily::kRustCondvar:
+      return "rust-condvar";
+    case LockFamily::kRustOnce:
+      return "rust-once";
+    case LockFamily::kRustParker:
+      return "rust-parker";
+    case LockFamily::kParkingLot:
+      return "parking-lot";
+    case LockFamily::kAbseil:
+      return "abseil";
+    case LockFamily::kGompBarrier:
+      return "gomp-barrier";
+    case LockFamily::kGompLock:
+      return "gomp-lock";
+    case LockFamily::kPyMutex:
+      return "python-mutex";
+    case LockFamily::kAtomicWait:
+      return "atomic-wait";
+  }
+  return "unknown";
+}
+
+std::string confidence_word(Confidence confidence) {
+  switch (confidence) {
+    case Confidence::kNone:
+      return "none";
+    case Confidence::kPossible:
+      return "possible";
+    case Confidence::kLikely:
+      return "likely";
+    case Confidence::kCertain:
+      return "certain";
+  }
+  return "none";
+}
+
+std::string program_name(const ProcessEvidence& process) {
+  if (!process.exe.empty()) return base_name(process.exe);
+  if (!process.command.empty()) return base_name(process.command.front());
+  return process.name;
+}
+
+ThreadDiagnosis thread_diagnosis(const ThreadView& view, const DataNamer& name) {
+  const ThreadEvidence& thread = *view.thread;
+  ThreadDiagnosis result;
+  result.tid = thread.tid;
+  result.name = thread.name;
+  result.does = view.wait.does;
+  result.for_ever = view.wait.for_ever;
+  result.owner = view.owner;
+  result.stack = thread.stack;
+  result.stack_complete = thread.stack_complete;
+  result.python = thread.python;
+  if (!view.wait.futex) return result;
+  result.lock = view.lock;
+  const std::uint64_t address =
+      view.lock.address != 0 ? view.lock.address : view.wait.futex->address;
+  result.place =
+      name(address, view.family == LockFamily::kUnknown ? "futex word" : view.lock.type);
+  result.place.mode = view.lock.mode;
+  result.place.shared = view.reach == Reach::kOutside;
+  result.does = wait_clause(view, result.place);
+  if (view.wait.futex->timed) result.does += ", for a limited time";
+  if (view.owner.where == Where::kHere)
+    result.does += fmt::format(", held by {}", thread_words(view.owner.tid, view.owner.name));
+  return result;
+}
+
+ThreadReport lost_report(const ThreadEvidence& thread) {
+  ThreadReport report;
+  report.tid = thread.tid;
+  report.name = thread.name;
+  report.start = thread.start_routine;
+  report.state = wait_of(thread, Abi::kX86_64).does;
+  return report;
+}
+
+std::string outside_sentence(const Diagnosis& diagnosis, const OutsideFacts& facts) {
+  const ProcessEvidence& process = facts.evidence.process;
+  switch (diagnosis.answer) {
+    case Answer::kDeadlock:
+      return "is deadlocked by a fork: " + wait_for_ever(diagnosis, facts);
+    case Answer::kProbable:
+      return "is probably deadlocked by a fork: " + wait_for_ever(diagnosis, facts);
+    case Answer::kStuck:
+      return "waits for ever, but no fork explains it: " + ever_waiting_thread(diagnosis, facts);
+    case Answer::kWaiting:
+      if (process.kernel_thread) return "is a thread of the kernel, and runs no program";
+      return "waits normally: " + ever_waiting_thread(diagnosis, facts);
+    case Answer::kRunning:
+      return "is running";
+    case Answer::kEnded:
+      return fmt::format("has ended; its parent, process {}, has not asked for its exit status",
+                         process.parent);
+    case Answer::kUnknown:
+      break;
+  }
+  if (process.abi == Abi::k32Bit)
+    return "cannot be judged: it is a 32-bit program, whose locks forkscope does not know";
+  if (!process.missing.empty()) {
+    const Missing& missing = process.missing.front();
+    return "cannot be judged: " + missing.what + ": " + missing.why;
+  }
+  return "cannot be judged: what its threads do could not be read";
+}
+
+std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const OutsideFacts& facts) {
+  std::vector<std::string> reasons;
+  const Evidence& evidence = facts.evidence;
+  const ProcessEvidence& process = evidence.process;
+  if (facts.culprit == nullptr) {
+    if (diagnosis.answer == Answer::kUnknown) return reasons;
+    if (process.forked.value_or(false) && diagnosis.forked_by != 0)
+      reasons.push_back(fmt::format("It is a copy of process {}, made by fork{}.",
+                                    diagnosis.forked_by,
+                                    facts.lost.empty() ? ", which had no other threads then" : ""));
+    return reasons;
+  }
+  const ThreadView& view = *facts.culprit;
+  if (process.forked.value_or(false)) {
+    if (diagnosis.forked_by != 0) {
+      reasons.push_back(fmt::format(
+          "It is a copy of process {}, made by fork: the kernel says that it has not called execve "
+          "since, and both have the same random bytes of their start.",
+          diagnosis.forked_by));
+    } else {
+      reasons.push_back(
+          "It was created by fork and has not called execve since; the process it is a copy of has "
+          "ended.");
+    }
+  }
+  if (!facts.lost.empty() && diagnosis.forked_by != 0)
+    reasons.push_back(fmt::format("A fork copies only the thread that calls it: {} {} left behind.",
+                                  list_names(facts.lost), facts.lost.size() == 1 ? "was" : "were"));
+  if (facts.evidence_word == "owner-word") {
+    reasons.push_back(fmt::format("The lock names thread {} as its owner, and process {} has no such "
+                                  "thread.",
+                                  view.lock.owner, process.pid));
+    if (!facts.closed && process.threads.size() > 1 && diagnosis.answer == Answer::kProbable)
+      reasons.push_back("Other threads of the process are alive; one of them might release a lock "
+                        "it does not hold.");
+  }
+  if (facts.closed) {
+    reasons.push_back(
+        facts.views.size() == 1
+            ? "It has one thread, which sleeps without a time limit until another thread of the same "
+              "process wakes it: there is none."
+            : fmt::format("All of its {} threads sleep without a time limit, each until another of "
+                          "them wakes it: none will.",
+                          facts.views.size()));
+  }
+  if (diagnosis.answer == Answer::kProbable) {
+    if (facts.signal_handlers)
+      reasons.push_back("It is not certain because the program has signal handlers, one of which "
+                        "could wake it.");
+    if (evidence.parent_gone)
+      reasons.push_back("It is not certain because the process that forked it has ended, so which "
+                        "threads it had cannot be seen.");
+    if (!facts.closed && facts.evidence_word == "role-gone")
+      reasons.push_back(fmt::format(
+          "Nobody here does what {} did. It is not certain because other threads of the process are "
+          "alive and could end the wait.",
+          list_names(facts.missed)));
+  }
+  if (view.lock.confidence == Confidence::kLikely)
+    reasons.push_back(fmt::format("That it waits for {} is likely, judged by the bytes there.",
+                                  with_article(view.lock.type)));
+  return reasons;
+}
+
+Finding outside_finding(const Diagnosis& diagnosis, const OutsideFacts& facts) {
+  const ThreadView& view = *facts.culprit;
+  const ThreadDiagnosis& thread = diagnosis_of(diagnosis, facts, view);
+  Finding finding;
+  finding.kind = kind_word(facts.kind);
+  const bool proven = diagnosis.answer == Answer::kDeadlock;
+  finding.severity = severity_word(proven ? record::Severity::kDeadlock : record::Severity::kHazard);
+  finding.certainty = proven ? "proven" : "probable";
+  finding.evidence = facts.evidence_word;
+  finding.process = diagnosis.pid;
+  finding.program = diagnosis.program;
+  finding.verdict = wait_for_ever(diagnosis, facts);
+  finding.lock = thread.place;
+  finding.holder.tid = view.owner.tid;
+  finding.holder.name = view.owner.name;
+  finding.holder.start = view.owner.start;
+  finding.holder.now = view.owner.stack;
+  finding.holder.python = view.owner.python;
+  finding.waiter.tid = thread.tid;
+  finding.waiter.stack = thread.stack;
+  finding.waiter.python = thread.python;
+  if (const Frame* called = called_libc_function(thread.stack))
+    finding.waiter.call = called->function;
+  for (const ThreadEvidence* lost : facts.lost) finding.lost.push_back(lost_report(*lost));
+  for (const std::string& reason : diagnosis.reasons.empty()
+                                       ? outside_reasons(diagnosis, facts)
+                                       : diagnosis.reasons) {
+    if (!finding.explanation.empty()) finding.explanation += " ";
+    finding.explanation += reason;
+  }
+  finding.cure = cure_of(facts, thread.place);
+  return finding;
+}
+
+}  // namespace forkscope

@@ -1,0 +1,169 @@
+#include "detector/verdict/outside/thread_view.hpp"
+
+#include <algorithm>
+#include <string_view>
+
+#include "detector/verdict/address_space.hpp"
+#include "detector/verdict/words.hpp"
+
+namespace forkscope {
+namespace {
+
+constexpr std::size_t kMaxHints = 24;
+
+const Mapping* mapping_at(const ProcessEvidence& process, std::uint64_t address) {
+  auto at = std::upper_bound(
+      process.mappings.begin(), process.mappings.end(), address,
+      [](std::uint64_t value, const Mapping& mapping) { return value < mapping.end; });
+  return at != process.mappings.end() && at->start <= address ? &*at : nullptr;
+}
+
+WaitHint hint_of(const std::vector<Frame>& stack) {
+  WaitHint hint;
+  for (const Frame& frame : stack) {
+    if (hint.functions.size() >= kMaxHints) break;
+    if (!frame.function.empty()) hint.functions.push_back(frame.function);
+  }
+  if (!stack.empty()) hint.module = base_name(stack.front().module);
+  for (const Frame& frame : stack) {
+    if (is_libc_module(frame.module)) continue;
+    hint.caller_module = base_name(frame.module);
+    break;
+  }
+  return hint;
+}
+
+/// A private futex is found by address within the process; another one by the page behind it, which
+/// is the process's own unless it is mapped MAP_SHARED (futex(2), kernel/futex/core.c).
+Reach reach_of(const FutexWait& futex, const ProcessEvidence& process) {
+  if (futex.timed) return Reach::kItself;
+  if (futex.pi) return Reach::kOutside;  // the kernel ends it when the owner dies
+  if (futex.is_private) return Reach::kInside;
+  const Mapping* mapping = mapping_at(process, futex.address);
+  return mapping != nullptr && !mapping->shared ? Reach::kInside : Reach::kOutside;
+}
+
+LockOwner as_owner(const ProcessEvidence& process, const ThreadEvidence& thread) {
+  LockOwner owner;
+  owner.pid = process.pid;
+  owner.tid = thread.tid;
+  owner.name = thread.name;
+  owner.stack = thread.stack;
+  owner.python = thread.python;
+  owner.start = thread.start_routine;
+  return owner;
+}
+
+const ThreadEvidence* by_own_tid(const ProcessEvidence& process, std::int32_t own_tid) {
+  auto at = std::find_if(process.threads.begin(), process.threads.end(),
+                         [&](const ThreadEvidence& thread) { return thread.own_tid == own_tid; });
+  return at != process.threads.end() ? &*at : nullptr;
+}
+
+LockOwner owner_of(const Evidence& evidence, const ThreadEvidence& waiter,
+                   const RecognisedLock& lock) {
+  LockOwner owner;
+  if (lock.owner == 0) return owner;
+  if (const ThreadEvidence* here = by_own_tid(evidence.process, lock.owner)) {
+    owner = as_owner(evidence.process, *here);
+    owner.where = here == &waiter ? LockOwner::Where::kItself : LockOwner::Where::kHere;
+    return owner;
+  }
+  const ThreadEvidence* forker = forking_thread(evidence);
+  for (std::size_t i = 0; i < evidence.ancestors.size(); ++i) {
+    const ProcessEvidence& ancestor = evidence.ancestors[i];
+    const ThreadEvidence* there = by_own_tid(ancestor, lock.owner);
+    // A thread that is younger than the child only has the id of the one that took the lock.
+    const std::uint64_t copied = i == 0 ? evidence.process.start : evidence.ancestors[i - 1].start;
+    if (there == nullptr || there->start > copied) continue;
+    owner = as_owner(ancestor, *there);
+    owner.where = there == forker ? LockOwner::Where::kItself : LockOwner::Where::kAncestor;
+    return owner;
+  }
+  owner.where = evidence.process.all_threads ? LockOwner::Where::kGone : LockOwner::Where::kUnknown;
+  owner.tid = lock.owner;
+  return owner;
+}
+
+}  // namespace
+
+bool is_libc_module(const std::string& path) {
+  const std::string name = base_name(path);
+  const std::string_view view = name;
+  return view.starts_with("libc.so") || view.starts_with("libc-2.") ||
+         view.starts_with("libpthread") || view.starts_with("ld-linux") ||
+         view.starts_with("ld-2.") || view.starts_with("ld-musl") || view.starts_with("ld.so");
+}
+
+const Frame* innermost_program_frame(const std::vector<Frame>& stack) {
+  for (const Frame& frame : stack)
+    if (!is_libc_module(frame.module) && !is_standard_library(frame) && !frame.module.empty())
+      return &frame;
+  return nullptr;
+}
+
+const Frame* called_libc_function(const std::vector<Frame>& stack) {
+  const Frame* called = nullptr;
+  for (const Frame& frame : stack) {
+    if (!is_libc_module(frame.module)) break;
+    if (!frame.function.empty()) called = &frame;
+  }
+  return called;
+}
+
+std::string name_stem(const std::string& name) {
+  const std::size_t end = name.find_last_not_of("0123456789");
+  return end == std::string::npos ? name : name.substr(0, end + 1);
+}
+
+const ThreadEvidence* forking_thread(const Evidence& evidence) {
+  if (evidence.ancestors.empty() || evidence.process.threads.empty()) return nullptr;
+  const ProcessEvidence& parent = evidence.ancestors.front();
+  if (parent.threads.size() == 1) return &parent.threads.front();
+  const ThreadEvidence& first = evidence.process.threads.front();
+  if (!first.call) return nullptr;
+  const Mapping* stack = mapping_at(parent, first.call->sp);
+  if (stack == nullptr) return nullptr;
+  for (const ThreadEvidence& thread : parent.threads)
+    if (thread.call && thread.call->sp >= stack->start && thread.call->sp < stack->end)
+      return &thread;
+  return nullptr;
+}
+
+std::vector<const ThreadEvidence*> lost_threads(const Evidence& evidence) {
+  std::vector<const ThreadEvidence*> lost;
+  if (evidence.ancestors.empty()) return lost;
+  const ThreadEvidence* forker = forking_thread(evidence);
+  for (const ThreadEvidence& thread : evidence.ancestors.front().threads)
+    if (&thread != forker && thread.start <= evidence.process.start) lost.push_back(&thread);
+  // One of them forked, though it cannot be told which.
+  if (forker == nullptr && lost.size() == 1) lost.clear();
+  return lost;
+}
+
+std::vector<ThreadView> view_threads(const Evidence& evidence) {
+  const ProcessEvidence& process = evidence.process;
+  const EvidenceMemory memory(process.memory);
+  std::vector<ThreadView> views;
+  for (const ThreadEvidence& thread : process.threads) {
+    ThreadView view;
+    view.thread = &thread;
+    view.wait = wait_of(thread, process.abi);
+    if (view.wait.kind == WaitKind::kRunning || view.wait.kind == WaitKind::kTime)
+      view.reach = Reach::kItself;
+    if (view.wait.futex) {
+      view.lock = recognise(*view.wait.futex, memory, process.abi, process.libc,
+                            hint_of(thread.stack));
+      // What the bytes merely do not exclude is no ground for a name or a verdict.
+      view.family =
+          view.lock.confidence >= Confidence::kLikely ? view.lock.family : LockFamily::kUnknown;
+      view.reach = reach_of(*view.wait.futex, process);
+      if (view.lock.held && view.lock.confidence >= Confidence::kLikely)
+        view.owner = owner_of(evidence, thread, view.lock);
+    }
+    views.push_back(std::move(view));
+  }
+  return views;
+}
+
+}  // namespace forkscope

@@ -1,0 +1,284 @@
+"""The labelled corpus: every case, how it is started, and what attach must answer.
+
+GROUPS maps the name of a group to its cases. A case is started by a function of places.Places that
+gives the PIDs to look at; see `Case`.
+"""
+
+import dataclasses
+from typing import Callable
+
+import servers
+import starts
+from answers import SILENT, Expected, hangs, waits
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    name: str
+    what: str  # a clause for the table
+    start: Callable  # (places) -> PIDs
+    expected: Expected
+    quiet: bool = True  # nothing wakes any thread of it while it is looked at
+
+
+# What cannot be seen from outside decides which answers are right.
+NO_OWNER = "nothing in it says who holds it, or that it is used as a lock"
+STALE = "whether the child tried to unlock it is not to be seen"
+SPIN = "a thread that runs may always stop running"
+OTHERS = "the child has threads of its own, which could act"
+
+# (scenario, method): every method that hangs without help; the test `labels` compares the list
+# with the programs' own descriptions.
+SCENARIOS = {
+    ("barrier", "fork"): hangs("lost-thread", "step_done"),
+    ("c11-threads", "fork"): hangs("orphaned-lock", "queue_lock"),
+    ("c11-threads", "fork-cnd"): hangs("lost-thread", "job_done"),
+    ("call-once", "underscore-fork"): hangs("orphaned-lock", "codec_loaded"),
+    ("futex-lock", "fork"): hangs("lost-thread orphaned-lock", "cache_lock", why=NO_OWNER),
+    ("inherited-waiters", "fork-broadcast"): hangs("lost-thread", "tickets_changed"),
+    ("inherited-waiters", "fork-destroy"): hangs("lost-thread", "tickets_changed"),
+    ("mutex-types", "recursive"): hangs("stale-owner self-held-lock", "account_lock", why=STALE),
+    ("mutex-types", "errorcheck"): hangs("stale-owner self-held-lock", "account_lock", why=STALE),
+    ("mutex-types", "robust"): hangs("stale-owner self-held-lock", "account_lock", why=STALE),
+    ("mutex-types", "pi-holder-ended"): hangs("orphaned-lock", "account_lock"),
+    ("mutex-types", "normal-relock"): hangs("self-held-lock", "account_lock"),
+    ("parquet-lock", "fork"): hangs("orphaned-lock", "orders"),
+    ("rwlock", "fork"): hangs("orphaned-lock", "prices_lock"),
+    ("rwlock", "fork-writer-held"): hangs("orphaned-lock", "prices_lock"),
+    ("rwlock", "fork-atfork-unlock"): hangs("stale-owner orphaned-lock", "prices_lock", why=STALE),
+    ("semaphore-lock", "fork"): hangs("orphaned-lock lost-thread", "session_lock", why=NO_OWNER),
+    ("spinlock", "fork"): hangs("orphaned-lock lost-thread", probable=SPIN),
+    ("static-local", "fork"): hangs("orphaned-lock", "only"),
+    ("stdio-lock", "underscore-fork"): hangs("orphaned-lock libc-lock", why="it is both"),
+    ("worker-pool", "fork"): hangs("lost-thread"),
+}
+
+# Methods that end by themselves: their workers, caught while they live, are no deadlock.
+ENDING_METHODS = (
+    ("c11-threads", "spawn"), ("dontfork-memory", "spawn"), ("futex-lock", "spawn"),
+    ("loader", "spawn"), ("mutex-types", "pshared"), ("parquet-lock", "spawn"),
+    ("parquet-lock", "forkserver"), ("parquet-lock", "fork-without-read"), ("rwlock", "spawn"),
+    ("rwlock", "fork-atfork"), ("semaphore-lock", "spawn"), ("semaphore-lock", "fork-signal-posts"),
+    ("spinlock", "spawn"), ("worker-pool", "spawn"), ("worker-pool", "forkserver"),
+    ("worker-pool", "fork-own-pool"))
+
+
+def scenario(name, method, expected):
+    return Case(f"{name}.{method}", f"scenario {name}, method {method}",
+                starts.scenario(name, method), expected, quiet=name != "spinlock")
+
+
+def program(name, mode, what, expected, *words, threads=1, targets=1, quiet=True):
+    return Case(f"{name}.{'-'.join([mode, *words])}", what,
+                starts.program(name, mode, *words, threads=threads, count=targets, quiet=quiet),
+                expected, quiet)
+
+
+def python(mode, what, expected, targets=1, quiet=True):
+    return Case(f"python.{mode}", what, starts.python(mode, targets, quiet), expected, quiet)
+
+
+CHILD = "hangs_in_forked_child"
+HUNG = [
+    program(CHILD, "simple", "a mutex that a living thread of the parent holds",
+            hangs("orphaned-lock", "cache_lock", "cache-filler", "cache-filler")),
+    program(CHILD, "own-pool", "the same; the child has two idle threads of its own",
+            hangs("orphaned-lock", "cache_lock", "cache-filler"), threads=3),
+    program(CHILD, "chain", "the first thread waits for one that waits for the lost holder",
+            hangs("orphaned-lock", "cache_lock", "cache-filler"), threads=2),
+    program(CHILD, "joins-hung-thread", "the first thread joins one that hangs",
+            hangs("orphaned-lock", "cache_lock", "cache-filler"), threads=2),
+    program(CHILD, "grandchild", "the holder is a thread of the grandparent",
+            hangs("orphaned-lock", "cache_lock", "cache-filler")),
+    program(CHILD, "parent-gone", "the parent has ended", hangs("orphaned-lock", "cache_lock")),
+    program(CHILD, "signal-handler", "the child catches a signal",
+            hangs("orphaned-lock", "cache_lock", "cache-filler",
+                  probable="a handler may do what it must not, and unlock it")),
+    program(CHILD, "child-handler", "hangs in a child handler of pthread_atfork",
+            hangs("atfork-handler orphaned-lock", "cache_lock", "cache-filler",
+                  why="it is both")),
+    program(CHILD, "lost-pool-own-pool", "a condition of a lost pool; idle threads of its own",
+            hangs("lost-thread", "result_ready", lost="worker-0", probable=OTHERS), threads=3),
+    program(CHILD, "all-threads", "three threads of the child hang on the same mutex",
+            hangs("orphaned-lock", "cache_lock", "cache-filler"), threads=3),
+    program(CHILD, "beside-a-server", "another thread of the child serves on",
+            hangs("orphaned-lock", "cache_lock", "cache-filler"), threads=2),
+    *(program("hangs_in_libc", name, f"the lock inside {name}()", hangs("libc-lock"))
+      for name in ("localtime", "setenv", "random", "dl_iterate_phdr", "setlocale",
+                   "iconv_open")),
+    python("thread-lock", "CPython: a threading.Lock that a lost thread has",
+           hangs("orphaned-lock lost-thread", why=NO_OWNER,
+                 probable="CPython catches SIGINT")),
+    python("thread-pool", "CPython: the result of a lost ThreadPoolExecutor",
+           hangs("orphaned-lock lost-thread", why=NO_OWNER,
+                 probable="CPython catches SIGINT")),
+]
+
+STUCK = [
+    program(CHILD, "stuck-abba", "two threads have each other's mutex, nobody forked",
+            waits("stuck"), threads=2),
+    program(CHILD, "stuck-abba-forked", "the same in a forked child", waits("stuck"), threads=2),
+    program(CHILD, "stuck-twice", "a thread locks a mutex twice, nobody forked", waits("stuck")),
+    program(CHILD, "stuck-twice-forked", "the same in the child of a threaded process, which "
+            "locked it first after the fork", waits("stuck")),
+]
+
+KERNEL = [program("waits_in_kernel", mode, what, waits("waiting")) for mode, what in {
+    "accept": "accept", "recvfrom": "recvfrom", "epoll": "epoll_wait", "poll": "poll",
+    "select": "select", "sleep": "nanosleep", "read-pipe": "read of a pipe",
+    "read-terminal": "read of a terminal", "wait4": "wait4", "waitid": "waitid",
+    "sigwait": "sigwait", "pause": "pause", "sigsuspend": "sigsuspend", "flock": "flock",
+    "record-lock": "fcntl(F_SETLKW)", "sem-signal": "sem_wait, posted by a signal handler",
+    "sem-signal-forked": "the same in a forked child of one with one thread",
+    "vfork-child": "the child of a vfork",
+    "seccomp": "read in strict seccomp mode"}.items()]
+KERNEL += [
+    program("waits_in_kernel", "poll-again", "poll with a time limit, again and again",
+            waits("waiting"), quiet=False),
+    program("waits_in_kernel", "vfork-parent", "a parent in vfork: state D", waits("waiting")),
+    program("waits_in_kernel", "stopped", "stopped by SIGSTOP", waits("waiting")),
+    program("waits_in_kernel", "traced", "stopped by a debugger", waits("waiting", "unknown")),
+    program("waits_in_kernel", "zombie", "a zombie", waits("ended")),
+    Case("kernel-thread", "a kernel thread", starts.kernel_thread, waits("waiting", "unknown"),
+         quiet=False),
+    Case("vanished", "a process that ends while it is looked at", starts.vanishing, waits(),
+         quiet=False),
+]
+
+OF_THREADS = {
+    "pool-and-epoll": ("idle pool, epoll_wait", 4),
+    "pool-and-join": ("idle pool, the first thread joins the event loop", 5),
+    "pool-and-sigwait": ("idle pool, the first thread in sigwait", 4),
+    "join-sleeper": ("joins a thread that sleeps", 2),
+    "join-reader": ("joins a thread that reads", 2),
+    "condition-of-reader": ("a condition, while a thread reads", 2),
+    "semaphore-of-reader": ("a semaphore, while a thread reads", 2),
+    "mutex-of-reader": ("a mutex of a thread that reads", 2),
+    "rwlock-of-reader": ("a lock of a thread that reads", 2),
+    "once-of-reader": ("pthread_once of a thread that reads", 2),
+    "barrier-with-reader": ("a barrier, while a thread reads", 2),
+    "timed-condition": ("pthread_cond_timedwait", 1),
+    "timed-semaphore": ("sem_timedwait", 1),
+    "semaphore-of-handler": ("idle pool, a semaphore that a signal handler posts", 3),
+}
+THREADS = [program("waits_for_threads", mode, what, waits("waiting"), threads=threads)
+           for mode, (what, threads) in OF_THREADS.items()]
+THREADS.append(program("waits_for_threads", "thousand-threads", "a thousand threads",
+                       waits("waiting"), threads=1000))
+THREADS.append(program("waits_for_threads", "first-thread-ended", "the first thread has ended, "
+                       "the others are an idle pool and an event loop", waits("waiting"),
+                       threads=4))
+
+FORKED = [program("waits_in_forked_child", mode, what, waits("waiting"), threads=threads)
+          for mode, (what, threads) in OF_THREADS.items() if mode != "semaphore-of-handler"]
+FORKED += [
+    # A handler may post it, and so may nobody: the parent has lost threads all the same.
+    program("waits_in_forked_child", "semaphore-of-handler", OF_THREADS["semaphore-of-handler"][0],
+            waits(), threads=3),
+    program("waits_in_forked_child", "read-pipe", "read of a pipe", waits("waiting")),
+    program("waits_in_forked_child", "sleep", "nanosleep", waits("waiting")),
+    program("waits_in_forked_child", "timer-thread", "a condition, while glibc's timer thread "
+            "waits for the kernel", waits("waiting"), threads=2),
+    program("waits_in_forked_child", "asynchronous-read", "aio_suspend, while glibc's thread reads",
+            waits("waiting"), threads=2),
+    program("waits_in_forked_child", "read-pipe", "read of a pipe, the parent has ended",
+            waits("waiting"), "parent-ends"),
+    program("waits_in_forked_child", "pool-and-epoll", "idle pool, epoll_wait, the parent has "
+            "ended", waits("waiting"), "parent-ends", threads=4),
+    program("waits_in_forked_child", "condition-of-reader", "a condition, while a thread reads, "
+            "the parent has ended", waits("waiting"), "parent-ends", threads=2),
+    Case("waits_in_forked_child.computes", "uses a processor",
+         starts.computing("waits_in_forked_child", "computes"), waits("running"), quiet=False),
+    Case("stopped_forked_child", "read of a pipe, then stopped by SIGSTOP",
+         starts.stopped(starts.program("waits_in_forked_child", "read-pipe")), waits("waiting")),
+]
+
+NOT_SEEN = waits("waiting", "unknown")
+SHARED = [program("waits_for_processes", mode, what, NOT_SEEN) for mode, what in {
+    "mutex-of-forker": "mutex in shared memory, held by the thread that forked",
+    "mutex-of-other-thread": "mutex in shared memory, held by another thread of the parent",
+    "mutex-of-sibling": "mutex in shared memory, held by a sibling",
+    "rwlock": "read-write lock in shared memory, held by the parent",
+    "condition": "condition variable in shared memory",
+    "semaphore": "semaphore in shared memory",
+    "barrier": "barrier in shared memory",
+    "futex": "a raw futex in shared memory",
+    "shared-memory-clone": "a private futex of a process cloned with CLONE_VM",
+    "vfork-child": "a private mutex in the child of a vfork, held by a thread of the parent"}.items()]
+
+PYTHON = [
+    python("idle-fork-pool", "workers of a multiprocessing.Pool, method fork", waits("waiting"), 3),
+    python("idle-spawn-pool", "the same, method spawn", waits("waiting"), 3),
+    python("idle-forkserver-pool", "the same, method forkserver", waits("waiting"), 3),
+    python("forkserver", "the fork server itself", waits("waiting")),
+    python("forked-executor", "child of a threaded process with an idle ThreadPoolExecutor",
+           waits("waiting")),
+    python("prefork", "four children of a server in accept", waits("waiting"), 4),
+    python("asyncio", "a forked asyncio server", waits("waiting")),
+    python("event-until-signal", "a forked child in Event().wait() until SIGTERM", waits()),
+    python("event-until-signal-threaded", "the same, the parent has a thread",
+           Expected(("probable", *SILENT),
+                    why="its handler may set the event; so might a thread that was lost")),
+    python("shared-lock", "children queue for a multiprocessing.Lock", waits("waiting"), 3),
+    python("shared-queue", "children in multiprocessing.Queue.get", waits("waiting"), 2),
+]
+
+SERVERS = [
+    Case("redis", "redis-server, idle", servers.redis, waits("waiting"), quiet=False),
+    Case("nginx", "nginx, master and workers, idle", servers.nginx, waits("waiting"), quiet=False),
+    Case("postgres", "PostgreSQL, idle: all its processes", servers.postgres, waits("waiting"),
+         quiet=False),
+    Case("node", "node, an idle server", servers.node, waits("waiting"), quiet=False),
+    Case("ruby", "ruby, a forked child with threads, idle", servers.ruby, waits("waiting"),
+         quiet=False),
+]
+
+OTHERS_THAN_GLIBC = [
+    Case("musl", "musl: idle pool, the first thread joins", starts.built(
+        ["musl-gcc"], "waits_for_threads", "pool-and-join", 5), waits("waiting", "unknown")),
+    Case("musl-mutex", "musl: a mutex of a thread that reads", starts.built(
+        ["musl-gcc"], "waits_for_threads", "mutex-of-reader", 2), waits("waiting", "unknown")),
+    Case("musl-forked", "musl: forked child, a condition, while a thread reads", starts.built(
+        ["musl-gcc"], "waits_in_forked_child", "condition-of-reader", 2),
+        waits("waiting", "unknown")),
+    Case("static-musl", "musl, static: idle pool, epoll_wait", starts.built(
+        ["musl-gcc", "-static"], "waits_for_threads", "pool-and-epoll", 4),
+        waits("waiting", "unknown")),
+    Case("static", "static: idle pool, the first thread joins", starts.built(
+        ["gcc", "-static"], "waits_for_threads", "pool-and-join", 5), waits("waiting")),
+    Case("static-forked", "static: forked child, a condition, while a thread reads", starts.built(
+        ["gcc", "-static"], "waits_in_forked_child", "condition-of-reader", 2), waits("waiting")),
+    Case("static-hung", "static: hung on a mutex of the parent's thread", starts.built(
+        ["gcc", "-static"], CHILD, "simple", 1),
+        hangs("orphaned-lock", "cache_lock", "cache-filler")),
+    Case("stripped-hung", "stripped: hung on a mutex of the parent's thread", starts.built(
+        ["gcc", "-s"], CHILD, "simple", 1), hangs("orphaned-lock", "", "cache-filler")),
+    Case("deleted-hung", "the file of the program is gone: hung on a mutex of the parent's thread",
+         starts.deleted(CHILD, "simple"), hangs("orphaned-lock", "", "cache-filler")),
+    Case("musl-hung", "musl: hung on a mutex of the parent's thread", starts.built(
+        ["musl-gcc"], CHILD, "simple", 1),
+        hangs("orphaned-lock lost-thread", probable="of musl's locks less can be read")),
+    Case("32-bit", "32-bit: idle pool, epoll_wait", starts.built(
+        ["gcc", "-m32"], "waits_for_threads", "pool-and-epoll", 4), waits("waiting", "unknown")),
+    Case("namespaces", "in other PID and mount namespaces: idle pool",
+         starts.in_namespaces("waits_in_forked_child", "pool-and-epoll", 4), waits("waiting")),
+    Case("namespaces-hung", "in other PID and mount namespaces: hung",
+         starts.in_namespaces(CHILD, "simple", 1),
+         hangs("orphaned-lock", "cache_lock", "cache-filler")),
+]
+
+GROUPS = {
+    "scenario": [scenario(*key, expected) for key, expected in SCENARIOS.items()],
+    "hung": HUNG,
+    "stuck": STUCK,
+    "kernel": KERNEL,
+    "threads": THREADS,
+    "forked": FORKED,
+    "shared": SHARED,
+    "python": PYTHON,
+    "server": SERVERS,
+    "other": OTHERS_THAN_GLIBC,
+    "ending": [Case(f"{name}.{method}", f"workers of scenario {name}, method {method}",
+                    starts.ending(name, method), waits(), quiet=False)
+               for name, method in ENDING_METHODS],
+}
