@@ -85,6 +85,10 @@ std::uint32_t ArenaFile::wake() const { return header_->wake.load(std::memory_or
 
 std::uint64_t ArenaFile::used() const { return header_->tail.load(std::memory_order_relaxed); }
 
+std::uint64_t ArenaFile::forks() const {
+  return header_->counters.forks.load(std::memory_order_relaxed);
+}
+
 std::vector<std::byte> ArenaFile::snapshot() const {
   std::uint64_t capacity = header_->capacity.load(std::memory_order_acquire);
   std::uint64_t size = std::min(capacity, header_->tail.load(std::memory_order_acquire));

@@ -1,7 +1,7 @@
 // SESSION/records as its owner sees it: created, extended while the program runs, read.
 // The format is detector/record/record.hpp's.
 //
-// grow_if_needed() belongs to one thread; wake(), used() and snapshot() may run in any. The
+// grow_if_needed() belongs to one thread; wake(), used(), forks() and snapshot() may run in any. The
 // observed processes write to the same memory all the time.
 #pragma once
 
@@ -32,6 +32,8 @@ class ArenaFile {
   std::uint32_t wake() const;
   /// Bytes reserved by writers so far.
   std::uint64_t used() const;
+  /// Child processes counted so far, those without a record included.
+  std::uint64_t forks() const;
   /// A private copy of what is used, for the parser. A record is in it whole or without its magic.
   std::vector<std::byte> snapshot() const;
 

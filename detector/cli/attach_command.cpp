@@ -4,12 +4,14 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <optional>
 
 #include "detector/cli/diagnose_process.hpp"
 #include "detector/cli/failure.hpp"
 #include "detector/cli/help.hpp"
 #include "detector/cli/report_file.hpp"
+#include "detector/inspect/stopped_threads.hpp"
 #include "detector/report/print_diagnosis.hpp"
 #include "detector/symbols/symbols.hpp"
 
@@ -39,13 +41,62 @@ int status_of(Answer answer) {
   return answer == Answer::kProbable ? kProbablyFound : 0;
 }
 
+pid_t pid_of(const std::string& target) {
+  pid_t pid = 0;
+  auto [end, error] = std::from_chars(target.data(), target.data() + target.size(), pid);
+  if (error != std::errc{} || end != target.data() + target.size() || pid <= 0)
+    throw Failure(fmt::format("'{}' is no PID; give that of a process, or --core and a file; "
+                              "`forkscope scan` lists the processes that hang",
+                              target));
+  return pid;
+}
+
+/// Before threads are stopped: what the process will notice of it.
+void announce_stop(pid_t pid, Namer& namer) {
+  auto evidence = observe(pid, {.stacks = false}, namer);
+  if (!evidence) return;
+  std::string disturbed;
+  for (const ThreadEvidence& thread : evidence->process.threads) {
+    const char* call = thread.call ? disturbed_call(thread.call->number) : nullptr;
+    if (call == nullptr) continue;
+    disturbed += fmt::format("{}{}() of thread {}", disturbed.empty() ? "; " : ", ", call,
+                             thread.tid);
+  }
+  const std::size_t count = evidence->process.threads.size();
+  say(fmt::format("stopping {} of process {} for an instant{}{}",
+                  count == 1 ? "the thread" : fmt::format("each of the {} threads", count), pid,
+                  disturbed, disturbed.empty() ? "" : " will fail with EINTR"));
+}
+
+Diagnosis diagnosis_of(const AttachOptions& options, Namer& namer) {
+  if (!options.core.empty()) {
+    const Evidence evidence = observe_core(options.core, options.target, namer);
+    return diagnose(evidence, data_namer(namer, evidence.process));
+  }
+  const pid_t pid = pid_of(options.target);
+  if (options.stacks) announce_stop(pid, namer);
+  auto diagnosis = diagnose_process(pid, {.stop = options.stacks}, namer);
+  if (!diagnosis) throw Failure(fmt::format("there is no process {}", pid));
+  if (diagnosis->answer == Answer::kUnknown && !diagnosis->missing.empty()) {
+    const Missing& missing = diagnosis->missing.front();
+    throw Failure(fmt::format("process {} cannot be looked at: {}{}", pid, missing.why,
+                              missing.cure.empty() ? "" : "; run `" + missing.cure + "`"));
+  }
+  return *std::move(diagnosis);
+}
+
 }  // namespace
 
 CLI::App* add_attach_command(CLI::App& app, AttachOptions& options) {
   CLI::App* attach =
       app.add_subcommand("attach", "Tell whether a running process is deadlocked by a fork");
   use_help(*attach, kUsage, kExamples);
-  attach->add_option("pid", options.pid, "The process to look at")->type_name("PID");
+  attach
+      ->add_option("target", options.target,
+                   "The process to look at; with --core: its program, if that is not where it was")
+      ->type_name("PID");
+  attach->add_option("--core", options.core, "Look at this core file in place of a process")
+      ->type_name("CORE");
   attach->add_flag("--stacks", options.stacks,
                    "Stop each thread for an instant to read its whole stack; this can end system "
                    "calls such as epoll_wait() early (EINTR)");
@@ -57,14 +108,10 @@ CLI::App* add_attach_command(CLI::App& app, AttachOptions& options) {
 }
 
 int attach(const AttachOptions& options) {
-  if (options.pid <= 0)
-    throw Failure("give the PID of a process; `forkscope scan` lists those that hang");
   std::optional<ReportFile> file;
   if (!options.json.empty() && options.json != "-") file.emplace(options.json, "--json");
   auto namer = make_namer();
-  auto found = diagnose_process(options.pid, {.stop = options.stacks}, *namer);
-  if (!found) throw Failure(fmt::format("there is no process {}", options.pid));
-  const Diagnosis& diagnosis = *found;
+  const Diagnosis diagnosis = diagnosis_of(options, *namer);
   if (file) file->write(diagnosis_json(diagnosis));
   write_text(STDOUT_FILENO,
              options.json == "-"

@@ -9,9 +9,8 @@
 namespace forkscope::cli {
 
 struct AttachOptions {
-  int pid = 0;
-  std::string core;  ///< a core file in place of a process
-  std::string exe;   ///< the program of the core file, when it is not where it was
+  std::string target;  ///< a PID; with `core` the path of its program, or empty
+  std::string core;    ///< a core file in place of a process
   std::string json;  ///< a file, "-" for standard output in place of text
   bool stacks = false;
   bool follow_parent = false;

@@ -105,6 +105,16 @@ std::vector<std::string> program_environment(const std::string& library, const s
   return environment;
 }
 
+OnDeadlock on_deadlock_action(const std::string& on_deadlock) {
+  std::string text = own_value(kOptions);
+  check_options(text);
+  if (!on_deadlock.empty()) text += ":on_deadlock=" + escape_option(on_deadlock);
+  auto options = std::make_unique<Options>();
+  auto error = std::make_unique<OptionError>();
+  parse_options(text.c_str(), *options, *error);
+  return options->on_deadlock;
+}
+
 std::string on_deadlock_error(const std::string& value) {
   auto options = std::make_unique<Options>();
   auto error = std::make_unique<OptionError>();

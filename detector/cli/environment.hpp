@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "detector/record/options.hpp"
+
 namespace forkscope::cli {
 
 /// libforkscope.so, found relative to this executable so that an installation can be moved.
@@ -20,6 +22,10 @@ std::string escape_option(const std::string& value);
 /// the user's, or the default. Throws Failure when the user's options are not valid.
 std::vector<std::string> program_environment(const std::string& library, const std::string& session,
                                              const std::string& on_deadlock);
+
+/// What happens to a child that deadlocks, of --on-deadlock or, when that is empty, of the user's
+/// FORKSCOPE_OPTIONS. Throws Failure when those are not valid.
+OnDeadlock on_deadlock_action(const std::string& on_deadlock);
 
 /// Why `value` is none for --on-deadlock, as a sentence; empty when it is one.
 std::string on_deadlock_error(const std::string& value);

@@ -16,6 +16,8 @@ using namespace std::chrono_literals;
 
 /// How long a finding may lack its outcome (killed, aborted, ...) before it is printed without.
 constexpr auto kOutcomePatience = 200ms;
+/// How long a finding of the library may lack what the watchdog sees of the same process.
+constexpr auto kViewPatience = 500ms;
 /// How long a child must have been blocked before we say that the program may wait for it.
 constexpr auto kAdvicePatience = 1s;
 constexpr auto kShortestPause = 50ms;
@@ -25,7 +27,8 @@ constexpr int kPausePerLook = 10;
 }  // namespace
 
 bool printed_in_full(const Finding& finding, bool verbose) {
-  return verbose || finding.severity == "deadlock" || finding.severity == "latent";
+  return verbose || finding.severity == "deadlock" || finding.severity == "latent" ||
+         finding.certainty == "probable";
 }
 
 Report make_report(const Session& session, const RunFacts& facts, Namer& namer) {
@@ -87,16 +90,18 @@ void Reporter::look_now() {
     RunFacts facts;
     facts.command = settings_.command;
     for (const Process& process : living_processes(session)) facts.running.push_back(process.pid);
-    print_deadlocks(make_report(session, facts, *namer_));
+    if (settings_.watched) facts.watched = settings_.watched();
+    print_deadlocks(make_report(session, facts, *namer_), facts);
   } catch (const std::exception&) {
     // finish() meets the same error and reports it, once.
   }
 }
 
-void Reporter::print_deadlocks(const Report& report) {
+void Reporter::print_deadlocks(const Report& report, const RunFacts& facts) {
   for (const Finding& finding : report.findings) {
-    if (finding.severity != "deadlock" || !is_new(finding)) continue;
-    if (!is_settled(finding)) {
+    const bool hangs = finding.severity == "deadlock" || finding.certainty == "probable";
+    if (!hangs || finding.outcome == "came back" || !is_new(finding)) continue;
+    if (!is_settled(finding, facts)) {
       look_again_ = true;
       continue;
     }
@@ -113,10 +118,20 @@ bool Reporter::is_new(const Finding& finding) const {
                       [&](std::uint64_t id) { return printed_.contains(id); });
 }
 
-bool Reporter::is_settled(const Finding& finding) {
-  if (!finding.outcome.empty() || finding.records.empty()) return true;
+bool Reporter::is_settled(const Finding& finding, const RunFacts& facts) {
+  if (finding.records.empty()) return true;
+  if (finding.outcome.empty()) return lasts_longer_than(finding, kOutcomePatience);
+  const bool of_library = (finding.records.front() & kWatchedRecord) == 0;
+  const bool seen = std::any_of(facts.watched.begin(), facts.watched.end(), [&](const auto& watched) {
+    return watched.finding.process == finding.process;
+  });
+  if (!settings_.watched || !of_library || seen || finding.outcome != "blocked") return true;
+  return lasts_longer_than(finding, kViewPatience);
+}
+
+bool Reporter::lasts_longer_than(const Finding& finding, std::chrono::milliseconds patience) {
   auto [it, first] = awaiting_.try_emplace(finding.records.front(), Clock::now());
-  return !first && Clock::now() - it->second >= kOutcomePatience;
+  return !first && Clock::now() - it->second >= patience;
 }
 
 void Reporter::print(const Finding& finding) {

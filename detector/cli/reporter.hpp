@@ -8,6 +8,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -23,7 +24,8 @@
 
 namespace forkscope::cli {
 
-/// Whether a finding is printed in full: deadlocks and latent ones always, the rest when asked for.
+/// Whether a finding is printed in full: deadlocks, also probable ones, and latent ones always, the
+/// rest when asked for.
 bool printed_in_full(const Finding& finding, bool verbose);
 
 /// parse, judge and name: one look at an arena.
@@ -36,6 +38,8 @@ class Reporter {
     TextOptions text;
     bool quiet = false;
     bool timeout = false;  ///< --timeout was given: a hung program ends without advice
+    /// What the watchdog found so far; thread-safe. Empty: there is none.
+    std::function<std::vector<WatchedFinding>()> watched{};
   };
 
   Reporter(const ArenaFile& arena, Settings settings);
@@ -56,10 +60,11 @@ class Reporter {
 
   void run();
   void look_now();
-  void print_deadlocks(const Report& report);
+  void print_deadlocks(const Report& report, const RunFacts& facts);
   void print(const Finding& finding);
   bool is_new(const Finding& finding) const;
-  bool is_settled(const Finding& finding);
+  bool is_settled(const Finding& finding, const RunFacts& facts);
+  bool lasts_longer_than(const Finding& finding, std::chrono::milliseconds patience);
   void advise();
 
   const ArenaFile& arena_;
@@ -72,7 +77,7 @@ class Reporter {
   bool stopping_ = false;
 
   std::set<std::uint64_t> printed_;                      ///< record ids
-  std::map<std::uint64_t, Clock::time_point> awaiting_;  ///< first seen without outcome
+  std::map<std::uint64_t, Clock::time_point> awaiting_;  ///< first seen unsettled
   bool look_again_ = false;
   std::optional<Process> blocked_;  ///< a child that was reported as blocked
   Clock::time_point blocked_since_;

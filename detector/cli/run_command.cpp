@@ -14,6 +14,8 @@
 #include "detector/cli/session_folder.hpp"
 #include "detector/cli/signals.hpp"
 #include "detector/cli/supervise.hpp"
+#include "detector/cli/watch_file.hpp"
+#include "detector/cli/watchdog.hpp"
 
 namespace forkscope::cli {
 namespace {
@@ -28,6 +30,15 @@ Ending ending_of(const RunOptions& options, const Report& report) {
   if (report.timed_out) return {kTimedOut, 0};
   if (report.signal) return {128 + *report.signal, *report.signal};
   return {report.exit.value_or(kForkscopeFailed), 0};
+}
+
+/// So that findings outlive a forkscope that is killed. What cannot be written now is said at the
+/// end, if it cannot be written then.
+void save_findings(const std::string& session, const std::vector<WatchedFinding>& findings) {
+  try {
+    write_watched(session, findings);
+  } catch (const Failure&) {
+  }
 }
 
 void say_what_was_lost(const ArenaFile& arena) {
@@ -59,23 +70,40 @@ Ending run_program(const RunOptions& options) {
   RunFacts facts;
   facts.command = options.command;
   write_facts(session.path(), facts, false);
+  std::optional<Watchdog> watchdog;
+  const auto watched = [&] { return watchdog->findings(); };
   Reporter reporter(arena,
                     {options.command, text_options(STDERR_FILENO, options.colour, options.verbose),
-                     options.quiet, options.timeout.has_value()});
+                     options.quiet, options.timeout.has_value(),
+                     options.watch ? std::function(watched) : nullptr});
+  if (options.watch) {
+    // A temporary folder is nobody's to look into.
+    const std::string kept = session.temporary() ? "" : session.path();
+    const auto changed = [&, kept] {
+      if (!kept.empty()) save_findings(kept, watched());
+      reporter.look();
+    };
+    watchdog.emplace(arena, Watchdog::Settings{
+                                *options.watch,
+                                {on_deadlock_action(options.on_deadlock), changed}});
+  }
 
   pid_t program = launch(path, options.command, environment, *signals);
   session.keep();
   reporter.start();
+  if (watchdog) watchdog->start(program);
   RunEnd end = supervise(program, *signals, arena, reporter, {options.timeout, options.quiet});
 
   // The report may take a while: let Ctrl-C end it, with nothing left to clean up. The records stay
   // mapped.
   session.remove_temporary();
   signals.reset();
+  if (watchdog) watchdog->stop();
   reporter.stop();
   facts.exit = end.exit;
   facts.signal = end.signal;
   facts.timed_out = end.timed_out;
+  if (watchdog) facts.watched = watched();
   Report report = reporter.finish(facts);
   say_what_was_lost(arena);
   if (!session.path().empty()) write_facts(session.path(), facts, true);

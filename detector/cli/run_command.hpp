@@ -19,6 +19,8 @@ struct RunOptions {
   std::set<std::string> fail_on;
   int error_exitcode = kFindingMade;
   std::optional<std::chrono::nanoseconds> timeout;
+  /// How often the watchdog looks; nothing: never.
+  std::optional<std::chrono::milliseconds> watch{100};
   bool quiet = false;
   bool verbose = false;
   std::string session;

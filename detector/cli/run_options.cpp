@@ -102,6 +102,22 @@ CLI::App* add_run_command(CLI::App& app, RunOptions& options) {
          "End the program and its whole process tree after this time: SIGTERM, then SIGKILL after "
          "2 s; exit with 124")
       ->type_name("T");
+  run->add_option_function<std::string>(
+         "--watch",
+         [&options](const std::string& text) {
+           options.watch.reset();
+           if (text == "off") return;
+           const auto interval = parse_duration(text);
+           constexpr auto kShortest = std::chrono::milliseconds(10);
+           if (!interval || *interval < kShortest || *interval > std::chrono::hours(1))
+             throw CLI::ValidationError(
+                 "--watch",
+                 fmt::format("'{}' is no interval; give 10ms to 1h, as in 100ms or 1, or off", text));
+           options.watch = std::chrono::duration_cast<std::chrono::milliseconds>(*interval);
+         },
+         "How often children are looked at from outside, for hangs that the preload library cannot "
+         "see (default 100ms; less often while nothing happens), or off")
+      ->type_name("INTERVAL");
   return run;
 }
 

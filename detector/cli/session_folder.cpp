@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "detector/cli/failure.hpp"
+#include "detector/cli/watch_file.hpp"
 #include "detector/inspect/unique_fd.hpp"
 #include "detector/record/record.hpp"
 
@@ -88,6 +89,7 @@ void SessionFolder::remove_files() {
   if (path_.empty()) return;
   unlink((path_ + "/" + record::kArenaFileName).c_str());
   unlink((path_ + kFactsName).c_str());
+  unlink((path_ + "/" + kWatchFileName).c_str());
   if (created_) rmdir(path_.c_str());
   path_.clear();
 }
@@ -105,11 +107,13 @@ void write_facts(const std::string& session, const RunFacts& facts, bool finishe
   UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd || write(fd.get(), text.data(), text.size()) != ssize_t(text.size()))
     throw Failure(fmt::format("cannot write {}: {}", path, error_text(errno)));
+  write_watched(session, facts.watched);
 }
 
 StoredFacts read_facts(const std::string& session) {
   StoredFacts stored;
   RunFacts& facts = stored.facts;
+  facts.watched = read_watched(session);
   std::string path = session + kFactsName;
   std::ifstream file(path);
   if (!file) return stored;

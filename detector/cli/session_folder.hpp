@@ -1,5 +1,6 @@
-// The folder of a session: SESSION/records (arena_file.hpp) and SESSION/command.json, which holds
-// what the command knows beside the records, so that `forkscope report` can tell it later.
+// The folder of a session: SESSION/records (arena_file.hpp), SESSION/command.json, which holds what
+// the command knows beside the records, so that `forkscope report` can tell it later, and what the
+// watchdog found (watch_file.hpp).
 // Not thread-safe.
 #pragma once
 
@@ -20,6 +21,7 @@ class SessionFolder {
 
   /// Absolute: the program changes its directory.
   const std::string& path() const { return path_; }
+  bool temporary() const { return temporary_; }
   /// The program was started: a folder that was asked for stays.
   void keep() { started_ = true; }
   /// Removes a temporary folder now. What is mapped stays readable.
@@ -34,7 +36,7 @@ class SessionFolder {
   bool started_ = false;
 };
 
-/// Writes SESSION/command.json. `finished`: the program has ended, `facts` are final. Throws
+/// Writes SESSION/command.json, and facts.watched beside it. `finished`: the program has ended, `facts` are final. Throws
 /// Failure.
 void write_facts(const std::string& session, const RunFacts& facts, bool finished);
 

@@ -181,6 +181,19 @@ std::optional<ThreadEvidence> LiveProcess::look_at_thread(pid_t tid) const {
   return thread;
 }
 
+bool LiveProcess::choose_living_thread() {
+  for (pid_t tid : thread_ids()) {
+    auto text = read_file(fmt::format("task/{}/stat", tid));
+    auto stat = text ? parse_stat(*text) : std::nullopt;
+    if (!stat || stat->state == 'Z' || stat->state == 'X') continue;
+    living_ = tid;
+    body_ = fmt::format("task/{}/", tid);
+    memory_ = LiveMemory(tid);
+    return true;
+  }
+  return false;
+}
+
 void LiveProcess::look_at_threads(ProcessEvidence& process) const {
   auto look = [this] {
     std::vector<ThreadEvidence> seen;
@@ -199,7 +212,7 @@ void LiveProcess::look_at_threads(ProcessEvidence& process) const {
 }
 
 void LiveProcess::look_at_mappings(ProcessEvidence& process) {
-  auto text = read_file("maps");
+  auto text = read_file(body_ + "maps");
   if (!text) {
     process.missing.push_back(
         why_unreadable(pid_, "its memory and what is mapped there cannot be read", error_));
@@ -210,11 +223,11 @@ void LiveProcess::look_at_mappings(ProcessEvidence& process) {
   // In another mount namespace the same path may be another file.
   struct stat ours {}, theirs {};
   const bool same_files = ::stat("/proc/self/ns/mnt", &ours) == 0 &&
-                          fstatat(directory_.get(), "ns/mnt", &theirs, 0) == 0 &&
+                          fstatat(directory_.get(), (body_ + "ns/mnt").c_str(), &theirs, 0) == 0 &&
                           ours.st_ino == theirs.st_ino;
   // Another root by chroot(2).
-  const std::string root = link("root");
-  finder.set_folders(fmt::format("/proc/{}", pid_), same_files && (root.empty() || root == "/"));
+  const std::string root = link((body_ + "root").c_str());
+  finder.set_folders(fmt::format("/proc/{}", living_), same_files && (root.empty() || root == "/"));
   process.modules = finder.modules(process.mappings);
 }
 
@@ -241,7 +254,14 @@ ProcessEvidence LiveProcess::look() {
       if (!status->ids.empty()) process.own_pid = status->ids.back();
     }
   }
-  if (process.kernel_thread || process.state == 'Z' || process.state == 'X') return process;
+  process.ended = process.state == 'X' || (process.state == 'Z' && !choose_living_thread());
+  if (process.kernel_thread || process.ended) return process;
+  if (process.state == 'Z') {  // its first thread called pthread_exit(): the others have the rest
+    process.exe = link((body_ + "exe").c_str());
+    if (auto text = read_file(body_ + "cmdline")) process.command = split_at_nul(*text);
+    if (auto text = read_file(body_ + "status"))
+      if (auto status = parse_status(*text)) process.caught_signals = status->caught;
+  }
   look_at_mappings(process);
   process.abi = abi_of(memory_, process.mappings);
   process.libc = libc_of(process.modules);
@@ -261,7 +281,7 @@ ProcessEvidence LiveProcess::look() {
 }
 
 std::optional<LiveProcess::ImageMark> LiveProcess::image_mark() {
-  auto text = read_file("auxv");
+  auto text = read_file(body_ + "auxv");
   if (!text) return std::nullopt;
   for (std::size_t at = 0; at + sizeof(Elf64_auxv_t) <= text->size(); at += sizeof(Elf64_auxv_t)) {
     Elf64_auxv_t entry;

@@ -53,7 +53,7 @@ class LiveProcess {
 
  private:
   LiveProcess(pid_t pid, UniqueFd directory)
-      : pid_(pid), directory_(std::move(directory)), memory_(pid) {}
+      : pid_(pid), living_(pid), directory_(std::move(directory)), memory_(pid) {}
 
   /// errno of the last read_file that failed is kept for the Missing entries.
   std::optional<std::string> read_file(const std::string& name) const;
@@ -62,8 +62,12 @@ class LiveProcess {
   std::optional<ThreadEvidence> look_at_thread(pid_t tid) const;
   void look_at_threads(ProcessEvidence& process) const;
   void look_at_mappings(ProcessEvidence& process);
+  /// After the first thread has ended, another one knows what the process has. False: all ended.
+  bool choose_living_thread();
 
   pid_t pid_;
+  pid_t living_;      ///< a thread of it that has not ended
+  std::string body_;  ///< that thread's folder in the process's, empty: the process's own
   UniqueFd directory_;
   LiveMemory memory_;
   mutable int error_ = 0;

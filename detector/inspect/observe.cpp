@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "detector/inspect/core_file.hpp"
+#include "detector/inspect/glibc_threads.hpp"
 #include "detector/inspect/live_process.hpp"
 #include "detector/inspect/thread_stacks.hpp"
 #include "detector/inspect/waited_words.hpp"
@@ -47,6 +49,16 @@ std::vector<Looked> look_at_ancestors(LiveProcess& child, const ProcessEvidence&
     nearest = &ancestors.back().evidence;
   }
   return ancestors;
+}
+
+void remember_threads(Evidence& evidence, ProcessMemory& memory, Namer& namer) {
+  for (const LeftThread& left : left_threads(memory, evidence.process)) {
+    RememberedThread thread;
+    thread.own_tid = left.own_tid;
+    auto frames = namer.code(left.start_routine, false, evidence.process.modules);
+    if (!frames.empty()) thread.start_routine = frames.back();
+    evidence.remembered_threads.push_back(std::move(thread));
+  }
 }
 
 }  // namespace
@@ -93,17 +105,38 @@ std::optional<Evidence> observe(pid_t pid, const ObserveOptions& options, Namer&
   const bool suspect = is_suspect(process);
   if (suspect) process.shares_memory = live->shares_memory();
   std::vector<Looked> ancestors;
-  if (process.forked.value_or(false)) ancestors = look_at_ancestors(*live, process);
-  evidence.parent_gone = process.forked.value_or(false) && ancestors.empty();
+  // What shares its memory with another process is no copy of it.
+  if (process.forked.value_or(false) && !process.shares_memory)
+    ancestors = look_at_ancestors(*live, process);
+  evidence.parent_gone =
+      process.forked.value_or(false) && !process.shares_memory && ancestors.empty();
   copy_waited_words(process, live->memory());
   if (options.stacks) {
-    take_stacks(process, live->memory(), namer, options.stop);
+    if (options.stop) {
+      take_stopped_stacks(process, live->memory(), namer);
+    } else {
+      take_blocked_stacks(process, live->memory(), namer);
+    }
     for (Looked& ancestor : ancestors)
-      if (suspect) take_stacks(ancestor.evidence, ancestor.live->memory(), namer, false);
+      if (suspect) take_blocked_stacks(ancestor.evidence, ancestor.live->memory(), namer);
   }
+  if (suspect && !process.shares_memory) remember_threads(evidence, live->memory(), namer);
   // A process that ended meanwhile gave its last threads and no memory: no evidence of anything.
   if (!live->stat()) return std::nullopt;
   for (Looked& ancestor : ancestors) evidence.ancestors.push_back(std::move(ancestor.evidence));
+  return evidence;
+}
+
+Evidence observe_core(const std::string& path, const std::string& exe, Namer& namer) {
+  CoreFile core(path, exe);
+  Evidence evidence;
+  evidence.process = core.process();
+  evidence.lasted = true;  // whatever it did when it was dumped, it does no more
+  // Processes of another time, and perhaps of another host: there is no parent to look at.
+  evidence.parent_gone = evidence.process.forked.value_or(false);
+  copy_waited_words(evidence.process, core);
+  take_core_stacks(evidence.process, core, namer, core.registers());
+  if (is_suspect(evidence.process)) remember_threads(evidence, core, namer);
   return evidence;
 }
 

@@ -28,4 +28,8 @@ constexpr int kPatienceMilliseconds = 350;
 /// Nothing when there is no such process, or it ended before it was looked at.
 std::optional<Evidence> observe(pid_t pid, const ObserveOptions& options, Namer& namer);
 
+/// Of a process that was dumped. `exe` is where its program is, if that is not where it was; may be
+/// empty. Throws std::runtime_error with a sentence.
+Evidence observe_core(const std::string& path, const std::string& exe, Namer& namer);
+
 }  // namespace forkscope

@@ -123,6 +123,7 @@ ThreadStop ThreadStopper::copy(pid_t tid) {
   }
   StoppedThread thread;
   thread.registers = known_registers(registers);
+  thread.general = general_registers(registers);
   thread.call = system_call(registers);
   thread.stack = stack_from(thread.registers.sp);
   return thread;

@@ -22,6 +22,7 @@ namespace forkscope {
 
 struct StoppedThread {
   KnownRegisters registers;
+  std::vector<std::uint64_t> general;  ///< all general ones, in the kernel's order
   std::optional<SystemCall> call;  ///< nothing: in its own code
   MemoryBytes stack;               ///< from its stack pointer upwards
 };

@@ -1,8 +1,10 @@
 #include "detector/inspect/thread_stacks.hpp"
 
-#include <algorithm>
+#include <memory>
 #include <string_view>
 
+#include "detector/inspect/python/python_reader.hpp"
+#include "detector/inspect/stopped_threads.hpp"
 #include "detector/inspect/walk_stack.hpp"
 #include "detector/verdict/address_space.hpp"
 
@@ -23,23 +25,80 @@ std::optional<Frame> start_of(const std::vector<Frame>& stack) {
   return std::nullopt;
 }
 
-}  // namespace
+/// Walks and names the stacks of one process.
+class StackTaker {
+ public:
+  StackTaker(ProcessEvidence& process, ProcessMemory& memory, Namer& namer)
+      : process_(process),
+        space_(process.modules, nullptr, namer),
+        walker_(memory, process.modules) {
+    std::string why_not;
+    python_ = PythonReader::open(memory, process.modules, process.mappings, &why_not);
+    if (!python_ && !why_not.empty())
+      process.missing.push_back({"the Python frames cannot be read", why_not, ""});
+  }
 
-void take_stacks(ProcessEvidence& process, ProcessMemory& memory, Namer& namer, bool) {
-  const AddressSpace space(process.modules, nullptr, namer);
-  StackWalker walker(memory, process.modules);
-  for (ThreadEvidence& thread : process.threads) {
-    if (!thread.call || thread.call->pc == 0) continue;
+  void take_blocked(ThreadEvidence& thread) {
+    if (python_)
+      thread.python = python_->frames(thread.own_tid, thread.call ? thread.call->sp : 0);
+    if (!thread.call || thread.call->pc == 0) return;
     KnownRegisters registers;
     registers.pc = thread.call->pc;
     registers.sp = thread.call->sp;
-    const WalkedStack unwound = walker.walk(registers);
-    thread.stack = space.stack(unwound.addresses);
-    thread.stack_source = StackSource::kBlocked;
-    thread.stack_complete = unwound.complete;
-    if (unwound.complete && thread.own_tid != process.own_pid)
+    fill(thread, walker_.walk(registers), StackSource::kBlocked);
+  }
+
+  void take_stopped(ThreadEvidence& thread, const StoppedThread& stopped) {
+    if (python_) thread.python = python_->frames(thread.own_tid, stopped.registers.sp);
+    fill(thread, walker_.walk(stopped.registers, {stopped.stack}), StackSource::kStopped);
+  }
+
+  void take_from_core(ThreadEvidence& thread, const KnownRegisters& registers) {
+    if (python_) thread.python = python_->frames(thread.own_tid, registers.sp);
+    fill(thread, walker_.walk(registers), StackSource::kCore);
+  }
+
+ private:
+  void fill(ThreadEvidence& thread, const WalkedStack& walked, StackSource source) {
+    thread.stack = space_.stack(walked.addresses);
+    thread.stack_source = source;
+    thread.stack_complete = walked.complete && walked.certain == walked.addresses.size();
+    if (walked.complete && thread.own_tid != process_.own_pid)
       thread.start_routine = start_of(thread.stack);
   }
+
+  ProcessEvidence& process_;
+  const AddressSpace space_;
+  StackWalker walker_;
+  std::unique_ptr<PythonReader> python_;
+};
+
+}  // namespace
+
+void take_blocked_stacks(ProcessEvidence& process, ProcessMemory& memory, Namer& namer) {
+  StackTaker taker(process, memory, namer);
+  for (ThreadEvidence& thread : process.threads) taker.take_blocked(thread);
+}
+
+void take_stopped_stacks(ProcessEvidence& process, ProcessMemory& memory, Namer& namer) {
+  StackTaker taker(process, memory, namer);
+  ThreadStopper stopper(process.pid, memory, process.mappings);
+  for (ThreadEvidence& thread : process.threads) {
+    ThreadStop stop = stopper.look(thread.tid);
+    if (const auto* stopped = std::get_if<StoppedThread>(&stop)) {
+      taker.take_stopped(thread, *stopped);
+    } else {
+      taker.take_blocked(thread);
+      process.missing.push_back(std::get<Missing>(std::move(stop)));
+    }
+  }
+}
+
+void take_core_stacks(ProcessEvidence& process, ProcessMemory& memory, Namer& namer,
+                      const std::vector<KnownRegisters>& registers) {
+  StackTaker taker(process, memory, namer);
+  for (std::size_t i = 0; i < process.threads.size() && i < registers.size(); ++i)
+    taker.take_from_core(process.threads[i], registers[i]);
 }
 
 }  // namespace forkscope

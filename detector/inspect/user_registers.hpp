@@ -3,7 +3,9 @@
 
 #include <sys/user.h>
 
+#include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "detector/inspect/known_registers.hpp"
 #include "detector/verdict/outside/evidence.hpp"
@@ -14,6 +16,12 @@ namespace forkscope {
 
 inline KnownRegisters known_registers(const user_regs_struct& r) {
   return {r.rip, r.rsp, r.rbp, r.rbx, r.r12, r.r13, r.r14, r.r15};
+}
+
+/// All that code computes with: without instruction pointer, flags, segments.
+inline std::vector<std::uint64_t> general_registers(const user_regs_struct& r) {
+  return {r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp, r.rsp,
+          r.r8,  r.r9,  r.r10, r.r11, r.r12, r.r13, r.r14, r.r15};
 }
 
 /// Whether it ran 32-bit code: the kernel's selector __USER32_CS.

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "detector/verdict/address_space.hpp"
@@ -29,6 +31,8 @@ struct Context {
   const std::vector<ChildOutcome>& children;          ///< one for each of session.forks
   /// Indices of session.forks by the pid of their child, in the order of recording.
   std::map<std::int32_t, std::vector<std::size_t>> forks_of_child;
+  /// Fork ids and addresses of locks that a finding from outside is about.
+  std::set<std::pair<std::uint64_t, std::uint64_t>> watched_locks{};
 };
 
 /// One for each record::Finding.

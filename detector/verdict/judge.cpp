@@ -6,6 +6,7 @@
 #include "detector/verdict/findings.hpp"
 #include "detector/verdict/outcomes.hpp"
 #include "detector/verdict/report.hpp"
+#include "detector/verdict/watched.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -45,7 +46,7 @@ ForkReport fork_report(const ForkRecord& record, const ChildOutcome& outcome,
 }
 
 /// Deadlocked processes whose own Fork record was dropped: they are among the forks counted.
-std::uint64_t deadlocks_without_fork(const Session& session,
+std::uint64_t deadlocks_without_fork(const Session& session, const RunFacts& facts,
                                      const std::vector<ChildOutcome>& outcomes) {
   std::set<std::int32_t> known;
   for (const ChildOutcome& outcome : outcomes) known.insert(outcome.child);
@@ -54,10 +55,15 @@ std::uint64_t deadlocks_without_fork(const Session& session,
   for (const FindingRecord& record : session.findings) {
     if (is_hang(record, ends) && !known.count(record.meta.pid)) lost.insert(record.meta.pid);
   }
+  for (const WatchedFinding& watched : facts.watched) {
+    const std::int32_t pid = watched.finding.process;
+    if (proves_hang(watched) && !known.count(pid)) lost.insert(pid);
+  }
   return lost.size();
 }
 
-Summary summarise(const Session& session, const std::vector<ChildOutcome>& outcomes,
+Summary summarise(const Session& session, const RunFacts& facts,
+                  const std::vector<ChildOutcome>& outcomes,
                   const std::vector<Finding>& findings) {
   Summary summary;
   for (const ChildOutcome& outcome : outcomes) {
@@ -82,7 +88,7 @@ Summary summarise(const Session& session, const std::vector<ChildOutcome>& outco
         break;
     }
   }
-  const std::uint64_t extra = deadlocks_without_fork(session, outcomes);
+  const std::uint64_t extra = deadlocks_without_fork(session, facts, outcomes);
   summary.deadlocked += extra;
   // The counters also know forks whose records were dropped or never written for being harmless.
   summary.forks = std::max<std::uint64_t>(session.counters.forks, outcomes.size() + extra);
@@ -109,12 +115,13 @@ Summary summarise(const Session& session, const std::vector<ChildOutcome>& outco
 
 Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwind, Namer& namer) {
   AddressSpaces spaces(session, namer);
-  const std::vector<ChildOutcome> outcomes = child_outcomes(session, facts);
+  std::vector<ChildOutcome> outcomes = child_outcomes(session, facts);
   Context context{session, spaces, {}, finding_outcomes(session), outcomes, {}};
   for (std::size_t i = 0; i < session.forks.size(); ++i) {
     context.fork_by_id.emplace(session.forks[i].fork.id, &session.forks[i]);
     context.forks_of_child[outcomes[i].child].push_back(i);
   }
+  mark_hung_children(outcomes, context, facts);
 
   Report report;
   report.command = facts.command;
@@ -123,6 +130,7 @@ Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwi
   report.timed_out = facts.timed_out;
 
   std::vector<Candidate> candidates = recorded_findings(context, unwind);
+  join_watched_findings(candidates, context, facts);
   for (Candidate& orphan : untouched_orphans(context, outcomes)) {
     candidates.push_back(std::move(orphan));
   }
@@ -140,7 +148,7 @@ Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwi
                                        with_findings.count(fork.fork.id) > 0));
   }
   report.not_observed = unobserved_programs(session);
-  report.summary = summarise(session, outcomes, report.findings);
+  report.summary = summarise(session, facts, outcomes, report.findings);
   return report;
 }
 

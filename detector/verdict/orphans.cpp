@@ -73,7 +73,7 @@ Candidate candidate_of(const ForkRecord& fork, const record::HeldLock& held,
 
 std::vector<Candidate> untouched_orphans(const Context& context,
                                          const std::vector<ChildOutcome>& outcomes) {
-  std::set<std::pair<std::uint64_t, std::uint64_t>> touched;  // fork id, lock
+  auto touched = context.watched_locks;  // fork id, lock
   for (const FindingRecord& record : context.session.findings) {
     touched.emplace(record.finding.fork, record.finding.lock);
     touched.emplace(record.finding.fork, record.finding.wait_mutex);

@@ -175,12 +175,23 @@ struct Namer {
   virtual void data(LockInfo& lock, const std::vector<ModuleRecord>& modules) = 0;
 };
 
+/// What the command found by looking at a process of the session from outside, while it ran.
+struct WatchedFinding {
+  /// `records` holds one number that no record has: see kWatchedRecord. `outcome` is what became of
+  /// the process as far as the command saw: "blocked", "killed", "aborted", or "came back".
+  Finding finding;
+  std::uint64_t time = 0;  ///< CLOCK_MONOTONIC, nanoseconds
+};
+/// Set in Finding::records of such findings; offsets in an arena are smaller.
+constexpr std::uint64_t kWatchedRecord = std::uint64_t{1} << 63;
+
 /// What the command knows beside the records.
 struct RunFacts {
   std::vector<std::string> command;
   std::optional<int> exit, signal;
   bool timed_out = false;
   std::vector<std::int32_t> running;  ///< processes of the tree still alive
+  std::vector<WatchedFinding> watched;
 };
 
 /// The verdicts of a session.

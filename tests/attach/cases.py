@@ -24,6 +24,8 @@ class Case:
 # What cannot be seen from outside decides which answers are right.
 NO_OWNER = "nothing in it says who holds it, or that it is used as a lock"
 STALE = "whether the child tried to unlock it is not to be seen"
+GONE = "the kernel refuses, and glibc waits for ever on a word of its own instead"
+HANDLER = "whether its handler posts is not to be seen"
 SPIN = "a thread that runs may always stop running"
 OTHERS = "the child has threads of its own, which could act"
 
@@ -33,14 +35,14 @@ SCENARIOS = {
     ("barrier", "fork"): hangs("lost-thread", "step_done"),
     ("c11-threads", "fork"): hangs("orphaned-lock", "queue_lock"),
     ("c11-threads", "fork-cnd"): hangs("lost-thread", "job_done"),
-    ("call-once", "underscore-fork"): hangs("orphaned-lock", "codec_loaded"),
+    ("call-once", "underscore-fork"): hangs("orphaned-lock"),  # on the stack
     ("futex-lock", "fork"): hangs("lost-thread orphaned-lock", "cache_lock", why=NO_OWNER),
     ("inherited-waiters", "fork-broadcast"): hangs("lost-thread", "tickets_changed"),
     ("inherited-waiters", "fork-destroy"): hangs("lost-thread", "tickets_changed"),
     ("mutex-types", "recursive"): hangs("stale-owner self-held-lock", "account_lock", why=STALE),
     ("mutex-types", "errorcheck"): hangs("stale-owner self-held-lock", "account_lock", why=STALE),
     ("mutex-types", "robust"): hangs("stale-owner self-held-lock", "account_lock", why=STALE),
-    ("mutex-types", "pi-holder-ended"): hangs("orphaned-lock", "account_lock"),
+    ("mutex-types", "pi-holder-ended"): hangs("orphaned-lock lost-thread", why=GONE),
     ("mutex-types", "normal-relock"): hangs("self-held-lock", "account_lock"),
     ("parquet-lock", "fork"): hangs("orphaned-lock", "orders"),
     ("rwlock", "fork"): hangs("orphaned-lock", "prices_lock"),
@@ -128,11 +130,13 @@ KERNEL = [program("waits_in_kernel", mode, what, waits("waiting")) for mode, wha
     "select": "select", "sleep": "nanosleep", "read-pipe": "read of a pipe",
     "read-terminal": "read of a terminal", "wait4": "wait4", "waitid": "waitid",
     "sigwait": "sigwait", "pause": "pause", "sigsuspend": "sigsuspend", "flock": "flock",
-    "record-lock": "fcntl(F_SETLKW)", "sem-signal": "sem_wait, posted by a signal handler",
-    "sem-signal-forked": "the same in a forked child of one with one thread",
-    "vfork-child": "the child of a vfork",
+    "record-lock": "fcntl(F_SETLKW)", "vfork-child": "the child of a vfork",
     "seccomp": "read in strict seccomp mode"}.items()]
 KERNEL += [
+    program("waits_in_kernel", "sem-signal", "sem_wait, posted by a signal handler",
+            waits("waiting", "unknown", why=HANDLER)),
+    program("waits_in_kernel", "sem-signal-forked", "the same in a forked child of a process with "
+            "one thread", waits("waiting", "unknown", why=HANDLER)),
     program("waits_in_kernel", "poll-again", "poll with a time limit, again and again",
             waits("waiting"), quiet=False),
     program("waits_in_kernel", "vfork-parent", "a parent in vfork: state D", waits("waiting")),
@@ -161,7 +165,8 @@ OF_THREADS = {
     "timed-semaphore": ("sem_timedwait", 1),
     "semaphore-of-handler": ("idle pool, a semaphore that a signal handler posts", 3),
 }
-THREADS = [program("waits_for_threads", mode, what, waits("waiting"), threads=threads)
+THREADS = [program("waits_for_threads", mode, what,
+                   waits("waiting", *(["unknown"] if "handler" in mode else [])), threads=threads)
            for mode, (what, threads) in OF_THREADS.items()]
 THREADS.append(program("waits_for_threads", "thousand-threads", "a thousand threads",
                        waits("waiting"), threads=1000))
@@ -172,9 +177,8 @@ THREADS.append(program("waits_for_threads", "first-thread-ended", "the first thr
 FORKED = [program("waits_in_forked_child", mode, what, waits("waiting"), threads=threads)
           for mode, (what, threads) in OF_THREADS.items() if mode != "semaphore-of-handler"]
 FORKED += [
-    # A handler may post it, and so may nobody: the parent has lost threads all the same.
-    program("waits_in_forked_child", "semaphore-of-handler", OF_THREADS["semaphore-of-handler"][0],
-            waits(), threads=3),
+    program("waits_in_forked_child", "semaphore-of-handler", "idle pool, a semaphore that a signal "
+            "handler posts", waits("waiting", "unknown", why=HANDLER), threads=3),
     program("waits_in_forked_child", "read-pipe", "read of a pipe", waits("waiting")),
     program("waits_in_forked_child", "sleep", "nanosleep", waits("waiting")),
     program("waits_in_forked_child", "timer-thread", "a condition, while glibc's timer thread "
@@ -189,6 +193,9 @@ FORKED += [
             "the parent has ended", waits("waiting"), "parent-ends", threads=2),
     Case("waits_in_forked_child.computes", "uses a processor",
          starts.computing("waits_in_forked_child", "computes"), waits("running"), quiet=False),
+    Case("waits_in_forked_child.condition-of-computer", "a condition, while a thread computes",
+         starts.computing("waits_in_forked_child", "condition-of-computer"),
+         waits("waiting", "running"), quiet=False),
     Case("stopped_forked_child", "read of a pipe, then stopped by SIGSTOP",
          starts.stopped(starts.program("waits_in_forked_child", "read-pipe")), waits("waiting")),
 ]
@@ -204,7 +211,8 @@ SHARED = [program("waits_for_processes", mode, what, NOT_SEEN) for mode, what in
     "barrier": "barrier in shared memory",
     "futex": "a raw futex in shared memory",
     "shared-memory-clone": "a private futex of a process cloned with CLONE_VM",
-    "vfork-child": "a private mutex in the child of a vfork, held by a thread of the parent"}.items()]
+    "vfork-child": "a private mutex in the child of a vfork, held by a thread of its parent",
+}.items()]
 
 PYTHON = [
     python("idle-fork-pool", "workers of a multiprocessing.Pool, method fork", waits("waiting"), 3),
@@ -212,6 +220,10 @@ PYTHON = [
     python("idle-forkserver-pool", "the same, method forkserver", waits("waiting"), 3),
     python("forkserver", "the fork server itself", waits("waiting")),
     python("forked-executor", "child of a threaded process with an idle ThreadPoolExecutor",
+           waits("waiting")),
+    python("forked-executor-works", "the same, its first thread waits for one that sleeps",
+           waits("waiting")),
+    python("forked-join", "child of a threaded process joins its own thread, which accepts",
            waits("waiting")),
     python("prefork", "four children of a server in accept", waits("waiting"), 4),
     python("asyncio", "a forked asyncio server", waits("waiting")),

@@ -44,8 +44,8 @@ def row(case, answer):
     report, finding = answer.report, answer.finding
     lock = finding.get("lock") or {}
     holder = finding.get("holder") or {}
-    cells = [case.what, report["answer"], finding.get("kind", ""), lock.get("symbol", ""),
-             holder.get("name", ""), f"{answer.seconds * 1000:.0f}"]
+    cells = [case.what, report["answer"], finding.get("kind", ""), lock.get("symbol") or "",
+             holder.get("name") or "", f"{answer.seconds * 1000:.0f}"]
     return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -1,5 +1,5 @@
-"""forkscope scan lists the hung processes of the host and none that waits normally, in a second or so
-for a thousand processes, and changes none of them. Other tests may have hung processes meanwhile.
+"""forkscope scan lists the hung processes of the host and none that waits normally, in a second or
+so for a thousand processes, and changes none of them. Other tests may have hung processes too.
 
 usage: scan_test.py FORKSCOPE PROGRAMS
 """

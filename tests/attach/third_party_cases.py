@@ -73,6 +73,9 @@ CASES = [
            "polars_make+polars_read_parquet", "then_wait", waits("waiting")),
     python("polars-spawn-idle", "Polars: idle in a spawned process", "polars_make",
            "polars_read_parquet+then_wait", waits("waiting"), "spawn", threads=3),
+    python("polars-first-in-child", "Polars: first used in the child, which waits for a worker of "
+           "its own that sleeps", "start_thread", "polars_slow_function", waits("waiting"),
+           threads=3),
     ends("pyarrow", "pyarrow: read_table and group_by in both; it makes its pools anew",
          "pyarrow_read", "pyarrow_read"),
     python("pyarrow-idle", "pyarrow: used in both, the child reads a pipe", "pyarrow_read",
@@ -101,6 +104,8 @@ CASES = [
     rust("once", "std::sync::Once", hangs("orphaned-lock lost-thread", "ONCE", probable=NO_OWNER)),
     rust("own-pool", "the child's own rayon pool is idle, it reads a pipe", waits("waiting"),
          threads=3),
+    rust("own-pool-works", "the child waits for its own rayon pool, which sleeps",
+         waits("waiting"), threads=3),
     rust("own-thread", "the child waits on a Condvar, its own thread sleeps", waits("waiting"),
          threads=2),
     openmp("region", "a parallel region in both", hangs("lost-thread")),

@@ -10,7 +10,7 @@
 
 #include "detector/inspect/modules.hpp"
 #include "detector/inspect/proc_text.hpp"
-#include "detector/inspect/python/exported_symbol.hpp"
+#include "detector/inspect/exported_symbol.hpp"
 #include "detector/inspect/python/find_runtime.hpp"
 #include "detector/inspect/python/interpreter_layout.hpp"
 #include "detector/inspect/python/objects.hpp"

@@ -37,6 +37,13 @@ using forkscope::WalkedStack;
 
 constexpr int kWays = 10;
 
+// Some frames of the sanitizers' wrappers of system calls cannot be bridged: then the walk ends.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
 KnownRegisters as_seen(pid_t pid, pid_t tid) {
   const auto call = blocked::system_call(pid, tid);
   REQUIRE(call);
@@ -118,11 +125,12 @@ TEST_CASE("walk stack: of blocked threads as long as with all registers, and nev
   INFO(chain.name);
   const Compared plain = compare(in_every_way(chain.plain));
   CHECK(plain.wrong == 0);
+  const Compared difficult = compare(in_every_way(chain.difficult));
+  CHECK(difficult.wrong == 0);
+  if (kSanitized) return;
   CHECK(plain.complete == plain.threads);
   CHECK(plain.seen == plain.addresses);
   CHECK(plain.certain * 100 >= plain.addresses * chain.certain_percent);
-  const Compared difficult = compare(in_every_way(chain.difficult));
-  CHECK(difficult.wrong == 0);
   CHECK(difficult.complete == difficult.threads);
   CHECK(difficult.seen == difficult.addresses);
 }

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <string_view>
 
-#include "detector/inspect/python/exported_symbol.hpp"
+#include "detector/inspect/exported_symbol.hpp"
 
 namespace forkscope::python {
 namespace {

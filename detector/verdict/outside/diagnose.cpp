@@ -1,9 +1,11 @@
 // The rules. docs/how-it-works.md gives the reasons.
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <set>
+#include <signal.h>
 
+#include <algorithm>
+
+#include "detector/verdict/outside/component.hpp"
 #include "detector/verdict/outside/diagnosis.hpp"
 #include "detector/verdict/outside/outside_words.hpp"
 #include "detector/verdict/outside/thread_view.hpp"
@@ -14,24 +16,48 @@ namespace {
 
 using Where = LockOwner::Where;
 
-/// Signals whose handlers, as everybody installs them, only end the program or note the wish
-/// (SIGINT), or are libc's own (32 and 33: cancellation and setuid).
-constexpr std::uint64_t kHarmlessHandlers =
-    (std::uint64_t{1} << (2 - 1)) | (std::uint64_t{1} << (32 - 1)) | (std::uint64_t{1} << (33 - 1));
+constexpr std::uint64_t signal_bit(int signal) { return std::uint64_t{1} << (signal - 1); }
 
-bool may_be_woken_by_handler(const ProcessEvidence& process) {
+/// Signals whose handlers wake nobody: SIGINT's ends the program or notes the wish, errors of the
+/// thread itself come from no wait, and 32 and 33 are libc's own (cancellation and setuid).
+constexpr std::uint64_t kHarmlessHandlers =
+    signal_bit(SIGINT) | signal_bit(SIGSEGV) | signal_bit(SIGBUS) | signal_bit(SIGFPE) |
+    signal_bit(SIGILL) | signal_bit(SIGTRAP) | signal_bit(SIGSYS) | signal_bit(SIGABRT) |
+    signal_bit(32) | signal_bit(33);
+
+bool has_handlers(const ProcessEvidence& process) {
   return (process.caught_signals & ~kHarmlessHandlers) != 0;
 }
 
-/// Whether a living thread of the process runs the same code as one that was not copied.
-bool has_successor(const ThreadEvidence& lost, const ProcessEvidence& process) {
-  return std::any_of(process.threads.begin() + 1, process.threads.end(),
-                     [&](const ThreadEvidence& thread) {
-                       if (name_stem(thread.name) != name_stem(lost.name)) return false;
-                       return !thread.start_routine || !lost.start_routine ||
-                              thread.start_routine->address == lost.start_routine->address ||
-                              thread.start_routine->function == lost.start_routine->function;
-                     });
+/// What a handler is allowed to end (signal-safety(7)): sem_post() and the futex system call are,
+/// unlocking and signalling a condition variable are not.
+bool may_be_ended_by_handler(LockFamily family) {
+  switch (family) {
+    case LockFamily::kUnknown:
+    case LockFamily::kSemaphore:
+    case LockFamily::kRustParker:
+    case LockFamily::kParkingLot:
+    case LockFamily::kAbseil:
+    case LockFamily::kPyMutex:
+    case LockFamily::kAtomicWait:
+      return true;
+    case LockFamily::kMutex:
+    case LockFamily::kRwlock:
+    case LockFamily::kCondition:
+    case LockFamily::kOnce:
+    case LockFamily::kBarrier:
+    case LockFamily::kJoin:
+    case LockFamily::kLibcLock:
+    case LockFamily::kStaticGuard:
+    case LockFamily::kRustMutex:
+    case LockFamily::kRustRwlock:
+    case LockFamily::kRustCondvar:
+    case LockFamily::kRustOnce:
+    case LockFamily::kGompBarrier:
+    case LockFamily::kGompLock:
+      break;
+  }
+  return false;
 }
 
 bool runs_code_of(const ThreadEvidence& thread, const std::string& module) {
@@ -75,7 +101,7 @@ class Judge {
   }
 
   void decide() {
-    if (process_.state == 'Z' || process_.state == 'X') return answer(Answer::kEnded);
+    if (process_.ended) return answer(Answer::kEnded);
     if (process_.kernel_thread) return answer(Answer::kWaiting);
     if (process_.abi == Abi::k32Bit) return answer(Answer::kUnknown);
     const bool stopped = std::any_of(views_.begin(), views_.end(), [](const ThreadView& view) {
@@ -90,10 +116,11 @@ class Judge {
 
     closed_ = process_.all_threads && !process_.shares_memory &&
               std::all_of(views_.begin(), views_.end(),
-                          [](const ThreadView& view) { return view.closed(); });
-    if (forked() && judge_absent_owner()) return;
+                          [](const ThreadView& view) { return view.ended() || view.closed(); });
+    const bool copied = forked() && !process_.shares_memory;
+    if (copied && judge_absent_owner()) return;
     if (closed_) return judge_closed();
-    if (forked() && judge_missing_role()) return;
+    if (copied && judge_missing_role()) return;
     const bool runs = std::any_of(views_.begin(), views_.end(), [](const ThreadView& view) {
       return view.wait.kind == WaitKind::kRunning;
     });
@@ -109,13 +136,13 @@ class Judge {
       // A thread of this process that ended with the lock in its hands is no matter of the fork.
       if (view.owner.where == Where::kGone && view.lock.owner > process_.own_pid) continue;
       culprit_ = &view;
-      kind_ = view.owner.where == Where::kItself ? record::Kind::kSelfHeldLock
-                                                 : record::Kind::kOrphanedLock;
+      kind_ = view.family == LockFamily::kLibcLock    ? record::Kind::kLibcLock
+              : view.owner.where == Where::kItself ? record::Kind::kSelfHeldLock
+                                                   : record::Kind::kOrphanedLock;
       evidence_word_ = "owner-word";
       // Threads of the child's own could release a lock they do not hold (glibc does not check), so
       // with them about, the wait must have lasted.
-      answer(closed_ || process_.threads.size() == 1 || evidence_.lasted ? Answer::kDeadlock
-                                                                        : Answer::kProbable);
+      answer(closed_ || evidence_.lasted ? Answer::kDeadlock : Answer::kProbable);
       return true;
     }
     return false;
@@ -128,19 +155,28 @@ class Judge {
     culprit_ = &first;
     evidence_word_ = "nobody-left";
     for (const ThreadView& view : views_)
-      if (view.owner.where == Where::kUnknown && view.family == LockFamily::kLibcLock)
+      if (culprit_->ended() || (view.owner.where == Where::kUnknown &&
+                                view.family == LockFamily::kLibcLock)) {
         culprit_ = &view;
+      }
     const bool cycle = std::all_of(views_.begin(), views_.end(), [](const ThreadView& view) {
-      return view.owner.where == Where::kHere ||
-             (view.owner.where == Where::kItself);
+      return view.ended() || view.owner.where == Where::kHere || view.owner.where == Where::kItself;
     });
+    signal_handlers_ =
+        has_handlers(process_) &&
+        std::any_of(views_.begin(), views_.end(), [](const ThreadView& view) {
+          return !view.ended() && may_be_ended_by_handler(view.family);
+        });
+    // Waiting for a handler to post a semaphore is a legal way to wait for a signal.
+    if (signal_handlers_ && (!forked() || cycle)) return answer(Answer::kWaiting);
+    if (signal_handlers_ && culprit_->family == LockFamily::kSemaphore)
+      return answer(Answer::kUnknown);
     if (!forked() || cycle) return answer(Answer::kStuck);
     // Only what a fork leaves behind explains the wait if threads were left behind.
     if (lost_.empty() && evidence_.remembered_threads.empty())
-      return answer(evidence_.parent_gone ? Answer::kProbable : Answer::kStuck);
+      return answer(evidence_.parent_gone || signal_handlers_ ? Answer::kProbable : Answer::kStuck);
     kind_ = kind_of_unowned(culprit_->family);
-    if (may_be_woken_by_handler(process_) && !is_owned(culprit_->family))
-      return answer(Answer::kProbable);
+    if (signal_handlers_) return answer(Answer::kProbable);
     if (process_.threads.size() > 1 && !explained_by_lost(*culprit_))
       return answer(Answer::kProbable);
     answer(Answer::kDeadlock);
@@ -155,27 +191,36 @@ class Judge {
   bool explained_by_lost(const ThreadView& view) const {
     const Frame* frame = innermost_program_frame(view.thread->stack);
     if (frame == nullptr) return false;
-    return std::any_of(lost_.begin(), lost_.end(), [&](const ThreadEvidence* thread) {
-      return runs_code_of(*thread, frame->module);
-    });
+    return std::any_of(lost_.begin(), lost_.end(),
+                       [&](const ThreadEvidence* thread) {
+                         return runs_code_of(*thread, frame->module);
+                       }) ||
+           std::any_of(evidence_.remembered_threads.begin(), evidence_.remembered_threads.end(),
+                       [&](const RememberedThread& thread) {
+                         return thread.start_routine &&
+                                thread.start_routine->module == frame->module;
+                       });
   }
 
-  /// The first thread waits for an event, in a module whose threads were not copied, and nobody
-  /// here does what they did. Other threads live, so this is no proof.
+  /// The first thread waits in a part of the program whose threads were not copied, and no thread
+  /// here runs that part's code. Other threads live, so this is no proof.
   bool judge_missing_role() {
     const ThreadView& view = views_.front();
     if (!view.closed() || view.lock.owner != 0 || !evidence_.lasted) return false;
-    const Frame* frame = innermost_program_frame(view.thread->stack);
-    if (frame == nullptr) return false;
-    for (const ThreadEvidence* thread : lost_) {
-      if (!runs_code_of(*thread, frame->module) || has_successor(*thread, process_)) continue;
-      missed_.push_back(thread);
+    if (has_handlers(process_) && view.family == LockFamily::kSemaphore) return false;
+    const auto component = waiting_component(view.thread->stack);
+    if (!component) return false;
+    for (const ThreadView& other : views_) {
+      if (&other == &view || other.ended()) continue;
+      // Whoever is at work, or whose stack is not known, may be about to end the wait.
+      const ThreadEvidence& thread = *other.thread;
+      if (!thread.settled || !thread.stack_complete || runs(thread.stack, *component)) return false;
+      // libc's own helpers (aio_read, timers with SIGEV_THREAD) call whoever asked them to.
+      if (!waiting_component(thread.stack)) return false;
     }
-    const bool somebody_works =
-        std::any_of(views_.begin(), views_.end(), [](const ThreadView& other) {
-          return other.wait.kind == WaitKind::kRunning || !other.thread->settled;
-        });
-    if (missed_.empty() || somebody_works) return false;
+    for (const ThreadEvidence* thread : lost_)
+      if (runs(thread->stack, *component)) missed_.push_back(thread);
+    if (missed_.empty()) return false;
     culprit_ = &view;
     kind_ = kind_of_unowned(view.family);
     evidence_word_ = "role-gone";
@@ -187,7 +232,7 @@ class Judge {
 
   void say() {
     OutsideFacts facts{evidence_, views_,  lost_,   missed_, culprit_, kind_,
-                       evidence_word_, closed_, may_be_woken_by_handler(process_)};
+                       evidence_word_, closed_, signal_handlers_};
     result_.sentence = outside_sentence(result_, facts);
     result_.reasons = outside_reasons(result_, facts);
     if (result_.answer == Answer::kDeadlock || result_.answer == Answer::kProbable)
@@ -204,6 +249,7 @@ class Judge {
   record::Kind kind_ = record::Kind::kLostThread;
   std::string evidence_word_;
   bool closed_ = false;
+  bool signal_handlers_ = false;  ///< a handler of the program's own might end the wait
   Diagnosis result_;
 };
 

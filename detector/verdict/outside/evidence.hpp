@@ -83,6 +83,7 @@ struct ProcessEvidence {
   std::string name;             ///< of the first thread, as ps(1) shows it
   std::string exe;              ///< path, empty when not to be read
   std::vector<std::string> command;
+  bool ended = false;  ///< all of its threads have
   bool from_core = false;
   bool kernel_thread = false;
   /// Created by fork, vfork or clone and has not called execve since (PF_FORKNOEXEC).
@@ -103,6 +104,12 @@ struct ProcessEvidence {
   std::vector<Missing> missing;
 };
 
+/// A thread that was not copied, as the child's memory still knows it.
+struct RememberedThread {
+  std::int32_t own_tid = 0;  ///< as the parent knew it; 0: the child's libc cleared it
+  std::optional<Frame> start_routine;
+};
+
 /// A process and where its memory comes from.
 struct Evidence {
   ProcessEvidence process;
@@ -111,9 +118,9 @@ struct Evidence {
   std::vector<ProcessEvidence> ancestors;
   /// It was forked, and the process that did so is not there any more.
   bool parent_gone = false;
-  /// Threads of the forker as the child's own copy of glibc's lists shows them: start routines
-  /// only. They were not copied, or had ended before.
-  std::vector<Frame> remembered_threads;
+  /// Threads of the forker as the child's own copy of glibc's lists shows them: they lived when the
+  /// child was made and were not copied. Known whether the parent lives or not, not for every libc.
+  std::vector<RememberedThread> remembered_threads;
   /// What is `settled` was so for a third of a second and more.
   bool lasted = false;
   std::uint64_t clock_ticks_per_second = 100;

@@ -86,6 +86,30 @@ std::string wait_for_ever(const Diagnosis& diagnosis, const OutsideFacts& facts)
   return text + ", and nobody is left who could end that";
 }
 
+/// "When it was forked, 2 other threads lived, which were not copied: they ran pool_worker()."
+std::string remembered_sentence(const std::vector<RememberedThread>& threads) {
+  std::vector<std::string> functions;
+  for (const RememberedThread& thread : threads) {
+    if (!thread.start_routine) continue;
+    const Frame& start = *thread.start_routine;
+    const std::string name = !start.function.empty() ? start.function + "()"
+                             : !start.module.empty()
+                                 ? fmt::format("{}+{:#x}", base_name(start.module), start.offset)
+                                 : "";
+    if (!name.empty() && std::find(functions.begin(), functions.end(), name) == functions.end())
+      functions.push_back(name);
+  }
+  std::string text =
+      threads.size() == 1
+          ? "Its memory shows that another thread lived when it was forked, which was not copied"
+          : fmt::format("Its memory shows that {} other threads lived when it was forked, which were "
+                        "not copied",
+                        threads.size());
+  for (std::size_t i = 0; i < functions.size() && i < kMaxNamed; ++i)
+    text += (i == 0 ? "; started in " : ", ") + functions[i];
+  return text + ".";
+}
+
 LockType lock_type_of(const ThreadView& view) {
   const RecognisedLock& lock = view.lock;
   switch (view.family) {
@@ -252,6 +276,22 @@ std::string program_name(const ProcessEvidence& process) {
   return process.name;
 }
 
+/// Of a lock that only the waiting function tells.
+static std::string type_word(LockFamily family) {
+  switch (family) {
+    case LockFamily::kMutex:
+      return "mutex";
+    case LockFamily::kRwlock:
+      return "read-write lock";
+    case LockFamily::kCondition:
+      return "condition variable";
+    case LockFamily::kJoin:
+      return "thread";
+    default:
+      return family_word(family);
+  }
+}
+
 ThreadDiagnosis thread_diagnosis(const ThreadView& view, const DataNamer& name) {
   const ThreadEvidence& thread = *view.thread;
   ThreadDiagnosis result;
@@ -267,8 +307,10 @@ ThreadDiagnosis thread_diagnosis(const ThreadView& view, const DataNamer& name) 
   result.lock = view.lock;
   const std::uint64_t address =
       view.lock.address != 0 ? view.lock.address : view.wait.futex->address;
-  result.place =
-      name(address, view.family == LockFamily::kUnknown ? "futex word" : view.lock.type);
+  const bool read = view.lock.confidence >= Confidence::kLikely;
+  result.place = name(address, read                                  ? view.lock.type
+                               : view.family == LockFamily::kUnknown ? "futex word"
+                                                                     : type_word(view.family));
   result.place.mode = view.lock.mode;
   result.place.shared = view.reach == Reach::kOutside;
   result.does = wait_clause(view, result.place);
@@ -307,6 +349,9 @@ std::string outside_sentence(const Diagnosis& diagnosis, const OutsideFacts& fac
     case Answer::kUnknown:
       break;
   }
+  if (facts.culprit != nullptr && facts.signal_handlers)
+    return "cannot be judged: " + ever_waiting_thread(diagnosis, facts) +
+           "; a signal handler of the program may end that";
   if (process.abi == Abi::k32Bit)
     return "cannot be judged: it is a 32-bit program, whose locks forkscope does not know";
   if (!process.missing.empty()) {
@@ -341,6 +386,8 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
           "ended.");
     }
   }
+  if (!evidence.remembered_threads.empty() && facts.lost.empty())
+    reasons.push_back(remembered_sentence(evidence.remembered_threads));
   if (!facts.lost.empty() && diagnosis.forked_by != 0)
     reasons.push_back(fmt::format("A fork copies only the thread that calls it: {} {} left behind.",
                                   list_names(facts.lost), facts.lost.size() == 1 ? "was" : "were"));

@@ -18,6 +18,13 @@ const Mapping* mapping_at(const ProcessEvidence& process, std::uint64_t address)
   return at != process.mappings.end() && at->start <= address ? &*at : nullptr;
 }
 
+/// The file in whose data an address lies.
+std::string data_module(const ProcessEvidence& process, std::uint64_t address) {
+  for (const ModuleRecord& module : process.modules)
+    if (address >= module.start && address < module.end) return base_name(module.path);
+  return {};
+}
+
 WaitHint hint_of(const std::vector<Frame>& stack) {
   WaitHint hint;
   for (const Frame& frame : stack) {
@@ -41,6 +48,20 @@ Reach reach_of(const FutexWait& futex, const ProcessEvidence& process) {
   if (futex.is_private) return Reach::kInside;
   const Mapping* mapping = mapping_at(process, futex.address);
   return mapping != nullptr && !mapping->shared ? Reach::kInside : Reach::kOutside;
+}
+
+/// The function that waits says what for, also where the bytes do not: a lock that was damaged, or
+/// glibc's endless wait for a priority-inheriting mutex whose owner is gone, on a word of the stack.
+LockFamily family_of_call(const Frame* called) {
+  if (called == nullptr) return LockFamily::kUnknown;
+  constexpr std::pair<std::string_view, LockFamily> kCalls[] = {
+      {"pthread_mutex_", LockFamily::kMutex},    {"pthread_rwlock_", LockFamily::kRwlock},
+      {"pthread_cond_", LockFamily::kCondition}, {"pthread_barrier_", LockFamily::kBarrier},
+      {"pthread_once", LockFamily::kOnce},       {"pthread_join", LockFamily::kJoin},
+      {"pthread_clockjoin", LockFamily::kJoin}};
+  for (auto [name, family] : kCalls)
+    if (called->function.find(name) != std::string::npos) return family;
+  return LockFamily::kUnknown;
 }
 
 LockOwner as_owner(const ProcessEvidence& process, const ThreadEvidence& thread) {
@@ -152,11 +173,13 @@ std::vector<ThreadView> view_threads(const Evidence& evidence) {
     if (view.wait.kind == WaitKind::kRunning || view.wait.kind == WaitKind::kTime)
       view.reach = Reach::kItself;
     if (view.wait.futex) {
-      view.lock = recognise(*view.wait.futex, memory, process.abi, process.libc,
-                            hint_of(thread.stack));
+      WaitHint hint = hint_of(thread.stack);
+      hint.address_module = data_module(process, view.wait.futex->address);
+      view.lock = recognise(*view.wait.futex, memory, process.abi, process.libc, hint);
       // What the bytes merely do not exclude is no ground for a name or a verdict.
-      view.family =
-          view.lock.confidence >= Confidence::kLikely ? view.lock.family : LockFamily::kUnknown;
+      view.family = view.lock.confidence >= Confidence::kLikely
+                        ? view.lock.family
+                        : family_of_call(called_libc_function(thread.stack));
       view.reach = reach_of(*view.wait.futex, process);
       if (view.lock.held && view.lock.confidence >= Confidence::kLikely)
         view.owner = owner_of(evidence, thread, view.lock);

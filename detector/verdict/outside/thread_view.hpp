@@ -29,6 +29,7 @@ struct ThreadView {
     return owner.where == LockOwner::Where::kAncestor || owner.where == LockOwner::Where::kGone ||
            owner.where == LockOwner::Where::kItself;
   }
+  bool ended() const { return thread->state == 'Z' || thread->state == 'X'; }
   /// It sleeps, for ever, in a wait that only this process can end.
   bool closed() const {
     return reach == Reach::kInside && wait.for_ever && thread->settled;

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 
 
 def target(pid=None):
@@ -57,6 +58,30 @@ def forked_executor():
         target()
         os.read(os.pipe()[0], 1)
     sleep_for_ever()
+
+
+def forked_executor_works():
+    """The child waits for what a thread of its own pool does."""
+    mine = concurrent.futures.ThreadPoolExecutor(2)
+    mine.submit(int).result()
+    if os.fork() == 0:
+        own = concurrent.futures.ThreadPoolExecutor(2)
+        job = own.submit(time.sleep, 3600)
+        target()
+        job.result()
+    sleep_for_ever()
+
+
+def forked_join():
+    """The child joins its own thread, which listens."""
+    threading.Thread(target=sleep_for_ever, daemon=True).start()
+    if os.fork() == 0:
+        listener = socket.create_server(("127.0.0.1", 0))
+        thread = threading.Thread(target=listener.accept)
+        thread.start()
+        target()
+        thread.join()
+    os.wait()
 
 
 def prefork():
@@ -158,6 +183,8 @@ MODES = {
     "idle-forkserver-pool": lambda: idle_pool("forkserver"),
     "forkserver": forkserver_itself,
     "forked-executor": forked_executor,
+    "forked-executor-works": forked_executor_works,
+    "forked-join": forked_join,
     "prefork": prefork,
     "asyncio": asyncio_server,
     "event-until-signal": lambda: event_until_signal(False),

@@ -77,6 +77,20 @@ static void computes(void) {
   }
 }
 
+static void* computer_thread(void* unused) {
+  (void)unused;
+  for (volatile unsigned number = 0;; ++number) {
+  }
+  return NULL;
+}
+
+/// Waits for the result of a thread that is at work.
+static void condition_of_computer(void) {
+  start_thread("computer", computer_thread, NULL);
+  this_is_the_target();
+  wait_on(&job_done);
+}
+
 static void fork_and(void (*child)(void), int parent_stays) {
   start_parents_threads();
   int ends[2];
@@ -102,7 +116,8 @@ int main(int argc, char** argv) {
                                       {"sleep", sleeps},
                                       {"timer-thread", timer_thread},
                                       {"asynchronous-read", asynchronous_read},
-                                      {"computes", computes}};
+                                      {"computes", computes},
+                                      {"condition-of-computer", condition_of_computer}};
   const int parent_ends = argc == 3 && strcmp(argv[2], "parent-ends") == 0;
   for (size_t i = 0; argc == 2 + parent_ends && i < sizeof modes / sizeof modes[0]; ++i)
     if (strcmp(modes[i].name, argv[1]) == 0) {

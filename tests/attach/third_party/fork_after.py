@@ -58,6 +58,19 @@ def polars_group_by():
     return frame().group_by(polars().col("a") % 7).len().height
 
 
+def polars_slow_function():
+    """Waits for a worker of this very process, which sleeps."""
+    import time
+    plan = frame().lazy().select(polars().col("a").map_batches(lambda _: time.sleep(3600)))
+    polars().collect_all([plan, plan])
+
+
+def start_thread():
+    """A thread that has nothing to do with any library."""
+    import threading
+    threading.Thread(target=then_wait, daemon=True).start()
+
+
 def pyarrow_read():
     import pyarrow
     import pyarrow.compute

@@ -119,6 +119,19 @@ fn parts(mode: &str) -> (fn(), fn()) {
                 }
             },
         ),
+        // Its own pool is at work, while the one it inherited is lost.
+        "own-pool-works" => (
+            || {
+                sum(1_000_000);
+            },
+            || {
+                let own = rayon::ThreadPoolBuilder::new()
+                    .num_threads(2)
+                    .build()
+                    .unwrap();
+                own.install(|| thread::sleep(std::time::Duration::from_secs(3600)));
+            },
+        ),
         // The child's first thread waits for a live thread of its own.
         "own-thread" => (
             || {

@@ -1,4 +1,4 @@
-#include "detector/inspect/python/exported_symbol.hpp"
+#include "detector/inspect/exported_symbol.hpp"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <memory>
 #include <vector>
 
-namespace forkscope::python {
+namespace forkscope {
 namespace {
 
 constexpr int kMostHeaders = 64;
@@ -177,4 +177,4 @@ std::optional<std::uint64_t> address_in_file(const ModuleRecord& module, std::st
   return std::nullopt;
 }
 
-}  // namespace forkscope::python
+}  // namespace forkscope

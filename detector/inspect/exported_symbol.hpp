@@ -10,7 +10,7 @@
 #include "detector/inspect/process_memory.hpp"
 #include "detector/record/session.hpp"
 
-namespace forkscope::python {
+namespace forkscope {
 
 /// The dynamic section of one module.
 class ExportedSymbols {
@@ -35,4 +35,4 @@ class ExportedSymbols {
 std::optional<std::uint64_t> address_in_file(const ModuleRecord& module, std::string_view section,
                                              std::string_view symbol);
 
-}  // namespace forkscope::python
+}  // namespace forkscope

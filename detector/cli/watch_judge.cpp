@@ -1,0 +1,339 @@
+#include "detector/cli/watch_judge.hpp"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <time.h>
+
+#include <algorithm>
+
+#include "detector/cli/diagnose_process.hpp"
+#include "detector/inspect/suspects.hpp"
+#include "detector/symbols/symbols.hpp"
+#include "detector/verdict/outcomes.hpp"
+#include "detector/verdict/outside/waits.hpp"
+#include "detector/verdict/words.hpp"
+
+namespace forkscope::cli {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kStopPatience = 2s;
+
+std::uint64_t monotonic_now() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return std::uint64_t(now.tv_sec) * 1'000'000'000u + std::uint64_t(now.tv_nsec);
+}
+
+bool tells_of_hang(Answer answer) {
+  return answer == Answer::kDeadlock || answer == Answer::kProbable;
+}
+
+bool first_waits_for_ever(const ProcessEvidence& process) {
+  if (process.threads.empty()) return false;
+  const Wait wait = wait_of(process.threads.front(), process.abi);
+  return wait.kind == WaitKind::kFutex && wait.for_ever;
+}
+
+void replace_all(std::string& text, const std::string& from, const std::string& to) {
+  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+    text.replace(at, from.size(), to);
+}
+
+/// Children of one process with one thread each, blocked at the same instruction on the same
+/// address, with equal stack pointers: copies of one another, but for their number.
+std::vector<std::uint64_t> key_of(const Evidence& evidence, const Diagnosis& diagnosis) {
+  const ProcessEvidence& process = evidence.process;
+  if (process.threads.size() != 1 || !process.threads.front().call || evidence.ancestors.empty() ||
+      diagnosis.threads.empty())
+    return {};
+  const SystemCall& call = *process.threads.front().call;
+  const LockOwner& owner = diagnosis.threads.front().owner;
+  return {std::uint64_t(evidence.ancestors.front().pid),
+          evidence.ancestors.front().start,
+          std::uint64_t(call.number),
+          call.arguments[0],
+          call.arguments[1],
+          call.sp,
+          call.pc,
+          std::uint64_t(owner.tid)};
+}
+
+/// The finding of a copy: all that it says holds here, but for PID and TID.
+Finding as_of(const Finding& sibling, const ProcessEvidence& process) {
+  Finding finding = sibling;
+  const ThreadEvidence& thread = process.threads.front();
+  const std::string old_words = thread_words(sibling.waiter.tid, thread.name);
+  const std::string new_words = thread_words(thread.tid, thread.name);
+  finding.process = process.pid;
+  finding.waiter.tid = thread.tid;
+  for (std::string* text : {&finding.verdict, &finding.explanation}) {
+    replace_all(*text, old_words, new_words);
+    replace_all(*text, fmt::format("process {} ", sibling.process),
+                fmt::format("process {} ", process.pid));
+  }
+  return finding;
+}
+
+}  // namespace
+
+WatchJudge::WatchJudge(const ArenaFile& arena, Settings settings)
+    : arena_(arena), settings_(std::move(settings)) {}
+
+WatchJudge::~WatchJudge() { stop(); }
+
+void WatchJudge::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void WatchJudge::stop() {
+  if (!thread_.joinable()) return;
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    stop_by_ = Clock::now() + kStopPatience;
+  }
+  changed_.notify_one();
+  thread_.join();
+}
+
+void WatchJudge::add(Question question, const Process& process) {
+  {
+    std::lock_guard lock(mutex_);
+    jobs_.push_back({question, process});
+  }
+  changed_.notify_one();
+}
+
+void WatchJudge::ask(const Process& process) { add(Question::kDeadlock, process); }
+void WatchJudge::ask_spin(const Process& process) { add(Question::kSpin, process); }
+void WatchJudge::went_on(const Process& process) { add(Question::kWentOn, process); }
+
+std::vector<WatchJudge::Answered> WatchJudge::take_answers() {
+  std::lock_guard lock(mutex_);
+  return std::exchange(answers_, {});
+}
+
+std::vector<WatchedFinding> WatchJudge::findings() const {
+  std::lock_guard lock(mutex_);
+  std::vector<WatchedFinding> findings;
+  for (const auto& [pid, entry] : findings_) findings.push_back(entry.second);
+  std::sort(findings.begin(), findings.end(),
+            [](const WatchedFinding& a, const WatchedFinding& b) { return a.time < b.time; });
+  return findings;
+}
+
+void WatchJudge::run() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    const bool idle = jobs_.empty() && patience_.empty() && sampling_.empty();
+    if (stopping_ && (idle || Clock::now() >= stop_by_)) return;
+    if (jobs_.empty()) {
+      const auto ready = [this] { return stopping_ || !jobs_.empty(); };
+      if (const auto due = next_due()) {
+        // While stopping there is nobody to wake us but the clock.
+        if (stopping_) {
+          changed_.wait_until(lock, std::min(*due, stop_by_));
+        } else {
+          changed_.wait_until(lock, *due, ready);
+        }
+      } else {
+        changed_.wait(lock, ready);
+      }
+    }
+    std::optional<Job> job;
+    if (!jobs_.empty()) {
+      job = jobs_.front();
+      jobs_.pop_front();
+    }
+    lock.unlock();
+    try {
+      while (work_on_due()) {
+      }
+      if (job) answer(*job);
+    } catch (const std::exception&) {
+      // A file of the program that cannot be read, memory that is short: this look gives nothing.
+      if (job) reply(job->process, job->question == Question::kSpin, false, false);
+    }
+    lock.lock();
+  }
+}
+
+std::optional<WatchJudge::Clock::time_point> WatchJudge::next_due() const {
+  std::optional<Clock::time_point> due;
+  const auto note = [&](Clock::time_point time) { due = due ? std::min(*due, time) : time; };
+  for (const Patience& waiting : patience_) note(waiting.due);
+  for (const Sampling& sampling : sampling_) note(sampling.due);
+  return due;
+}
+
+bool WatchJudge::work_on_due() {
+  const auto now = Clock::now();
+  for (auto waiting = patience_.begin(); waiting != patience_.end(); ++waiting) {
+    if (waiting->due > now) continue;
+    Patience ready = std::move(*waiting);
+    patience_.erase(waiting);
+    look_again(ready.evidence);
+    conclude(ready.process, ready.evidence);
+    return true;
+  }
+  for (auto sampling = sampling_.begin(); sampling != sampling_.end(); ++sampling) {
+    if (sampling->due > now) continue;
+    if (sampling->sampler->sample()) {
+      sampling->due = Clock::now() + kSpinSamplePause;
+      continue;
+    }
+    Sampling done = std::move(*sampling);
+    sampling_.erase(sampling);
+    auto finding = done.sampler->judge();
+    if (finding && alive(done.process)) {
+      store(done.process, *std::move(finding));
+      reply(done.process, true, true, true);
+    } else {
+      reply(done.process, true, false, false);
+    }
+    return true;
+  }
+  return false;
+}
+
+void WatchJudge::answer(const Job& job) {
+  if (!namer_) namer_ = make_namer();
+  switch (job.question) {
+    case Question::kDeadlock:
+      return judge(job.process);
+    case Question::kSpin:
+      return judge_spin_of(job.process);
+    case Question::kWentOn:
+      return take_back(job.process);
+  }
+}
+
+void WatchJudge::judge(const Process& process) {
+  if (suspicion_of(process.pid) != Suspicion::kWaits) return reply(process, false, true, false);
+  // First without stacks, which cost most: many wait for what another process will do.
+  auto evidence = observe(process.pid, {false, false}, *namer_);
+  if (!evidence || evidence->process.start != process.start)
+    return reply(process, false, true, false);
+  const Diagnosis glance = diagnose(*evidence, data_namer(*namer_, evidence->process));
+  const bool one_thread = evidence->process.threads.size() == 1;
+  const bool may_hang = tells_of_hang(glance.answer) || glance.answer == Answer::kStuck ||
+                        (!one_thread && first_waits_for_ever(evidence->process));
+  if (!may_hang) return reply(process, false, one_thread, false);
+  if (judged_as_sibling(process, *evidence, glance)) return;
+  evidence = observe(process.pid, {false, true}, *namer_);
+  if (!evidence || evidence->process.start != process.start)
+    return reply(process, false, true, false);
+  if (wants_patience(*evidence)) {
+    patience_.push_back({Clock::now() + std::chrono::milliseconds(kPatienceMilliseconds), process,
+                         *std::move(evidence)});
+    return;
+  }
+  conclude(process, *evidence);
+}
+
+bool WatchJudge::judged_as_sibling(const Process& process, const Evidence& evidence,
+                                   const Diagnosis& diagnosis) {
+  if (diagnosis.answer != Answer::kDeadlock) return false;
+  const auto sibling = siblings_.find(key_of(evidence, diagnosis));
+  if (sibling == siblings_.end()) return false;
+  Finding finding = as_of(sibling->second, evidence.process);
+  act(process, finding);
+  store(process, std::move(finding));
+  reply(process, false, true, true);
+  return true;
+}
+
+void WatchJudge::conclude(const Process& process, const Evidence& evidence) {
+  Diagnosis diagnosis = diagnose(evidence, data_namer(*namer_, evidence.process));
+  const bool one_thread = evidence.process.threads.size() == 1;
+  if (!diagnosis.finding || !alive(process)) return reply(process, false, one_thread, false);
+  Finding finding = *std::move(diagnosis.finding);
+  finding.outcome = "blocked";
+  const bool proven = diagnosis.answer == Answer::kDeadlock;
+  if (proven) {
+    const Key key = key_of(evidence, diagnosis);
+    // Which line of Python it is at may differ where the machine code does not.
+    if (!key.empty() && finding.waiter.python.empty()) siblings_.emplace(key, finding);
+    act(process, finding);
+  }
+  store(process, std::move(finding));
+  reply(process, false, proven || one_thread, true);
+}
+
+void WatchJudge::judge_spin_of(const Process& process) {
+  auto sampler = SpinSampler::start(process.pid, *namer_);
+  if (!sampler || sampler->process_start() != process.start)
+    return reply(process, true, false, false);
+  sampling_.push_back({Clock::now(), process, std::move(sampler)});
+}
+
+/// It went on after all: a signal handler of its own woke it, a debugger, or a process that shares
+/// its memory. One that is being ended goes on to its end, which takes nothing back.
+void WatchJudge::take_back(const Process& process) {
+  if (!alive(process)) return;
+  {
+    std::lock_guard lock(mutex_);
+    const auto entry = findings_.find(process.pid);
+    if (entry == findings_.end() || entry->second.first != process.start) return;
+    Finding& finding = entry->second.second.finding;
+    if (finding.outcome != "blocked") return;
+    finding.outcome = "came back";
+  }
+  settings_.changed();
+}
+
+void WatchJudge::reply(const Process& process, bool spin, bool final, bool found) {
+  std::lock_guard lock(mutex_);
+  answers_.push_back({process, spin, final, found});
+}
+
+void WatchJudge::store(const Process& process, Finding finding) {
+  {
+    std::lock_guard lock(mutex_);
+    const auto known = findings_.find(process.pid);
+    if (known != findings_.end() && known->second.first == process.start) {
+      const Finding& before = known->second.second.finding;
+      // Said before: the same again, or less.
+      if (before.outcome != "came back" &&
+          (before.severity == finding.severity || before.severity == "deadlock"))
+        return;
+    }
+    finding.records = {kWatchedRecord | count_++};
+    findings_[process.pid] = {process.start, {std::move(finding), monotonic_now()}};
+  }
+  settings_.changed();
+}
+
+bool WatchJudge::library_has_finding(pid_t pid) const {
+  const Session session = parse_session(arena_.snapshot());
+  const auto ends = finding_outcomes(session);
+  return std::any_of(
+      session.findings.begin(), session.findings.end(),
+      [&](const FindingRecord& record) { return record.meta.pid == pid && is_hang(record, ends); });
+}
+
+/// --on-deadlock. What the library found, it acts on itself. From outside a process can be ended but
+/// not be made to exit with a status of our choice, and no lock can be taken from another thread.
+void WatchJudge::act(const Process& process, Finding& finding) const {
+  int signal = 0;
+  switch (settings_.on_deadlock) {
+    case OnDeadlock::kReport:
+    case OnDeadlock::kBreak:
+      return;
+    case OnDeadlock::kKill:
+    case OnDeadlock::kExit:
+      signal = SIGKILL;
+      break;
+    case OnDeadlock::kAbort:
+      signal = SIGABRT;
+      break;
+  }
+  if (library_has_finding(process.pid)) return;
+  if (suspicion_of(process.pid) != Suspicion::kWaits) return;  // it was woken meanwhile
+  send_signal(process, signal);
+  finding.outcome = signal == SIGABRT ? "aborted" : "killed";
+}
+
+}  // namespace forkscope::cli

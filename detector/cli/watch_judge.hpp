@@ -1,0 +1,119 @@
+// Judges processes for the watchdog, in a thread of its own: a whole look takes milliseconds, naming
+// code may take seconds, and the watchdog's clock must not wait for either.
+//
+// Thread-safe, but for start() and stop(), which belong to one thread.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "detector/cli/arena_file.hpp"
+#include "detector/cli/processes.hpp"
+#include "detector/cli/watch_spin.hpp"
+#include "detector/record/options.hpp"
+#include "detector/verdict/outside/diagnosis.hpp"
+#include "detector/verdict/report.hpp"
+
+namespace forkscope::cli {
+
+class WatchJudge {
+ public:
+  struct Settings {
+    OnDeadlock on_deadlock = OnDeadlock::kReport;
+    /// Called from the judge's thread after each change of what findings() gives.
+    std::function<void()> changed;
+  };
+
+  /// What came of a question.
+  struct Answered {
+    Process process;
+    bool spin = false;   ///< it was asked whether it spins
+    bool final = false;  ///< nothing to look for again until it runs
+    bool found = false;  ///< it has a finding now
+  };
+
+  WatchJudge(const ArenaFile& arena, Settings settings);
+  ~WatchJudge();
+
+  void start();
+  /// Ends the thread when it has answered what was asked, or after two seconds.
+  void stop();
+
+  /// Its first thread has slept for a while: is it deadlocked?
+  void ask(const Process& process);
+  /// It never sleeps: does it spin for a lost thread?
+  void ask_spin(const Process& process);
+  /// It had a finding, and now does something else.
+  void went_on(const Process& process);
+
+  std::vector<Answered> take_answers();
+  std::vector<WatchedFinding> findings() const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  enum class Question { kDeadlock, kSpin, kWentOn };
+  struct Job {
+    Question question;
+    Process process;
+  };
+  struct Patience {  ///< waits for the second look
+    Clock::time_point due;
+    Process process;
+    Evidence evidence;
+  };
+  struct Sampling {
+    Clock::time_point due;
+    Process process;
+    std::unique_ptr<SpinSampler> sampler;
+  };
+  using Key = std::vector<std::uint64_t>;
+
+  void add(Question question, const Process& process);
+  void run();
+  bool work_on_due();
+  std::optional<Clock::time_point> next_due() const;
+  void answer(const Job& job);
+  void judge(const Process& process);
+  bool judged_as_sibling(const Process& process, const Evidence& evidence,
+                         const Diagnosis& diagnosis);
+  void conclude(const Process& process, const Evidence& evidence);
+  void judge_spin_of(const Process& process);
+  void take_back(const Process& process);
+  void reply(const Process& process, bool spin, bool final, bool found);
+  void store(const Process& process, Finding finding);
+  void act(const Process& process, Finding& finding) const;
+  bool library_has_finding(pid_t pid) const;
+
+  const ArenaFile& arena_;
+  const Settings settings_;
+  std::unique_ptr<Namer> namer_;
+
+  // Of the judge's thread.
+  std::list<Patience> patience_;
+  std::list<Sampling> sampling_;
+  std::map<Key, Finding> siblings_;
+
+  mutable std::mutex mutex_;  ///< of what follows
+  std::condition_variable changed_;
+  std::deque<Job> jobs_;
+  std::vector<Answered> answers_;
+  std::map<pid_t, std::pair<std::uint64_t, WatchedFinding>> findings_;  ///< with the start time
+  std::uint64_t count_ = 0;
+  bool stopping_ = false;
+  Clock::time_point stop_by_;
+  std::thread thread_;
+};
+
+}  // namespace forkscope::cli

@@ -1,0 +1,32 @@
+// Which part of a program a function belongs to: its module and, in languages that have them, its
+// outermost namespace or crate. Pure functions; thread-safe.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "detector/verdict/report.hpp"
+
+namespace forkscope {
+
+struct Component {
+  std::string module;  ///< path
+  std::string name;    ///< "rayon_core"; empty: the function has no namespace, or no name
+  bool operator==(const Component&) const = default;
+  /// "rayon_core in libpolars.so"
+  std::string words() const;
+};
+
+/// Of the innermost frame that is neither libc nor a library of locks and threads as such (the C++
+/// and Rust standard libraries, Abseil, parking_lot, ...): those are on everybody's stack.
+/// Nothing when there is no such frame.
+std::optional<Component> waiting_component(const std::vector<Frame>& stack);
+
+/// Whether any frame belongs to the component.
+bool runs(const std::vector<Frame>& stack, const Component& component);
+
+/// "rayon_core" of "<rayon_core::latch::LockLatch>::wait", "" of "main" and "f(std::string)".
+std::string namespace_of(const std::string& function);
+
+}  // namespace forkscope

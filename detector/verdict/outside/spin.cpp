@@ -1,0 +1,141 @@
+#include "detector/verdict/outside/spin.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <string_view>
+
+#include "detector/verdict/address_space.hpp"
+#include "detector/verdict/cures.hpp"
+#include "detector/verdict/outside/outside_words.hpp"
+#include "detector/verdict/outside/thread_view.hpp"
+#include "detector/verdict/words.hpp"
+
+namespace forkscope {
+namespace {
+
+constexpr std::size_t kMaxNamed = 3;
+
+/// What a loop may call between two looks: it gives the processor away for a while.
+bool gives_way(const Frame& frame) {
+  static constexpr std::string_view kNames[] = {
+      "sched_yield", "thrd_yield", "pthread_yield", "nanosleep", "clock_nanosleep", "usleep",
+      "syscall"};
+  std::string_view name = frame.function;
+  while (name.starts_with("_")) name.remove_prefix(1);
+  name = name.substr(0, name.find_first_of("@("));
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames) ||
+         is_standard_library(frame);
+}
+
+/// The function that loops, as the last of the frames that share its address: what is inlined into
+/// it comes before it.
+std::optional<std::size_t> looping_frame(const std::vector<Frame>& stack) {
+  std::size_t at = 0;
+  while (at < stack.size() && !stack[at].inlined && gives_way(stack[at])) ++at;
+  while (at < stack.size() && stack[at].inlined) ++at;
+  if (at == stack.size() || stack[at].function.empty() || is_libc_module(stack[at].module))
+    return std::nullopt;
+  return at;
+}
+
+bool same_callers(const std::vector<Frame>& a, std::size_t a_at, const std::vector<Frame>& b,
+                  std::size_t b_at) {
+  return std::equal(a.begin() + static_cast<std::ptrdiff_t>(a_at) + 1, a.end(),
+                    b.begin() + static_cast<std::ptrdiff_t>(b_at) + 1, b.end(),
+                    [](const Frame& x, const Frame& y) { return x.address == y.address; });
+}
+
+/// Whether the samples show a loop that changes nothing: half of them and more have another at the
+/// same instruction, and none of those has another register.
+bool changes_nothing(const std::vector<SpinSample>& samples) {
+  std::map<std::uint64_t, std::vector<const SpinSample*>> by_pc;
+  for (const SpinSample& sample : samples) by_pc[sample.pc].push_back(&sample);
+  std::size_t compared = 0;
+  for (const auto& [pc, there] : by_pc) {
+    if (there.size() < 2) continue;
+    compared += there.size();
+    for (const SpinSample* sample : there)
+      if (sample->registers.empty() || sample->registers != there.front()->registers) return false;
+  }
+  return compared * 2 >= samples.size();
+}
+
+bool runs_code_of(const ThreadEvidence& thread, const std::string& module) {
+  if (thread.start_routine && thread.start_routine->module == module) return true;
+  return std::any_of(thread.stack.begin(), thread.stack.end(),
+                     [&](const Frame& frame) { return frame.module == module; });
+}
+
+std::string names_of(const std::vector<const ThreadEvidence*>& threads) {
+  std::string text;
+  for (std::size_t i = 0; i < threads.size() && i < kMaxNamed; ++i)
+    text += (i == 0 ? "" : ", ") + thread_words(threads[i]->tid, threads[i]->name);
+  if (threads.size() > kMaxNamed) text += fmt::format(" and {} more", threads.size() - kMaxNamed);
+  return text;
+}
+
+}  // namespace
+
+bool may_spin_for_lost_thread(const Evidence& evidence) {
+  return evidence.process.forked.value_or(false) && !evidence.process.shares_memory &&
+         !lost_threads(evidence).empty();
+}
+
+std::optional<Finding> judge_spin(const Evidence& evidence,
+                                  const std::vector<SpinSample>& samples) {
+  const ProcessEvidence& process = evidence.process;
+  if (!may_spin_for_lost_thread(evidence) || samples.size() < kSpinSamples) return std::nullopt;
+  const std::vector<Frame>& stack = samples.front().stack;
+  const auto at = looping_frame(stack);
+  if (!at) return std::nullopt;
+  const Frame& loop = stack[*at];
+  for (const SpinSample& sample : samples) {
+    const auto there = looping_frame(sample.stack);
+    if (!there || sample.stack[*there].function != loop.function ||
+        sample.stack[*there].module != loop.module ||
+        !same_callers(stack, *at, sample.stack, *there))
+      return std::nullopt;
+  }
+  if (!changes_nothing(samples)) return std::nullopt;
+  std::vector<const ThreadEvidence*> missed;
+  const std::vector<const ThreadEvidence*> lost = lost_threads(evidence);
+  for (const ThreadEvidence* thread : lost)
+    if (runs_code_of(*thread, loop.module)) missed.push_back(thread);
+  if (missed.empty()) return std::nullopt;
+
+  Finding finding;
+  finding.kind = kind_word(record::Kind::kLostThread);
+  finding.severity = severity_word(record::Severity::kHazard);
+  finding.certainty = "probable";
+  finding.evidence = "spins";
+  finding.process = process.pid;
+  finding.program = program_name(process);
+  const std::int32_t tid = process.threads.empty() ? process.pid : process.threads.front().tid;
+  const std::string name = process.threads.empty() ? "" : process.threads.front().name;
+  finding.verdict =
+      fmt::format("{} spins in {}(), probably for ever: what it waits for would have been done by a "
+                  "thread that was not copied: {}",
+                  thread_words(tid, name), loop.function, names_of(missed));
+  finding.waiter.tid = tid;
+  finding.waiter.stack = stack;
+  for (const ThreadEvidence* thread : lost) finding.lost.push_back(lost_report(*thread));
+  finding.explanation = fmt::format(
+      "It was always ready to run, and {} looks found it in {}(), called from the same place, with "
+      "the same registers whenever the instruction was the same: the loop computes nothing, it "
+      "waits. {} of the process it was copied from {} code of the same module ({}) and {} not "
+      "copied. That is no proof: another process could change memory that is shared.",
+      samples.size(), loop.function, capitalised(names_of(missed)),
+      missed.size() == 1 ? "runs" : "run", base_name(loop.module),
+      missed.size() == 1 ? "was" : "were");
+  CureFacts cure;
+  cure.runtime = runtime_of(process.exe, process.modules);
+  cure.kind = record::Kind::kLostThread;
+  cure.executable = process.exe;
+  finding.cure = cure_for(cure);
+  finding.outcome = "blocked";
+  return finding;
+}
+
+}  // namespace forkscope

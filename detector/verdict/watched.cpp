@@ -1,0 +1,172 @@
+#include "detector/verdict/watched.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <span>
+
+#include "detector/verdict/words.hpp"
+
+namespace forkscope {
+namespace {
+
+constexpr std::size_t kKeyFrames = 8;
+
+constexpr std::size_t kNoFork = static_cast<std::size_t>(-1);
+
+/// Index of the fork that created the process: the latest of that pid before it was looked at.
+std::size_t fork_of(const WatchedFinding& watched, const Context& context) {
+  const auto forks = context.forks_of_child.find(watched.finding.process);
+  if (forks == context.forks_of_child.end()) return kNoFork;
+  std::size_t found = kNoFork;
+  for (std::size_t index : forks->second) {
+    // The parent writes the record, and may do so late; with one fork of that pid it is that one.
+    if (context.session.forks[index].meta.time <= watched.time || forks->second.size() == 1)
+      found = index;
+  }
+  return found;
+}
+
+bool is_same_process(const Finding& recorded, const Finding& watched) {
+  return recorded.process == watched.process &&
+         (recorded.fork == watched.fork || recorded.fork == 0 || watched.fork == 0);
+}
+
+/// Whether the library found that very hang. What it let through, or what came back, it did not:
+/// the process went on, and hangs now for another reason.
+bool is_hang_found_by_library(const Finding& recorded) {
+  return recorded.severity == "deadlock" && !recorded.died && recorded.outcome != "let through";
+}
+
+/// A warning of what then happened.
+bool is_warning_of(const Finding& recorded, const Finding& watched) {
+  return recorded.severity == "hazard" && recorded.lock.address != 0 &&
+         recorded.lock.address == watched.lock.address && recorded.outcome != "acquired later" &&
+         recorded.outcome != "let through";
+}
+
+/// What was seen from outside of a thread that the library reports.
+void add_view(Finding& recorded, const Finding& watched) {
+  if (recorded.waiter.tid == watched.waiter.tid) {
+    recorded.waiter.python = watched.waiter.python;
+    if (recorded.waiter.stack.empty()) recorded.waiter.stack = watched.waiter.stack;
+  }
+  // Of an event nobody owns there is no holder outside; of a lock it must be the same thread.
+  if (recorded.holder.tid == watched.holder.tid) {
+    recorded.holder.now = watched.holder.now;
+    recorded.holder.python = watched.holder.python;
+    if (recorded.holder.name.empty()) recorded.holder.name = watched.holder.name;
+  }
+}
+
+/// What the library knew of the holder: where it took the lock, and who created it.
+void add_holder(Finding::Holder& holder, const Finding::Holder& known) {
+  if (holder.tid == 0) holder.tid = known.tid;
+  if (holder.tid != known.tid) return;
+  if (holder.name.empty()) holder.name = known.name;
+  if (!holder.start) holder.start = known.start;
+  holder.acquired = known.acquired;
+  holder.acquired_complete = known.acquired_complete;
+  holder.creator = known.creator;
+  holder.exited = known.exited;
+}
+
+/// The same from the list of locks that were held at the fork.
+void add_holder(Finding& finding, const ForkRecord& fork, const AddressSpace& space) {
+  const auto held =
+      std::find_if(fork.held.begin(), fork.held.end(), [&](const record::HeldLock& lock) {
+        return lock.address == finding.lock.address && !lock.self;
+      });
+  if (held == fork.held.end()) return;
+  Finding::Holder known;
+  known.tid = held->owner;
+  known.acquired = space.stack(std::span(&held->caller, 1));
+  for (const record::ThreadInfo& thread : fork.threads) {
+    if (thread.tid != held->owner) continue;
+    known.name = thread_name(thread.name);
+    known.start = space.function(thread.start);
+    known.exited = thread.state == record::ThreadState::kExited;
+  }
+  add_holder(finding.holder, known);
+}
+
+void add_fork(Finding& finding, const ForkRecord& fork, const AddressSpace& space) {
+  finding.fork = fork.fork.id;
+  finding.fork_stack = space.stack(std::span(fork.fork.stack, fork.fork.frames));
+  if (!finding.lost.empty()) return;
+  // The parent has ended, or could not be looked at; the library wrote down whom it had.
+  for (const record::ThreadInfo& thread : fork.threads)
+    if (!thread.is_forker) finding.lost.push_back(thread_report(thread, space));
+}
+
+std::string key_of(const Finding& finding, std::uint32_t image) {
+  std::string key =
+      fmt::format("{}|{}|{}|-", finding.kind, finding.severity, identity(finding.lock, image));
+  const std::size_t count = std::min(finding.waiter.stack.size(), kKeyFrames);
+  for (std::size_t i = 0; i < count; ++i) key += "|" + identity(&finding.waiter.stack[i]);
+  return key;
+}
+
+}  // namespace
+
+bool proves_hang(const WatchedFinding& watched) {
+  const Finding& finding = watched.finding;
+  return finding.severity == "deadlock" && finding.certainty == "proven" &&
+         finding.outcome != "came back";
+}
+
+void mark_hung_children(std::vector<ChildOutcome>& outcomes, const Context& context,
+                        const RunFacts& facts) {
+  for (const WatchedFinding& watched : facts.watched) {
+    const std::size_t index = fork_of(watched, context);
+    if (index == kNoFork || !proves_hang(watched)) continue;
+    outcomes[index].end = ChildEnd::kDeadlock;
+    outcomes[index].status.reset();
+  }
+}
+
+void join_watched_findings(std::vector<Candidate>& candidates, Context& context,
+                           const RunFacts& facts) {
+  const auto recorded_end = static_cast<std::ptrdiff_t>(candidates.size());
+  std::vector<Candidate> added;
+  std::vector<bool> replaced(candidates.size());
+  for (const WatchedFinding& watched : facts.watched) {
+    Candidate candidate{watched.finding, watched.time, {}};
+    Finding& finding = candidate.finding;
+    std::uint32_t image = 0;
+    if (const std::size_t index = fork_of(watched, context); index != kNoFork) {
+      const ForkRecord& fork = context.session.forks[index];
+      const AddressSpace& space = context.spaces.of(fork.fork.parent, fork.meta.image);
+      image = fork.meta.image;
+      add_fork(finding, fork, space);
+      if (finding.lock.address != 0) add_holder(finding, fork, space);
+    }
+    const auto same = std::find_if(
+        candidates.begin(), candidates.begin() + recorded_end, [&](const Candidate& recorded) {
+          return is_same_process(recorded.finding, finding) &&
+                 is_hang_found_by_library(recorded.finding);
+        });
+    if (same != candidates.begin() + recorded_end) {
+      add_view(same->finding, finding);
+      continue;
+    }
+    if (finding.outcome == "came back") finding.severity = severity_word(record::Severity::kHazard);
+    for (std::size_t i = 0; i < candidates.size() && proves_hang(watched); ++i) {
+      const Finding& recorded = candidates[i].finding;
+      if (!is_same_process(recorded, finding) || !is_warning_of(recorded, finding)) continue;
+      add_holder(finding.holder, recorded.holder);
+      replaced[i] = true;
+    }
+    if (finding.fork != 0 && proves_hang(watched))
+      context.watched_locks.emplace(finding.fork, finding.lock.address);
+    candidate.key = key_of(finding, image);
+    added.push_back(std::move(candidate));
+  }
+  std::vector<Candidate> kept;
+  for (std::size_t i = 0; i < candidates.size(); ++i)
+    if (!replaced[i]) kept.push_back(std::move(candidates[i]));
+  for (Candidate& candidate : added) kept.push_back(std::move(candidate));
+  candidates = std::move(kept);
+}
+
+}  // namespace forkscope
