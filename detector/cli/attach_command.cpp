@@ -10,8 +10,10 @@
 #include "detector/cli/diagnose_process.hpp"
 #include "detector/cli/failure.hpp"
 #include "detector/cli/help.hpp"
+#include "detector/cli/processes.hpp"
 #include "detector/cli/report_file.hpp"
 #include "detector/inspect/stopped_threads.hpp"
+#include "detector/inspect/suspects.hpp"
 #include "detector/report/print_diagnosis.hpp"
 #include "detector/symbols/symbols.hpp"
 
@@ -25,6 +27,8 @@ constexpr const char* kExamples = R"(Examples:
       tells whether process 4711 is deadlocked by a fork, and what its threads wait for
   forkscope attach --stacks 4711
       stops each thread for an instant, for stacks that are complete
+  forkscope attach --follow-parent 4711
+      tells as well what the process it was copied from does now
   forkscope attach --core core.4711
       the same for a process that was dumped
 
@@ -85,6 +89,28 @@ Diagnosis diagnosis_of(const AttachOptions& options, Namer& namer) {
   return *std::move(diagnosis);
 }
 
+/// Who attaches to a program that hangs attaches to the process that was started, which often only
+/// waits for a child that hangs.
+void look_at_children(Diagnosis& diagnosis, Namer& namer) {
+  for (const Process& child : descendants_of(diagnosis.pid)) {
+    if (suspicion_of(child.pid) != Suspicion::kWaits) continue;
+    auto found = diagnose_process(child.pid, {}, namer);
+    if (found && found->finding)
+      diagnosis.hung_children.push_back({found->pid, found->answer, found->sentence});
+  }
+}
+
+std::vector<Diagnosis> ancestors_of(const Diagnosis& diagnosis, Namer& namer) {
+  std::vector<Diagnosis> ancestors;
+  for (pid_t next = diagnosis.forked_by; next != 0;) {
+    auto ancestor = diagnose_process(next, {}, namer);
+    if (!ancestor) break;
+    next = ancestor->forked_by;
+    ancestors.push_back(*std::move(ancestor));
+  }
+  return ancestors;
+}
+
 }  // namespace
 
 CLI::App* add_attach_command(CLI::App& app, AttachOptions& options) {
@@ -100,6 +126,8 @@ CLI::App* add_attach_command(CLI::App& app, AttachOptions& options) {
   attach->add_flag("--stacks", options.stacks,
                    "Stop each thread for an instant to read its whole stack; this can end system "
                    "calls such as epoll_wait() early (EINTR)");
+  attach->add_flag("--follow-parent", options.follow_parent,
+                   "Tell the same of the process it was copied from, and so on");
   attach->add_option("--json", options.json, "Write JSON to this file; - is standard output")
       ->type_name("FILE");
   attach->add_flag("-v,--verbose", options.verbose, "Show all threads and whole stacks");
@@ -111,13 +139,19 @@ int attach(const AttachOptions& options) {
   std::optional<ReportFile> file;
   if (!options.json.empty() && options.json != "-") file.emplace(options.json, "--json");
   auto namer = make_namer();
-  const Diagnosis diagnosis = diagnosis_of(options, *namer);
-  if (file) file->write(diagnosis_json(diagnosis));
-  write_text(STDOUT_FILENO,
-             options.json == "-"
-                 ? diagnosis_json(diagnosis)
-                 : diagnosis_text(diagnosis, text_options(STDOUT_FILENO, options.colour,
-                                                          options.verbose)));
+  Diagnosis diagnosis = diagnosis_of(options, *namer);
+  if (options.core.empty() && !diagnosis.finding) look_at_children(diagnosis, *namer);
+  std::vector<Diagnosis> ancestors;
+  if (options.follow_parent) ancestors = ancestors_of(diagnosis, *namer);
+  if (file) file->write(diagnosis_json(diagnosis, ancestors));
+  if (options.json == "-") {
+    write_text(STDOUT_FILENO, diagnosis_json(diagnosis, ancestors));
+  } else {
+    const TextOptions text = text_options(STDOUT_FILENO, options.colour, options.verbose);
+    std::string all = diagnosis_text(diagnosis, text);
+    for (const Diagnosis& ancestor : ancestors) all += diagnosis_text(ancestor, text);
+    write_text(STDOUT_FILENO, all);
+  }
   return status_of(diagnosis.answer);
 }
 

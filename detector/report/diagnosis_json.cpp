@@ -47,6 +47,12 @@ Json to_json(const Missing& missing) {
       {"what", missing.what}, {"why", missing.why}, {"cure", text_or_null(missing.cure)}};
 }
 
+Json to_json(const Diagnosis::Child& child) {
+  return Json{{"pid", child.pid},
+              {"answer", answer_word(child.answer)},
+              {"sentence", child.sentence}};
+}
+
 Json process_json(const Diagnosis& diagnosis) {
   return Json{{"pid", diagnosis.pid},
               {"parent", diagnosis.parent},
@@ -72,14 +78,18 @@ Json document_of(const Diagnosis& diagnosis) {
               {"threads", list(diagnosis.threads)},
               {"lost", array(diagnosis.lost)},
               {"missing", list(diagnosis.missing)},
+              {"hung_children", list(diagnosis.hung_children)},
               {"finding", diagnosis.finding ? to_json(*diagnosis.finding) : Json(nullptr)}};
 }
 
 }  // namespace
 
-std::string diagnosis_json(const Diagnosis& diagnosis) {
+std::string diagnosis_json(const Diagnosis& diagnosis, const std::vector<Diagnosis>& ancestors) {
   Json document{{"schema", "forkscope.attach/1"}};
   document.update(document_of(diagnosis));
+  Json above = Json::array();
+  for (const Diagnosis& ancestor : ancestors) above.push_back(document_of(ancestor));
+  document["ancestors"] = std::move(above);
   return dumped(document) + "\n";
 }
 

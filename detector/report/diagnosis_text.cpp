@@ -122,6 +122,9 @@ std::string diagnosis_text(const Diagnosis& diagnosis, const TextOptions& option
   text.add(fmt::format("forkscope: {} {}{}\n", process,
                        styled(sentence.substr(0, colon), style_of(diagnosis.answer), options),
                        colon == std::string::npos ? "" : sentence.substr(colon)));
+  for (const Diagnosis::Child& child : diagnosis.hung_children)
+    text.add(wrapped(printable(fmt::format("its child, process {}, {}", child.pid, child.sentence)),
+                     2, options.width));
   std::string why;
   for (const std::string& reason : diagnosis.reasons) why += (why.empty() ? "" : " ") + reason;
   text.block("why", why);

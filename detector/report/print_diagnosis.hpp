@@ -11,8 +11,9 @@ namespace forkscope {
 
 /// The answer in the first line, then why, each blocked thread, what was left behind, the cure.
 std::string diagnosis_text(const Diagnosis& diagnosis, const TextOptions& options);
-/// schema forkscope.attach/1, indented by 2, ends with a newline.
-std::string diagnosis_json(const Diagnosis& diagnosis);
+/// schema forkscope.attach/1, indented by 2, ends with a newline. `ancestors` are those of
+/// --follow-parent, nearest first.
+std::string diagnosis_json(const Diagnosis& diagnosis, const std::vector<Diagnosis>& ancestors);
 
 /// What `forkscope scan` saw.
 struct ScanResult {

@@ -24,7 +24,8 @@ std::string holder_words(const Finding& finding) {
   if (finding.lost.empty()) return "-";
   const ThreadReport& thread = finding.lost.front();
   std::string text = thread_words(thread.tid, thread.name);
-  if (finding.lost.size() > 1) text += fmt::format(" or {} others", finding.lost.size() - 1);
+  if (const std::size_t others = finding.lost.size() - 1; others > 0)
+    text += fmt::format(" or {} other{}", others, others == 1 ? "" : "s");
   return text;
 }
 

@@ -17,7 +17,7 @@ const std::string kNamedLikeFields =
 const std::string kZombie =
     "5190 (python3) Z 5147 5141 30511 0 -1 4227148 227 0 0 0 0 0 0 0 20 0 1 0 2682917 0 0 "
     "18446744073709551615 0 0 0 0 0 0 0 16781312 2 1 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 768\n";
-const std::string kKernelThread =
+const std::string kKernelWorker =
     "3 (pool_workqueue_release) S 2 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 30 0 0 "
     "18446744073709551615 0 0 0 0 0 0 0 2147483647 0 1 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
 // Nice values are negative, and so is the terminal's process group without a terminal.
@@ -67,7 +67,7 @@ TEST_CASE("stat: zombies, kernel threads and the first process", "[proc_text]") 
   CHECK(zombie->parent == 5147);
   CHECK(zombie->start == 2682917);
 
-  const auto worker = parse_stat(kKernelThread);
+  const auto worker = parse_stat(kKernelWorker);
   REQUIRE(worker);
   CHECK(worker->name == "pool_workqueue_release");
   CHECK(worker->parent == 2);
@@ -88,7 +88,7 @@ TEST_CASE("stat: zombies, kernel threads and the first process", "[proc_text]") 
 }
 
 TEST_CASE("stat: an empty name is one", "[proc_text]") {
-  std::string text = kKernelThread;
+  std::string text = kKernelWorker;
   text.replace(3, std::string("pool_workqueue_release").size(), "");
   const auto stat = parse_stat(text);
   REQUIRE(stat);

@@ -69,6 +69,13 @@ struct Diagnosis {
   std::optional<bool> forked;        ///< as ProcessEvidence::forked
   std::int32_t forked_by = 0;        ///< pid of the process it is a copy of, 0: none, or not known
   std::vector<Missing> missing;
+  /// Children of it that hang, in short: who waits for them asks about the wrong process.
+  struct Child {
+    std::int32_t pid = 0;
+    Answer answer = Answer::kUnknown;
+    std::string sentence;
+  };
+  std::vector<Child> hung_children;
   std::optional<Finding> finding;    ///< of kDeadlock and kProbable, in the form `run` reports
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "detector/verdict/address_space.hpp"
 #include "detector/verdict/cures.hpp"
 #include "detector/verdict/words.hpp"
 
@@ -49,9 +50,10 @@ const ThreadDiagnosis& diagnosis_of(const Diagnosis& diagnosis, const OutsideFac
   return diagnosis.threads[std::size_t(&view - facts.views.data())];
 }
 
-std::string in_module(const ThreadView& view) {
+std::string in_module(const ThreadView& view, const std::string& program) {
   const Frame* frame = innermost_program_frame(view.thread->stack);
-  return frame == nullptr ? "" : ", called from " + base_name(frame->module);
+  if (frame == nullptr || frame->module == program) return "";
+  return ", called from " + base_name(frame->module);
 }
 
 /// Who is missed: those whose code waits here if they are known, else all.
@@ -79,7 +81,7 @@ std::string wait_for_ever(const Diagnosis& diagnosis, const OutsideFacts& facts)
       break;
   }
   if (!is_owned(view.family) && !missed(facts).empty())
-    return text + in_module(view) + ", which only threads that were not copied would end: " +
+    return text + in_module(view, facts.evidence.process.exe) + ", which only threads that were not copied would end: " +
            list_names(missed(facts));
   if (view.family == LockFamily::kLibcLock)
     return text + ", which a thread that was not copied held";
@@ -90,7 +92,8 @@ std::string wait_for_ever(const Diagnosis& diagnosis, const OutsideFacts& facts)
 std::string remembered_sentence(const std::vector<RememberedThread>& threads) {
   std::vector<std::string> functions;
   for (const RememberedThread& thread : threads) {
-    if (!thread.start_routine) continue;
+    // The C++ library's own start routine tells nobody anything.
+    if (!thread.start_routine || is_standard_library(*thread.start_routine)) continue;
     const Frame& start = *thread.start_routine;
     const std::string name = !start.function.empty() ? start.function + "()"
                              : !start.module.empty()
@@ -326,6 +329,10 @@ ThreadReport lost_report(const ThreadEvidence& thread) {
   report.name = thread.name;
   report.start = thread.start_routine;
   report.state = wait_of(thread, Abi::kX86_64).does;
+  if (!thread.python.empty()) {
+    const PythonFrame& frame = thread.python.front();
+    report.state += fmt::format(" in {} ({}:{})", frame.function, base_name(frame.file), frame.line);
+  }
   return report;
 }
 

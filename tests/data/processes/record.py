@@ -3,7 +3,7 @@
 
     record.py FORKSCOPE PID [--rename OLD=NEW]... [--note TEXT] > NAME.txt
 
-Nothing is stopped or changed. Texts of /proc are kept as they are, without the lines nobody reads;
+Nothing is stopped or changed. Texts of /proc are kept as they are, without the lines that do not matter here;
 memory: the ELF headers of the modules on the stacks, and what lies around the awaited words. Stacks
 and their names come from `forkscope attach --json`. README.md has the format.
 """
@@ -56,8 +56,10 @@ class Recorder:
         self.put("command", read("cmdline").rstrip("\0").replace("\0", "\n"))
         self.put("stat", stat)
         self.put("status", self.shorter(read("status")))
-        self.put("maps", maps)
         modules = {frame["module"] for one in stacks.values() for frame in one["stack"]}
+        modules.add(os.readlink(proc / "exe"))
+        maps = [line for line in maps.splitlines() if self.matters(line, modules, second)]
+        self.put("maps", "\n".join(maps))
         self.memory(proc, maps, modules, second)
         for tid in tids:
             self.thread(tid, tid == pid, first[tid], second[tid], stacks.get(tid))
@@ -74,14 +76,26 @@ class Recorder:
     def shorter(status):
         return "\n".join(line for line in status.splitlines() if line.split(":")[0] in STATUS)
 
+    @staticmethod
+    def mapping(line):
+        fields = line.split(maxsplit=5)
+        begin, end = (int(one, 16) for one in fields[0].split("-"))
+        return begin, end, fields[1], int(fields[2], 16), fields[5] if len(fields) == 6 else ""
+
+    def matters(self, line, modules, threads):
+        """Whether a thread's code, stack or awaited word lies there."""
+        begin, end, _, _, path = self.mapping(line)
+        words = [int(word, 16) for look in threads.values()
+                 for word in look["syscall"].split()[1:2] + look["syscall"].split()[-2:-1]
+                 if word != "running"]
+        return path in modules or path in ("[heap]", "[stack]") or any(
+            begin <= word < end for word in words)
+
     def memory(self, proc, maps, modules, threads):
         ranges = []
-        for line in maps.splitlines():
-            fields = line.split(maxsplit=5)
-            begin, end = (int(one, 16) for one in fields[0].split("-"))
-            path = fields[5] if len(fields) == 6 else ""
-            if fields[1] == "r--p" and int(fields[2], 16) == 0 and (
-                    path in modules or path == os.readlink(proc / "exe")):
+        for line in maps:
+            begin, end, rights, offset, path = self.mapping(line)
+            if rights == "r--p" and offset == 0 and path in modules:
                 ranges.append((begin, begin + 64 + 56 * 16))
             for look in threads.values():
                 words = look["syscall"].split()

@@ -57,6 +57,13 @@ void map_files(ProcessEvidence& process) {
   process.all_threads = true;
 }
 
+/// In place of what an earlier thread of the story said lies there.
+void put_memory(ProcessEvidence& process, const MemoryBytes& bytes) {
+  std::erase_if(process.memory,
+                [&](const MemoryBytes& other) { return other.address == bytes.address; });
+  process.memory.push_back(bytes);
+}
+
 void add_stack(ProcessEvidence& process, std::int32_t tid) {
   const Mapping stack = mapping(stack_of(tid), kStackSize, "");
   auto at = process.mappings.begin();
@@ -235,6 +242,11 @@ Thread& Thread::unsettled() {
   return *this;
 }
 
+Thread& Thread::short_stack() {
+  thread_.stack_complete = false;
+  return *this;
+}
+
 Thread& Thread::unreadable() {
   thread_.call.reset();
   thread_.stack.clear();
@@ -302,7 +314,7 @@ Story& Story::child(const Thread& thread) {
   if (process.threads.empty()) process.threads.emplace_back();
   process.threads.front() = std::move(first);
   process.state = process.threads.front().state;
-  for (const MemoryBytes& bytes : thread.memory()) process.memory.push_back(bytes);
+  for (const MemoryBytes& bytes : thread.memory()) put_memory(process, bytes);
   return *this;
 }
 
@@ -311,7 +323,7 @@ Story& Story::beside(const Thread& thread) {
   if (other.call) other.call->sp = stack_of(other.tid) + 0x8000;
   add_stack(evidence.process, other.tid);
   evidence.process.threads.push_back(std::move(other));
-  for (const MemoryBytes& bytes : thread.memory()) evidence.process.memory.push_back(bytes);
+  for (const MemoryBytes& bytes : thread.memory()) put_memory(evidence.process, bytes);
   return *this;
 }
 

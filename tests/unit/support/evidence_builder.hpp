@@ -68,6 +68,7 @@ class Thread {
   Thread& runs();
   Thread& state(char state);
   Thread& unsettled();
+  Thread& short_stack();  ///< the stack could not be read to its end
   Thread& unreadable();
   Thread& own_tid(std::int32_t tid);
   Thread& started(std::uint64_t ticks);
