@@ -58,7 +58,7 @@ pid_t pid_of(const std::string& target) {
 /// Before threads are stopped: what the process will notice of it.
 void announce_stop(pid_t pid, Namer& namer) {
   auto evidence = observe(pid, {.stacks = false}, namer);
-  if (!evidence) return;
+  if (!evidence || !evidence->process.missing.empty()) return;
   std::string disturbed;
   for (const ThreadEvidence& thread : evidence->process.threads) {
     const char* call = thread.call ? disturbed_call(thread.call->number) : nullptr;
@@ -145,12 +145,12 @@ int attach(const AttachOptions& options) {
   if (options.follow_parent) ancestors = ancestors_of(diagnosis, *namer);
   if (file) file->write(diagnosis_json(diagnosis, ancestors));
   if (options.json == "-") {
-    write_text(STDOUT_FILENO, diagnosis_json(diagnosis, ancestors));
+    write_answer(diagnosis_json(diagnosis, ancestors));
   } else {
     const TextOptions text = text_options(STDOUT_FILENO, options.colour, options.verbose);
     std::string all = diagnosis_text(diagnosis, text);
     for (const Diagnosis& ancestor : ancestors) all += diagnosis_text(ancestor, text);
-    write_text(STDOUT_FILENO, all);
+    write_answer(all);
   }
   return status_of(diagnosis.answer);
 }

@@ -2,6 +2,8 @@
 
 #include <poll.h>
 
+#include "detector/cli/watch_spin.hpp"
+
 namespace forkscope::cli {
 
 DataNamer data_namer(Namer& namer, const ProcessEvidence& process) {
@@ -14,14 +16,43 @@ DataNamer data_namer(Namer& namer, const ProcessEvidence& process) {
   };
 }
 
+namespace {
+
+/// A process that runs all the time may wait for a lost thread all the same. Telling takes some
+/// dozen short stops.
+void look_for_spin(Diagnosis& diagnosis, Namer& namer) {
+  auto sampler = SpinSampler::start(diagnosis.pid, namer);
+  if (!sampler) return;
+  while (sampler->sample()) poll(nullptr, 0, static_cast<int>(kSpinSamplePause.count()));
+  auto finding = sampler->judge();
+  if (!finding) return;
+  diagnosis.answer = Answer::kProbable;
+  diagnosis.sentence = "is probably deadlocked by a fork: " + finding->verdict;
+  diagnosis.reasons = {finding->explanation};
+  diagnosis.finding = std::move(finding);
+}
+
+}  // namespace
+
 std::optional<Diagnosis> diagnose_process(pid_t pid, const ObserveOptions& options, Namer& namer) {
-  auto evidence = observe(pid, options, namer);
+  // A stop makes threads run for an instant: whether they slept is found out before.
+  ObserveOptions first = options;
+  if (options.stop) first = {.stop = false, .stacks = false};
+  auto evidence = observe(pid, first, namer);
   if (!evidence) return std::nullopt;
   if (wants_patience(*evidence)) {
     poll(nullptr, 0, kPatienceMilliseconds);
     look_again(*evidence);
   }
-  return diagnose(*evidence, data_namer(namer, evidence->process));
+  if (options.stop) {
+    const bool lasted = evidence->lasted;
+    evidence = observe(pid, options, namer);
+    if (!evidence) return std::nullopt;
+    evidence->lasted = lasted;
+  }
+  Diagnosis diagnosis = diagnose(*evidence, data_namer(namer, evidence->process));
+  if (options.stop && diagnosis.answer == Answer::kRunning) look_for_spin(diagnosis, namer);
+  return diagnosis;
 }
 
 }  // namespace forkscope::cli

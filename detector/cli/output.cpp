@@ -31,7 +31,10 @@ void reserve_standard_descriptors() {
     if (fcntl(fd, F_GETFD) == -1 && errno == EBADF) open("/dev/null", O_RDWR | O_CLOEXEC);
 }
 
-void write_text(int fd, std::string_view text) {
+namespace {
+
+/// 0, or the errno of what stayed unwritten.
+int write_all(int fd, std::string_view text) {
   while (!text.empty()) {
     ssize_t written = write(fd, text.data(), text.size());
     if (written >= 0) {
@@ -39,11 +42,21 @@ void write_text(int fd, std::string_view text) {
     } else if (errno == EAGAIN) {
       // The program shares the open file description and made it non-blocking.
       pollfd ready{fd, POLLOUT, 0};
-      if (poll(&ready, 1, 5000) == 0) return;
+      if (poll(&ready, 1, 5000) == 0) return EAGAIN;
     } else if (errno != EINTR) {
-      return;
+      return errno;
     }
   }
+  return 0;
+}
+
+}  // namespace
+
+void write_text(int fd, std::string_view text) { write_all(fd, text); }
+
+void write_answer(std::string_view text) {
+  if (const int error = write_all(STDOUT_FILENO, text); error != 0)
+    throw Failure("cannot write to standard output: " + error_text(error));
 }
 
 void say(std::string_view sentence) {

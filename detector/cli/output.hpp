@@ -18,6 +18,10 @@ void reserve_standard_descriptors();
 /// Writes all of it, also to a non-blocking descriptor. Errors are ignored: nobody is left to tell.
 void write_text(int fd, std::string_view text);
 
+/// The same for what the command was asked for: throws Failure when it cannot be written, or what
+/// was asked would be lost in silence.
+void write_answer(std::string_view text);
+
 /// "forkscope: SENTENCE" on standard error.
 void say(std::string_view sentence);
 

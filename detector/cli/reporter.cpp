@@ -28,7 +28,7 @@ constexpr int kPausePerLook = 10;
 
 bool printed_in_full(const Finding& finding, bool verbose) {
   return verbose || finding.severity == "deadlock" || finding.severity == "latent" ||
-         finding.certainty == "probable";
+         (finding.certainty == "probable" && finding.outcome != "came back");
 }
 
 Report make_report(const Session& session, const RunFacts& facts, Namer& namer) {

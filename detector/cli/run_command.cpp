@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <functional>
+#include <mutex>
 
 #include "detector/cli/arena_file.hpp"
 #include "detector/cli/environment.hpp"
@@ -31,6 +33,23 @@ Ending ending_of(const RunOptions& options, const Report& report) {
   if (report.signal) return {128 + *report.signal, *report.signal};
   return {report.exit.value_or(kForkscopeFailed), 0};
 }
+
+/// What the watchdog told last: it and the reporter each have a thread, and neither outlives this.
+class Board {
+ public:
+  void put(const std::vector<WatchedFinding>& findings) {
+    std::lock_guard lock(mutex_);
+    findings_ = findings;
+  }
+  std::vector<WatchedFinding> get() const {
+    std::lock_guard lock(mutex_);
+    return findings_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<WatchedFinding> findings_;
+};
 
 /// So that findings outlive a forkscope that is killed. What cannot be written now is said at the
 /// end, if it cannot be written then.
@@ -70,17 +89,19 @@ Ending run_program(const RunOptions& options) {
   RunFacts facts;
   facts.command = options.command;
   write_facts(session.path(), facts, false);
-  std::optional<Watchdog> watchdog;
-  const auto watched = [&] { return watchdog->findings(); };
+  Board board;
+  const auto watched = [&] { return board.get(); };
   Reporter reporter(arena,
                     {options.command, text_options(STDERR_FILENO, options.colour, options.verbose),
                      options.quiet, options.timeout.has_value(),
                      options.watch ? std::function(watched) : nullptr});
+  std::optional<Watchdog> watchdog;
   if (options.watch) {
     // A temporary folder is nobody's to look into.
     const std::string kept = session.temporary() ? "" : session.path();
-    const auto changed = [&, kept] {
-      if (!kept.empty()) save_findings(kept, watched());
+    const auto changed = [&, kept](const std::vector<WatchedFinding>& findings) {
+      board.put(findings);
+      if (!kept.empty()) save_findings(kept, findings);
       reporter.look();
     };
     watchdog.emplace(arena, Watchdog::Settings{
@@ -103,7 +124,7 @@ Ending run_program(const RunOptions& options) {
   facts.exit = end.exit;
   facts.signal = end.signal;
   facts.timed_out = end.timed_out;
-  if (watchdog) facts.watched = watched();
+  facts.watched = watched();
   Report report = reporter.finish(facts);
   say_what_was_lost(arena);
   if (!session.path().empty()) write_facts(session.path(), facts, true);

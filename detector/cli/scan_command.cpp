@@ -114,10 +114,10 @@ int scan(const ScanOptions& options) {
   const ScanResult result = look_at_host(options);
   if (file) file->write(scan_json(result));
   if (options.json == "-") {
-    write_text(STDOUT_FILENO, scan_json(result));
+    write_answer(scan_json(result));
   } else {
     const TextOptions text = text_options(STDOUT_FILENO, options.colour, options.verbose);
-    write_text(STDOUT_FILENO, scan_text(result, text));
+    write_answer(scan_text(result, text));
     if (result.found.empty() && isatty(STDOUT_FILENO) == 1)
       say(fmt::format("none of {} processes is deadlocked by a fork", result.looked_at));
   }

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "detector/cli/diagnose_process.hpp"
+#include "detector/cli/watch_sibling.hpp"
 #include "detector/inspect/suspects.hpp"
 #include "detector/symbols/symbols.hpp"
 #include "detector/verdict/outcomes.hpp"
@@ -19,6 +20,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kStopPatience = 2s;
+constexpr auto kTellPause = 200ms;
+constexpr std::size_t kMostSiblings = 256;
 
 std::uint64_t monotonic_now() {
   timespec now{};
@@ -39,41 +42,6 @@ bool first_waits_for_ever(const ProcessEvidence& process) {
 void replace_all(std::string& text, const std::string& from, const std::string& to) {
   for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
     text.replace(at, from.size(), to);
-}
-
-/// Children of one process with one thread each, blocked at the same instruction on the same
-/// address, with equal stack pointers: copies of one another, but for their number.
-std::vector<std::uint64_t> key_of(const Evidence& evidence, const Diagnosis& diagnosis) {
-  const ProcessEvidence& process = evidence.process;
-  if (process.threads.size() != 1 || !process.threads.front().call || evidence.ancestors.empty() ||
-      diagnosis.threads.empty())
-    return {};
-  const SystemCall& call = *process.threads.front().call;
-  const LockOwner& owner = diagnosis.threads.front().owner;
-  return {std::uint64_t(evidence.ancestors.front().pid),
-          evidence.ancestors.front().start,
-          std::uint64_t(call.number),
-          call.arguments[0],
-          call.arguments[1],
-          call.sp,
-          call.pc,
-          std::uint64_t(owner.tid)};
-}
-
-/// The finding of a copy: all that it says holds here, but for PID and TID.
-Finding as_of(const Finding& sibling, const ProcessEvidence& process) {
-  Finding finding = sibling;
-  const ThreadEvidence& thread = process.threads.front();
-  const std::string old_words = thread_words(sibling.waiter.tid, thread.name);
-  const std::string new_words = thread_words(thread.tid, thread.name);
-  finding.process = process.pid;
-  finding.waiter.tid = thread.tid;
-  for (std::string* text : {&finding.verdict, &finding.explanation}) {
-    replace_all(*text, old_words, new_words);
-    replace_all(*text, fmt::format("process {} ", sibling.process),
-                fmt::format("process {} ", process.pid));
-  }
-  return finding;
 }
 
 }  // namespace
@@ -115,7 +83,7 @@ std::vector<WatchJudge::Answered> WatchJudge::take_answers() {
   return std::exchange(answers_, {});
 }
 
-std::vector<WatchedFinding> WatchJudge::findings() const {
+std::vector<WatchedFinding> WatchJudge::findings() {
   std::lock_guard lock(mutex_);
   std::vector<WatchedFinding> findings;
   for (const auto& [pid, entry] : findings_) findings.push_back(entry.second);
@@ -128,7 +96,10 @@ void WatchJudge::run() {
   std::unique_lock lock(mutex_);
   while (true) {
     const bool idle = jobs_.empty() && patience_.empty() && sampling_.empty();
-    if (stopping_ && (idle || Clock::now() >= stop_by_)) return;
+    if (stopping_ && (idle || Clock::now() >= stop_by_)) {
+      lock.unlock();
+      return tell_changes(true);
+    }
     if (jobs_.empty()) {
       const auto ready = [this] { return stopping_ || !jobs_.empty(); };
       if (const auto due = next_due()) {
@@ -157,7 +128,19 @@ void WatchJudge::run() {
       if (job) reply(job->process, job->question == Question::kSpin, false, false);
     }
     lock.lock();
+    const bool pause = jobs_.empty();
+    lock.unlock();
+    tell_changes(pause);
+    lock.lock();
   }
+}
+
+/// A hundred children may hang within a moment.
+void WatchJudge::tell_changes(bool now) {
+  if (!untold_ || (!now && Clock::now() - told_ < kTellPause)) return;
+  untold_ = false;
+  settings_.changed(findings());
+  told_ = Clock::now();
 }
 
 std::optional<WatchJudge::Clock::time_point> WatchJudge::next_due() const {
@@ -212,17 +195,17 @@ void WatchJudge::answer(const Job& job) {
 
 void WatchJudge::judge(const Process& process) {
   if (suspicion_of(process.pid) != Suspicion::kWaits) return reply(process, false, true, false);
+  if (judged_as_sibling(process)) return;
   // First without stacks, which cost most: many wait for what another process will do.
-  auto evidence = observe(process.pid, {false, false}, *namer_);
-  if (!evidence || evidence->process.start != process.start)
+  const auto glance = observe(process.pid, {false, false}, *namer_);
+  if (!glance || glance->process.start != process.start)
     return reply(process, false, true, false);
-  const Diagnosis glance = diagnose(*evidence, data_namer(*namer_, evidence->process));
-  const bool one_thread = evidence->process.threads.size() == 1;
-  const bool may_hang = tells_of_hang(glance.answer) || glance.answer == Answer::kStuck ||
-                        (!one_thread && first_waits_for_ever(evidence->process));
-  if (!may_hang) return reply(process, false, one_thread, false);
-  if (judged_as_sibling(process, *evidence, glance)) return;
-  evidence = observe(process.pid, {false, true}, *namer_);
+  const Answer answer = diagnose(*glance, data_namer(*namer_, glance->process)).answer;
+  const bool one_thread = glance->process.threads.size() == 1;
+  if (!tells_of_hang(answer) && answer != Answer::kStuck &&
+      (one_thread || !first_waits_for_ever(glance->process)))
+    return reply(process, false, one_thread, false);
+  auto evidence = observe(process.pid, {false, true}, *namer_);
   if (!evidence || evidence->process.start != process.start)
     return reply(process, false, true, false);
   if (wants_patience(*evidence)) {
@@ -233,12 +216,19 @@ void WatchJudge::judge(const Process& process) {
   conclude(process, *evidence);
 }
 
-bool WatchJudge::judged_as_sibling(const Process& process, const Evidence& evidence,
-                                   const Diagnosis& diagnosis) {
-  if (diagnosis.answer != Answer::kDeadlock) return false;
-  const auto sibling = siblings_.find(key_of(evidence, diagnosis));
+bool WatchJudge::judged_as_sibling(const Process& process) {
+  if (siblings_.empty()) return false;
+  const auto key = sibling_key(process);
+  const auto sibling = key ? siblings_.find(*key) : siblings_.end();
   if (sibling == siblings_.end()) return false;
-  Finding finding = as_of(sibling->second, evidence.process);
+  Finding finding = sibling->second.finding;
+  const std::string& name = sibling->second.thread_name;
+  for (std::string* text : {&finding.verdict, &finding.explanation}) {
+    replace_all(*text, thread_words(finding.waiter.tid, name), thread_words(process.pid, name));
+    replace_all(*text, fmt::format("process {} ", finding.process),
+                fmt::format("process {} ", process.pid));
+  }
+  finding.process = finding.waiter.tid = process.pid;
   act(process, finding);
   store(process, std::move(finding));
   reply(process, false, true, true);
@@ -253,9 +243,10 @@ void WatchJudge::conclude(const Process& process, const Evidence& evidence) {
   finding.outcome = "blocked";
   const bool proven = diagnosis.answer == Answer::kDeadlock;
   if (proven) {
-    const Key key = key_of(evidence, diagnosis);
     // Which line of Python it is at may differ where the machine code does not.
-    if (!key.empty() && finding.waiter.python.empty()) siblings_.emplace(key, finding);
+    const auto key = finding.waiter.python.empty() ? sibling_key(process) : std::nullopt;
+    if (key && siblings_.size() < kMostSiblings)
+      siblings_.emplace(*key, Sibling{finding, evidence.process.threads.front().name});
     act(process, finding);
   }
   store(process, std::move(finding));
@@ -281,7 +272,7 @@ void WatchJudge::take_back(const Process& process) {
     if (finding.outcome != "blocked") return;
     finding.outcome = "came back";
   }
-  settings_.changed();
+  untold_ = true;
 }
 
 void WatchJudge::reply(const Process& process, bool spin, bool final, bool found) {
@@ -303,7 +294,7 @@ void WatchJudge::store(const Process& process, Finding finding) {
     finding.records = {kWatchedRecord | count_++};
     findings_[process.pid] = {process.start, {std::move(finding), monotonic_now()}};
   }
-  settings_.changed();
+  untold_ = true;
 }
 
 bool WatchJudge::library_has_finding(pid_t pid) const {

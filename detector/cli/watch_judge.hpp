@@ -21,6 +21,7 @@
 
 #include "detector/cli/arena_file.hpp"
 #include "detector/cli/processes.hpp"
+#include "detector/cli/watch_sibling.hpp"
 #include "detector/cli/watch_spin.hpp"
 #include "detector/record/options.hpp"
 #include "detector/verdict/outside/diagnosis.hpp"
@@ -32,8 +33,9 @@ class WatchJudge {
  public:
   struct Settings {
     OnDeadlock on_deadlock = OnDeadlock::kReport;
-    /// Called from the judge's thread after each change of what findings() gives.
-    std::function<void()> changed;
+    /// Called from the judge's thread with all findings after they changed; several changes close
+    /// to each other are one.
+    std::function<void(const std::vector<WatchedFinding>&)> changed;
   };
 
   /// What came of a question.
@@ -59,7 +61,6 @@ class WatchJudge {
   void went_on(const Process& process);
 
   std::vector<Answered> take_answers();
-  std::vector<WatchedFinding> findings() const;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -78,16 +79,20 @@ class WatchJudge {
     Process process;
     std::unique_ptr<SpinSampler> sampler;
   };
-  using Key = std::vector<std::uint64_t>;
+  struct Sibling {
+    Finding finding;
+    std::string thread_name;
+  };
 
   void add(Question question, const Process& process);
+  void tell_changes(bool now);
+  std::vector<WatchedFinding> findings();
   void run();
   bool work_on_due();
   std::optional<Clock::time_point> next_due() const;
   void answer(const Job& job);
   void judge(const Process& process);
-  bool judged_as_sibling(const Process& process, const Evidence& evidence,
-                         const Diagnosis& diagnosis);
+  bool judged_as_sibling(const Process& process);
   void conclude(const Process& process, const Evidence& evidence);
   void judge_spin_of(const Process& process);
   void take_back(const Process& process);
@@ -103,7 +108,9 @@ class WatchJudge {
   // Of the judge's thread.
   std::list<Patience> patience_;
   std::list<Sampling> sampling_;
-  std::map<Key, Finding> siblings_;
+  std::map<SiblingKey, Sibling> siblings_;  ///< proven deadlocks of one thread
+  bool untold_ = false;
+  Clock::time_point told_{};
 
   mutable std::mutex mutex_;  ///< of what follows
   std::condition_variable changed_;

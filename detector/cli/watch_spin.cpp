@@ -54,6 +54,7 @@ bool SpinSampler::sample() {
   SpinSample sample;
   const KnownRegisters& known = stopped->registers;
   sample.pc = known.pc;
+  sample.sp = known.sp;
   sample.registers = stopped->general;
   if (stopped->call)
     sample.registers = {known.sp,          known.bp.value_or(0),  known.bx.value_or(0),

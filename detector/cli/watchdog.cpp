@@ -99,10 +99,6 @@ bool Watchdog::round() {
   children_wanted_ = children_wanted_ || busy;
   used_ = used;
   forks_ = forks;
-  const auto now = Clock::now();
-  if ((children_wanted_ || now >= children_again_) && now >= children_not_before_)
-    look_for_children();
-  if (used != used_by_records_ && now >= records_not_before_) look_into_records();
   for (auto at = entries_.begin(); at != entries_.end();) {
     const auto pulse = at->second.process->pulse();
     if (!pulse) {
@@ -113,6 +109,11 @@ bool Watchdog::round() {
     busy = poll(at->second, *pulse) || busy;
     ++at;
   }
+  // After the pulses: they say who may have forked.
+  const auto now = Clock::now();
+  if ((children_wanted_ || now >= children_again_) && now >= children_not_before_)
+    look_for_children();
+  if (used != used_by_records_ && now >= records_not_before_) look_into_records();
   return busy;
 }
 
@@ -126,13 +127,18 @@ bool Watchdog::poll(Entry& entry, const Pulse& pulse) {
   if (entry.found_at && (ran || entry.elsewhere > 0)) watch_for_return(entry);
   if (ran) {
     entry.settled = entry.waits_out = false;
-    const auto place = entry.asked ? std::nullopt : entry.process->place();
-    if (place && place->for_ever_in_futex) unconfirmed_.push_back(entry.process->id().pid);
+    if (!entry.asked) note_if_waiting(entry);
     return true;
   }
   if (!entry.settled && !entry.asked && !(entry.waits_out && Clock::now() < entry.not_before))
     consider(entry);
   return entry.asked;
+}
+
+/// It ran a moment ago: if it waits for ever now, half a round will show whether it does.
+void Watchdog::note_if_waiting(const Entry& entry) {
+  const auto place = entry.process->place();
+  if (place && place->for_ever_in_futex) unconfirmed_.push_back(entry.process->id().pid);
 }
 
 void Watchdog::confirm() {
@@ -239,6 +245,7 @@ void Watchdog::add(pid_t pid) {
   Entry& entry = entries_[pid];
   entry.process = std::move(process);
   entry.pulse = *pulse;
+  if (entry.process->forked()) note_if_waiting(entry);
 }
 
 void Watchdog::look_for_children() {

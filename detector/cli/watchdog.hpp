@@ -8,7 +8,7 @@
 // at the same place waits longer each time. Rounds become rarer while nothing runs and nothing
 // forks.
 //
-// start() after the program was forked; start() and stop() belong to one thread, findings() to any.
+// start() after the program was forked; start() and stop() belong to one thread.
 #pragma once
 
 #include <sys/types.h>
@@ -43,8 +43,6 @@ class Watchdog {
   /// What was asked is still answered, for two seconds at most.
   void stop();
 
-  std::vector<WatchedFinding> findings() const { return judge_.findings(); }
-
  private:
   using Clock = std::chrono::steady_clock;
 
@@ -77,6 +75,7 @@ class Watchdog {
   /// Whether anything happened.
   bool round();
   bool poll(Entry& entry, const Pulse& pulse);
+  void note_if_waiting(const Entry& entry);
   void confirm();
   void consider(Entry& entry);
   void watch_for_return(Entry& entry);

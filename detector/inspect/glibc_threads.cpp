@@ -65,6 +65,7 @@ std::optional<Layout> layout_of(ProcessMemory& memory, const ProcessEvidence& pr
 }
 
 struct Descriptor {
+  std::uint64_t tid_address;
   std::int32_t tid;
   std::uint32_t cancelling;
   std::uint64_t start;
@@ -86,7 +87,7 @@ std::optional<std::vector<Descriptor>> read_list(ProcessMemory& memory, const La
         (*cancelling & ~kKnownBits) != 0) {
       return std::nullopt;
     }
-    found.push_back({*tid, *cancelling, *start});
+    found.push_back({descriptor + layout.tid, *tid, *cancelling, *start});
     previous = *next;
     next = memory.get<std::uint64_t>(*next);
   }
@@ -96,30 +97,32 @@ std::optional<std::vector<Descriptor>> read_list(ProcessMemory& memory, const La
 
 }  // namespace
 
-std::vector<LeftThread> left_threads(ProcessMemory& memory, const ProcessEvidence& process) {
-  std::vector<LeftThread> left;
+std::optional<GlibcThreads> glibc_threads(ProcessMemory& memory, const ProcessEvidence& process) {
   const auto layout = layout_of(memory, process);
-  if (!layout) return left;
+  if (!layout) return std::nullopt;
+  GlibcThreads threads;
   const auto lives = [&](std::int32_t own_tid) {
     return std::any_of(process.threads.begin(), process.threads.end(),
                        [&](const ThreadEvidence& thread) { return thread.own_tid == own_tid; });
   };
-  if (auto cached = read_list(memory, *layout, layout->cache)) {
-    for (const Descriptor& thread : *cached)
-      if (thread.tid == 0 && (thread.cancelling & kEnded) == 0 && thread.start != 0)
-        left.push_back({0, thread.start});
-  }
+  const auto cached = read_list(memory, *layout, layout->cache);
+  if (!cached) return std::nullopt;
+  for (const Descriptor& thread : *cached)
+    if (thread.tid == 0 && (thread.cancelling & kEnded) == 0 && thread.start != 0)
+      threads.left.push_back({0, thread.start});
   for (const std::uint64_t head : {layout->used, layout->user}) {
     const auto list = read_list(memory, *layout, head);
-    if (!list) continue;
-    for (const Descriptor& thread : *list)
+    if (!list) return std::nullopt;
+    for (const Descriptor& thread : *list) {
+      if (thread.tid == process.own_pid) threads.first_tid_address = thread.tid_address;
       // The initial thread has no start routine; its descriptor names the parent's by then.
       if (thread.tid > 0 && thread.start != 0 && (thread.cancelling & kEnded) == 0 &&
           !lives(thread.tid)) {
-        left.push_back({thread.tid, thread.start});
+        threads.left.push_back({thread.tid, thread.start});
       }
+    }
   }
-  return left;
+  return threads;
 }
 
 }  // namespace forkscope

@@ -11,6 +11,7 @@
 // exported by libc since 2.34. Older ones, static programs and musl are not known. Not thread-safe.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "detector/inspect/process_memory.hpp"
@@ -23,7 +24,15 @@ struct LeftThread {
   std::uint64_t start_routine = 0;  ///< address of the function given to pthread_create
 };
 
-/// Threads that had not ended when the process was forked and are not in it.
-std::vector<LeftThread> left_threads(ProcessMemory& memory, const ProcessEvidence& process);
+struct GlibcThreads {
+  /// Threads that had not ended when the process was forked and are not in it.
+  std::vector<LeftThread> left;
+  /// Where the TID of the first thread is kept: the same place as that of the thread that forked, in
+  /// the memory of the process it is a copy of. 0: not found.
+  std::uint64_t first_tid_address = 0;
+};
+
+/// Nothing: the lists are not known, or could not be read.
+std::optional<GlibcThreads> glibc_threads(ProcessMemory& memory, const ProcessEvidence& process);
 
 }  // namespace forkscope

@@ -75,8 +75,8 @@ Missing why_unreadable(pid_t pid, const std::string& what, int error) {
         stat(fmt::format("/proc/{}", pid).c_str(), &info) == 0 && info.st_uid != geteuid();
     const std::string scope = yama_scope();
     if (geteuid() == 0) {
-      missing.why = "forkscope lacks the capability CAP_SYS_PTRACE here";
-      missing.cure = "docker run --cap-add=SYS_PTRACE ...";
+      missing.why = "forkscope lacks the capability CAP_SYS_PTRACE here, which a container gets by "
+                    "`docker run --cap-add=SYS_PTRACE`";
     } else if (other_user) {
       missing.why = "the process belongs to another user, or does not let itself be looked at";
       missing.cure = fmt::format("sudo forkscope attach {}", pid);
@@ -315,23 +315,38 @@ Suspicion LiveProcess::waits_for_ever() const {
   return readable ? Suspicion::kNone : Suspicion::kUnreadable;
 }
 
-bool LiveProcess::shares_memory() const {
-  auto same_memory = [this](pid_t other) {
-    return other > 0 && syscall(SYS_kcmp, pid_, other, KCMP_VM, 0, 0) == 0;
-  };
+bool LiveProcess::is_kernel_thread() const {
   auto now = stat();
-  if (now && same_memory(now->parent)) return true;
-  for (pid_t tid : thread_ids()) {
-    auto children = read_file(fmt::format("task/{}/children", tid));
-    if (!children) return false;  // a kernel without CONFIG_PROC_CHILDREN
-    const char* at = children->data();
-    const char* end = at + children->size();
-    for (pid_t child = 0; at < end; ++at) {
-      auto [stop, error] = std::from_chars(at, end, child);
-      if (error != std::errc{}) break;
-      if (same_memory(child)) return true;
-      at = stop;
-    }
+  return now && (now->flags & kKernelThread) != 0;
+}
+
+bool LiveProcess::has_io_uring() const {
+  const int fd = openat(directory_.get(), (body_ + "fd").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return false;
+  std::unique_ptr<DIR, DirectoryCloser> descriptors(fdopendir(fd));
+  while (const dirent* entry = readdir(descriptors.get())) {
+    char target[64];
+    const ssize_t size = readlinkat(fd, entry->d_name, target, sizeof target);
+    if (size > 0 && std::string_view(target, std::size_t(size)) == "anon_inode:[io_uring]")
+      return true;
+  }
+  return false;
+}
+
+std::optional<bool> LiveProcess::shares_memory() const {
+  auto compare = [this](pid_t other) { return syscall(SYS_kcmp, pid_, other, KCMP_VM, 0, 0); };
+  if (compare(pid_) != 0) return std::nullopt;
+  for (pid_t other : all_processes()) {
+    if (other == pid_) continue;
+    // Two processes that share their memory show the same size of it; few others do.
+    auto theirs = LiveProcess::open(other);
+    auto text = theirs ? theirs->read_file("statm") : std::nullopt;
+    auto ours = read_file("statm");
+    if (!text || !ours || text->substr(0, text->find(' ')) != ours->substr(0, ours->find(' ')))
+      continue;
+    const long result = compare(other);
+    if (result == 0) return true;
+    if (result < 0 && errno != ESRCH) return std::nullopt;
   }
   return false;
 }

@@ -20,6 +20,9 @@
 
 namespace forkscope {
 
+/// Why a file of /proc could not be read and what helps, from the errno.
+Missing why_unreadable(pid_t pid, const std::string& what, int error);
+
 class LiveProcess {
  public:
   /// Null when there is no such process.
@@ -48,8 +51,16 @@ class LiveProcess {
   /// Whether some thread waits in a futex without a time limit. One read a thread, no more.
   Suspicion waits_for_ever() const;
 
-  /// Whether its parent or a child of it uses the same memory (CLONE_VM without CLONE_THREAD).
-  bool shares_memory() const;
+  bool is_kernel_thread() const;
+  /// Why what was tried last could not be read.
+  Missing why_unreadable_now(const std::string& what) const {
+    return why_unreadable(pid_, what, error_);
+  }
+  bool has_io_uring() const;
+
+  /// Whether any other process uses the same memory (CLONE_VM without CLONE_THREAD), wherever in the
+  /// tree it is. Nothing: kcmp(2) is not to be had here.
+  std::optional<bool> shares_memory() const;
 
  private:
   LiveProcess(pid_t pid, UniqueFd directory)
@@ -76,8 +87,5 @@ class LiveProcess {
 /// Whether a thread did not run for an instant between the earlier look and its own: it is blocked in
 /// the same call, and the count of its context switches is the same.
 bool slept_since(const std::vector<ThreadEvidence>& before, const ThreadEvidence& thread);
-
-/// Why a file of /proc could not be read and what helps, from the errno.
-Missing why_unreadable(pid_t pid, const std::string& what, int error);
 
 }  // namespace forkscope

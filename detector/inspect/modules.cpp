@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 #include <string_view>
 
 namespace forkscope {
@@ -48,10 +49,14 @@ bool ModuleFinder::fill(ModuleRecord& module, const Mapping& first) {
 
 std::vector<ModuleRecord> ModuleFinder::modules(const std::vector<Mapping>& mappings) {
   std::vector<ModuleRecord> modules;
+  // Only programs and libraries: reading others would fault pages into the process for nothing.
+  std::set<std::string_view> programs;
+  for (const Mapping& mapping : mappings)
+    if (mapping.executable) programs.insert(mapping.path);
   for (const Mapping& mapping : mappings) {
     const bool vdso = mapping.path == "[vdso]";
     if (mapping.offset != 0 || mapping.shared || !mapping.readable) continue;
-    if (!vdso && !mapping.path.starts_with('/')) continue;
+    if (!vdso && (!mapping.path.starts_with('/') || !programs.contains(mapping.path))) continue;
     ModuleRecord module;
     module.path = mapping.path;
     if (module.path.ends_with(kDeleted))

@@ -1,5 +1,6 @@
 #include "detector/inspect/observe.hpp"
 
+#include <fmt/format.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,15 +36,25 @@ bool is_suspect(const ProcessEvidence& process) {
                      });
 }
 
-std::vector<Looked> look_at_ancestors(LiveProcess& child, const ProcessEvidence& evidence) {
+/// Adds to the evidence whether the parent is gone or cannot be read.
+std::vector<Looked> look_at_ancestors(LiveProcess& child, Evidence& evidence) {
   std::vector<Looked> ancestors;
   const auto mark = child.image_mark();
   if (!mark) return ancestors;
-  const ProcessEvidence* nearest = &evidence;
+  const ProcessEvidence* nearest = &evidence.process;
   while (nearest->forked.value_or(false) && ancestors.size() < kMaxAncestors) {
     Looked next;
     next.live = LiveProcess::open(nearest->parent);
-    if (!next.live || next.live->image_mark() != mark) break;
+    const auto parents_mark = next.live ? next.live->image_mark() : std::nullopt;
+    const bool is_copied_from = parents_mark && *parents_mark == *mark;
+    if (ancestors.empty()) {
+      evidence.parent_unreadable = next.live && !parents_mark && !next.live->is_kernel_thread();
+      evidence.parent_gone = !evidence.parent_unreadable && !is_copied_from;
+    }
+    if (evidence.parent_unreadable)
+      evidence.process.missing.push_back(next.live->why_unreadable_now(
+          fmt::format("its parent, process {}, cannot be read", nearest->parent)));
+    if (!is_copied_from) break;
     next.evidence = next.live->look();
     ancestors.push_back(std::move(next));
     nearest = &ancestors.back().evidence;
@@ -51,14 +62,21 @@ std::vector<Looked> look_at_ancestors(LiveProcess& child, const ProcessEvidence&
   return ancestors;
 }
 
-void remember_threads(Evidence& evidence, ProcessMemory& memory, Namer& namer) {
-  for (const LeftThread& left : left_threads(memory, evidence.process)) {
+/// What the process's own memory tells of the fork: who was left behind, and who forked.
+void remember_fork(Evidence& evidence, ProcessMemory& memory, ProcessMemory* parent, Namer& namer) {
+  const auto threads = glibc_threads(memory, evidence.process);
+  evidence.memory_knows_threads = threads.has_value();
+  if (!threads) return;
+  for (const LeftThread& left : threads->left) {
     RememberedThread thread;
     thread.own_tid = left.own_tid;
     auto frames = namer.code(left.start_routine, false, evidence.process.modules);
     if (!frames.empty()) thread.start_routine = frames.back();
     evidence.remembered_threads.push_back(std::move(thread));
   }
+  if (parent != nullptr && threads->first_tid_address != 0)
+    evidence.forker_own_tid =
+        parent->get<std::int32_t>(threads->first_tid_address).value_or(0);
 }
 
 }  // namespace
@@ -103,13 +121,14 @@ std::optional<Evidence> observe(pid_t pid, const ObserveOptions& options, Namer&
   if (process.state == 'X') return std::nullopt;
 
   const bool suspect = is_suspect(process);
-  if (suspect) process.shares_memory = live->shares_memory();
+  if (suspect) {
+    process.shares_memory = live->shares_memory();
+    process.io_uring = live->has_io_uring();
+  }
   std::vector<Looked> ancestors;
   // What shares its memory with another process is no copy of it.
-  if (process.forked.value_or(false) && !process.shares_memory)
-    ancestors = look_at_ancestors(*live, process);
-  evidence.parent_gone =
-      process.forked.value_or(false) && !process.shares_memory && ancestors.empty();
+  if (process.forked.value_or(false) && process.shares_memory != true)
+    ancestors = look_at_ancestors(*live, evidence);
   copy_waited_words(process, live->memory());
   if (options.stacks) {
     if (options.stop) {
@@ -120,7 +139,9 @@ std::optional<Evidence> observe(pid_t pid, const ObserveOptions& options, Namer&
     for (Looked& ancestor : ancestors)
       if (suspect) take_blocked_stacks(ancestor.evidence, ancestor.live->memory(), namer);
   }
-  if (suspect && !process.shares_memory) remember_threads(evidence, live->memory(), namer);
+  if (suspect && process.shares_memory == false)
+    remember_fork(evidence, live->memory(),
+                  ancestors.empty() ? nullptr : &ancestors.front().live->memory(), namer);
   // A process that ended meanwhile gave its last threads and no memory: no evidence of anything.
   if (!live->stat()) return std::nullopt;
   for (Looked& ancestor : ancestors) evidence.ancestors.push_back(std::move(ancestor.evidence));
@@ -136,7 +157,7 @@ Evidence observe_core(const std::string& path, const std::string& exe, Namer& na
   evidence.parent_gone = evidence.process.forked.value_or(false);
   copy_waited_words(evidence.process, core);
   take_core_stacks(evidence.process, core, namer, core.registers());
-  if (is_suspect(evidence.process)) remember_threads(evidence, core, namer);
+  if (is_suspect(evidence.process)) remember_fork(evidence, core, nullptr, namer);
   return evidence;
 }
 

@@ -15,6 +15,7 @@ constexpr std::size_t kMaxShownThreads = 12;  // of those that were not copied
 
 std::string alarm_word(const Finding& finding) {
   if (finding.severity == "latent") return "LATENT DEADLOCK";
+  if (finding.certainty == "probable" && finding.outcome != "came back") return "PROBABLE DEADLOCK";
   if (finding.died && finding.severity == "deadlock") return "DEATH";
   std::string word = finding.severity;
   for (char& c : word) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
@@ -112,6 +113,19 @@ StackView side_view(const TextOptions& options) {
   return options.verbose ? StackView{true, 20} : StackView{false, 3};
 }
 
+std::string python_lines(const std::vector<PythonFrame>& frames, const TextOptions& options) {
+  std::string lines;
+  const StackView view = main_view(options);
+  for (std::size_t i = 0; i < frames.size() && i < view.most; ++i) {
+    const PythonFrame& frame = frames[i];
+    std::string line = fmt::format("py{:<2} {}  {}", i, frame.function,
+                                   options.verbose ? frame.file : base_name(frame.file));
+    if (frame.line > 0) line += fmt::format(":{}", frame.line);
+    lines += wrapped(printable(line), kBlock, options.width);
+  }
+  return lines;
+}
+
 std::string holder_blocks(const Finding& finding, const TextOptions& options) {
   const Finding::Holder& holder = finding.holder;
   if (!has_holder(holder)) return "";
@@ -130,8 +144,11 @@ std::string holder_blocks(const Finding& finding, const TextOptions& options) {
     acquired += std::string(kBlock, ' ') + "(the rest of this stack is not known)\n";
   }
   text += block(labels.acquired, acquired, options);
-  return text + block("thread created at",
-                      stack_lines(holder.creator, kBlock, options.width, side_view(options)),
+  text += block("thread created at",
+                stack_lines(holder.creator, kBlock, options.width, side_view(options)), options);
+  return text + block("it lives on in the parent, at",
+                      python_lines(holder.python, options) +
+                          stack_lines(holder.now, kBlock, options.width, main_view(options)),
                       options);
 }
 
@@ -156,11 +173,13 @@ std::string lost_block(const Finding& finding, const TextOptions& options) {
 std::string waiter_block(const Finding& finding, const TextOptions& options) {
   if (finding.waiter.tid == 0) return "";
   const std::string name = finding.died                     ? "child died at"
-                           : finding.severity == "deadlock" ? "child waits at"
+                           : finding.severity == "deadlock" || finding.certainty == "probable"
+                               ? "child waits at"
                                                             : "child called at";
-  const std::string call =
-      wrapped(fmt::format("{}, thread {}", call_words(finding.waiter.call), finding.waiter.tid),
-              kBlock, options.width);
+  std::string thread = fmt::format("thread {}", finding.waiter.tid);
+  if (!finding.waiter.call.empty()) thread = call_words(finding.waiter.call) + ", " + thread;
+  const std::string call = wrapped(thread, kBlock, options.width) +
+                           python_lines(finding.waiter.python, options);
   return block(name,
                call + stack_lines(finding.waiter.stack, kBlock, options.width, main_view(options)),
                options);

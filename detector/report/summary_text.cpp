@@ -25,15 +25,26 @@ std::string unobserved_lines(const Report& report) {
   return lines;
 }
 
+/// Hazards that are printed in full, as what they probably are.
+std::uint64_t probable_deadlocks(const Report& report) {
+  std::uint64_t count = 0;
+  for (const Finding& finding : report.findings)
+    count += finding.severity == "hazard" && finding.certainty == "probable" &&
+             finding.outcome != "came back";
+  return count;
+}
+
 /// Hazards and notes: most children of a fork with a held lock finish well, so they get one line
 /// together; with `verbose` the caller prints each with finding_text().
-std::string quiet_line(const Summary& summary, const TextOptions& options) {
+std::string quiet_line(const Report& report, const TextOptions& options) {
   if (options.verbose) return "";
+  const Summary& summary = report.summary;
+  const std::uint64_t hazards = summary.hazards - probable_deadlocks(report);
   std::vector<std::string> parts;
-  if (summary.hazards > 0) parts.push_back(counted(summary.hazards, "hazard", "hazards"));
+  if (hazards > 0) parts.push_back(counted(hazards, "hazard", "hazards"));
   if (summary.notes > 0) parts.push_back(counted(summary.notes, "note", "notes"));
   if (parts.empty()) return "";
-  const bool one = summary.hazards + summary.notes == 1;
+  const bool one = hazards + summary.notes == 1;
   return fmt::format("forkscope: {}, {} (--verbose shows {})\n", fmt::join(parts, " and "),
                      one ? "which is no deadlock" : "none of them a deadlock", one ? "it" : "them");
 }
@@ -76,6 +87,10 @@ std::string finding_counts(const Report& report, const TextOptions& options) {
   if (deaths > 0) {
     parts.push_back(
         styled(counted(deaths, "death by fork", "deaths by fork"), Style::kAlarm, options));
+  }
+  if (const std::uint64_t probable = probable_deadlocks(report); probable > 0) {
+    parts.push_back(styled(counted(probable, "probable deadlock", "probable deadlocks"),
+                           Style::kWarning, options));
   }
   if (latent > 0) {
     parts.push_back(
@@ -123,7 +138,7 @@ std::string summary_line(const Report& report, const TextOptions& options) {
 }  // namespace
 
 std::string summary_text(const Report& report, const TextOptions& options) {
-  return unobserved_lines(report) + quiet_line(report.summary, options) +
+  return unobserved_lines(report) + quiet_line(report, options) +
          drop_lines(report.summary, options) +
          (options.verbose ? api_line(report.summary) : std::string()) +
          summary_line(report, options);

@@ -9,8 +9,18 @@ add_executable(cli_probe_foreign ${cli_dir}/cli_probe.cpp)
 target_link_options(cli_probe_foreign PRIVATE -Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.1)
 add_executable(cli_probe_orphan ${cli_dir}/cli_probe.cpp)
 target_link_options(cli_probe_orphan PRIVATE -Wl,--dynamic-linker=/nonexistent/ld-linux-x86-64.so.2)
+add_executable(watch_probe ${cli_dir}/watch_probe.cpp)
+target_compile_options(watch_probe PRIVATE -O1 -g)
+set(cli_probes cli_probe cli_probe_static cli_probe_foreign cli_probe_orphan watch_probe)
+find_package(OpenMP COMPONENTS C)
+if(OpenMP_C_FOUND)
+  add_executable(watch_openmp_probe ${cli_dir}/watch_openmp_probe.c)
+  target_link_libraries(watch_openmp_probe PRIVATE OpenMP::OpenMP_C)
+  list(APPEND cli_probes watch_openmp_probe)
+  set(openmp_probe $<TARGET_FILE:watch_openmp_probe>)
+endif()
 find_package(Threads REQUIRED)
-foreach(form IN ITEMS cli_probe cli_probe_static cli_probe_foreign cli_probe_orphan)
+foreach(form IN LISTS cli_probes)
   # No sanitizer of the build: its runtime must be the first library, and so must ours.
   target_compile_options(${form} PRIVATE -fno-sanitize=all)
   target_link_options(${form} PRIVATE -fno-sanitize=all)
@@ -21,12 +31,15 @@ endforeach()
 add_executable(cli_tests ${cli_dir}/cli_run.cpp
   ${cli_dir}/cli_findings_test.cpp ${cli_dir}/cli_job_control_test.cpp ${cli_dir}/cli_parts_test.cpp
   ${cli_dir}/cli_refusal_test.cpp ${cli_dir}/cli_session_test.cpp ${cli_dir}/cli_signal_test.cpp
-  ${cli_dir}/cli_transparency_test.cpp)
+  ${cli_dir}/cli_transparency_test.cpp ${cli_dir}/cli_watchdog_test.cpp
+  ${cli_dir}/cli_watchdog_cost_test.cpp ${cli_dir}/cli_watchdog_spin_test.cpp)
 target_compile_definitions(cli_tests PRIVATE
   FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
   FORKSCOPE_PRELOAD="$<TARGET_FILE:forkscope_preload>"
   FORKSCOPE_PRELOAD_FOLDER="${FORKSCOPE_PRELOAD_DIR}"
   FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
+  FORKSCOPE_WATCH_PROBE="$<TARGET_FILE:watch_probe>"
+  FORKSCOPE_OPENMP_PROBE="${openmp_probe}"
   FORKSCOPE_PROBE_STATIC="$<TARGET_FILE:cli_probe_static>"
   FORKSCOPE_PROBE_FOREIGN="$<TARGET_FILE:cli_probe_foreign>"
   FORKSCOPE_PROBE_ORPHAN="$<TARGET_FILE:cli_probe_orphan>")
@@ -36,6 +49,5 @@ if(FORKSCOPE_SANITIZE)  # as forkscope_cli, which it links
     -Wno-maybe-uninitialized)
   target_link_options(cli_tests PRIVATE -fsanitize=${FORKSCOPE_SANITIZE})
 endif()
-add_dependencies(cli_tests forkscope forkscope_preload cli_probe cli_probe_static cli_probe_foreign
-  cli_probe_orphan)
+add_dependencies(cli_tests forkscope forkscope_preload ${cli_probes})
 catch_discover_tests(cli_tests TEST_PREFIX "cli: ")

@@ -5,7 +5,7 @@
 #include "tests/unit/support/evidence_builder.hpp"
 
 using namespace forkscope;
-using namespace forkscope::test;
+using namespace forkscope::test::outside;
 
 namespace {
 
@@ -67,8 +67,8 @@ TEST_CASE("an ordinary mutex in libc's data is libc's lock", "[diagnose][closed]
   CHECK(diagnosis.finding->kind == "libc-lock");
 }
 
-TEST_CASE("handlers that only end the program or catch errors wake nobody", "[diagnose][closed]") {
-  for (int signal : {SIGINT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, 32, 33}) {
+TEST_CASE("handlers of a thread's own errors, and libc's, wake nobody", "[diagnose][closed]") {
+  for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS, 32, 33}) {
     INFO(signal);
     Story story = with_pool();
     story.child(Thread(kChild).waits(unknown_word()).from({"submit@pool"}));
@@ -77,12 +77,12 @@ TEST_CASE("handlers that only end the program or catch errors wake nobody", "[di
   }
 }
 
-TEST_CASE("another handler might end a wait that handlers may end", "[diagnose][closed]") {
-  for (int signal : {SIGUSR1, SIGTERM, SIGCHLD, SIGRTMAX}) {
+TEST_CASE("any other handler might end the wait for an event", "[diagnose][closed]") {
+  for (int signal : {SIGINT, SIGUSR1, SIGTERM, SIGCHLD, SIGRTMAX}) {
     INFO(signal);
     Story story = with_pool();
     story.child(Thread(kChild).waits(unknown_word()).from({"submit@pool"}));
-    story.evidence.process.caught_signals = caught(SIGINT) | caught(signal);
+    story.evidence.process.caught_signals = caught(SIGSEGV) | caught(signal);
     const Diagnosis diagnosis = story.judge();
     REQUIRE(diagnosis.answer == Answer::kProbable);
     CHECK(diagnosis.finding->severity == "hazard");
@@ -91,15 +91,52 @@ TEST_CASE("another handler might end a wait that handlers may end", "[diagnose][
   }
 }
 
-TEST_CASE("no handler may unlock or signal: mutexes, libc's locks, condition variables",
+TEST_CASE("a lock that nobody here holds stays locked, whatever a handler does",
           "[diagnose][closed]") {
-  for (const Word& lock : {mutex(kWorker), libc_lock(), condition(), rwlock_written(kWorker)}) {
+  for (const Word& lock : {mutex(kWorker), libc_lock(), rwlock_written(kWorker)}) {
     INFO(lock.functions.back());
     Story story = with_pool();
     story.child(Thread(kChild).waits(lock).from({"main@app"}));
     story.evidence.process.caught_signals = caught(SIGUSR1);
     CHECK(story.judge().answer == Answer::kDeadlock);
   }
+}
+
+TEST_CASE("CPython's handlers only make a note, which a library's wait never reads",
+          "[diagnose][closed]") {
+  Story story = with_pool();
+  story.child(Thread(kChild).waits(condition()).from({"submit@pool", "call@/usr/lib/libpython3.so"}));
+  story.evidence.process.caught_signals = caught(SIGINT) | caught(SIGUSR1);
+  CHECK(story.judge().answer == Answer::kProbable);
+  ModuleRecord python;
+  python.path = "/usr/lib/libpython3.so";
+  story.evidence.process.modules.push_back(python);
+  CHECK(story.judge().answer == Answer::kDeadlock);
+}
+
+TEST_CASE("an event that no lost thread is seen to cause is probable at most",
+          "[diagnose][closed]") {
+  Story story = with_pool();
+  story.child(Thread(kChild).waits(condition()).from({"wait@/opt/app/lib/libother.so"}));
+  Diagnosis diagnosis = story.judge();
+  REQUIRE(diagnosis.answer == Answer::kProbable);
+  CHECK(diagnosis.finding->severity == "hazard");
+  story.evidence.process.caught_signals = caught(SIGUSR1);
+  CHECK(story.judge().answer == Answer::kUnknown);
+}
+
+TEST_CASE("io_uring, and memory that might be shared, leave it probable", "[diagnose][closed]") {
+  Story story = with_pool();
+  story.child(Thread(kChild).waits(condition()).from({"submit@pool"}));
+  story.evidence.process.io_uring = true;
+  Diagnosis diagnosis = story.judge();
+  CHECK(diagnosis.answer == Answer::kProbable);
+  CHECK(says(diagnosis, "io_uring"));
+  story.evidence.process.io_uring = false;
+  story.evidence.process.shares_memory.reset();
+  diagnosis = story.judge();
+  CHECK(diagnosis.answer == Answer::kProbable);
+  CHECK(says(diagnosis, "kcmp"));
 }
 
 TEST_CASE("a semaphore may wait for a signal handler, which is a legal program",
@@ -199,7 +236,7 @@ TEST_CASE("two of the child's threads that wait for each other are stuck by no f
   CHECK_FALSE(diagnosis.finding);
   CHECK(says(diagnosis, "no fork"));
 
-  // A bystander that idles makes it no matter of the fork either.
+  // A bystander that idles does not make it a matter of the fork.
   story.parent(Thread(kWorker + 1, "app-worker").waits(condition()).from({"serve@app"}));
   story.beside(Thread(kChild + 2, "idle").waits(condition().at(kLock + 0x1000)).from({"serve@app"}));
   diagnosis = story.judge();
@@ -243,21 +280,33 @@ TEST_CASE("threads the parent created later were not lost", "[diagnose][closed]"
   CHECK(diagnosis.lost.empty());
 }
 
-TEST_CASE("the parent has ended: what it left can only be guessed, unless the child remembers",
+TEST_CASE("the parent has ended: the child's memory tells whether it left threads behind",
           "[diagnose][closed]") {
   Story story = with_pool();
   story.child(Thread(kChild).waits(condition()).from({"submit@pool"}));
   story.parent_gone();
+  // A libc whose lists are not known: nothing can be said.
   Diagnosis diagnosis = story.judge();
-  REQUIRE(diagnosis.answer == Answer::kProbable);
-  CHECK(diagnosis.finding->severity == "hazard");
-  CHECK(says(diagnosis, "has ended"));
+  CHECK(diagnosis.answer == Answer::kUnknown);
+  CHECK_FALSE(diagnosis.finding);
+  // It is known that there were none.
+  story.evidence.memory_knows_threads = true;
+  CHECK(story.judge().answer == Answer::kStuck);
 
-  RememberedThread remembered;
-  remembered.own_tid = kWorker;
-  remembered.start_routine = frame("work@pool");
-  story.evidence.remembered_threads.push_back(remembered);
+  story.remembers("work@pool");
   diagnosis = story.judge();
+  REQUIRE(diagnosis.answer == Answer::kDeadlock);
+  CHECK(diagnosis.finding->kind == "lost-thread");
+  CHECK(says(diagnosis, "work"));
+}
+
+TEST_CASE("threads that have ended since in the parent are remembered by the child",
+          "[diagnose][closed]") {
+  Story story;  // the parent has one thread now
+  story.child(Thread(kChild).waits(condition()).from({"submit@pool"}));
+  CHECK(story.judge().answer == Answer::kStuck);
+  story.remembers("work@pool");
+  const Diagnosis diagnosis = story.judge();
   REQUIRE(diagnosis.answer == Answer::kDeadlock);
   CHECK(diagnosis.finding->kind == "lost-thread");
 }

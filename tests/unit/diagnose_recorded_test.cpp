@@ -5,7 +5,7 @@
 #include "tests/unit/support/recorded_evidence.hpp"
 
 using namespace forkscope;
-using namespace forkscope::test;
+using namespace forkscope::test::outside;
 
 namespace {
 
@@ -135,6 +135,23 @@ TEST_CASE("recorded: the same processes, not forked, are stuck by no fork", "[re
     const Diagnosis diagnosis = judge_recorded(evidence);
     CHECK(diagnosis.answer == Answer::kStuck);
     CHECK_FALSE(diagnosis.finding);
+  }
+}
+
+TEST_CASE("recorded: the child's own memory is enough when the parent has ended", "[recorded]") {
+  for (const char* name : {"orphaned-mutex-parquet", "orphaned-mutex-living-holder",
+                           "lost-worker-pool", "libc-lock-localtime", "lost-rayon-polars"}) {
+    INFO(name);
+    Evidence evidence = recorded(name);
+    REQUIRE(evidence.memory_knows_threads);
+    const Finding with_parent = deadlock_in(evidence);
+    evidence.ancestors.clear();
+    evidence.parent_gone = true;
+    const Finding without = deadlock_in(evidence);
+    CHECK(without.kind == with_parent.kind);
+    CHECK(without.evidence == with_parent.evidence);
+    CHECK(without.holder.name.empty());
+    CHECK(without.lost.empty());
   }
 }
 

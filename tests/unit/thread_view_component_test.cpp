@@ -5,7 +5,7 @@
 #include "tests/unit/support/evidence_builder.hpp"
 
 using namespace forkscope;
-using namespace forkscope::test;
+using namespace forkscope::test::outside;
 
 namespace {
 

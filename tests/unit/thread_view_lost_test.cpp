@@ -5,7 +5,7 @@
 #include "tests/unit/support/evidence_builder.hpp"
 
 using namespace forkscope;
-using namespace forkscope::test;
+using namespace forkscope::test::outside;
 
 namespace {
 
@@ -129,8 +129,32 @@ TEST_CASE("when the forker cannot be told, one thread beside it is none", "[thre
   CHECK(lost_tids(story).size() == 2);
   // The forker has ended since; the only thread left might be it.
   story.evidence.ancestors[0].threads.pop_back();
-  CHECK(forking_thread(story.evidence) == &story.evidence.ancestors[0].threads[0]);
+  CHECK(forking_thread(story.evidence) == nullptr);
   CHECK(lost_tids(story).empty());
+}
+
+TEST_CASE("the forker is known by its TID where the child's memory has it", "[thread_view]") {
+  Story story;
+  story.parent(Thread(101, "a"));
+  story.evidence.forker_own_tid = 101;  // though the child is on the main thread's stack
+  CHECK(forking_thread(story.evidence) == &story.evidence.ancestors[0].threads[1]);
+  CHECK(lost_tids(story) == std::vector<std::int32_t>{kParent});
+}
+
+TEST_CASE("a child that remembers nobody has lost nobody", "[thread_view]") {
+  Story story;
+  story.parent(Thread(101, "a"));
+  story.evidence.memory_knows_threads = true;
+  CHECK(lost_tids(story).empty());
+  story.remembers("work@pool");
+  CHECK(lost_tids(story) == std::vector<std::int32_t>{101});
+}
+
+TEST_CASE("within one tick of the clock the ids decide who is older", "[thread_view]") {
+  Story story;
+  story.parent(Thread(101, "a").started(kForkTime));
+  story.parent(Thread(kChild + 1, "b").started(kForkTime));
+  CHECK(lost_tids(story) == std::vector<std::int32_t>{101});
 }
 
 TEST_CASE("a forker that has ended since is not taken for another thread", "[thread_view]") {

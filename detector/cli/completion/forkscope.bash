@@ -9,7 +9,7 @@ _forkscope_run_command() {
         i=$((i + 1))
         break
         ;;
-      --json | --on-deadlock | --fail-on | --error-exitcode | --timeout | --session | --colour | --color)
+      --json | --on-deadlock | --fail-on | --error-exitcode | --timeout | --watch | --session | --colour | --color)
         # bash splits --option=value at the '='.
         if [[ ${COMP_WORDS[i + 1]} == = ]]; then i=$((i + 2)); else i=$((i + 1)); fi
         ;;
@@ -34,7 +34,7 @@ _forkscope() {
   local subcommand=${COMP_WORDS[1]}
   COMPREPLY=()
   if [[ $COMP_CWORD -eq 1 ]]; then
-    mapfile -t COMPREPLY < <(compgen -W "run report scenario --help --version" -- "$current")
+    mapfile -t COMPREPLY < <(compgen -W "run attach scan report scenario --help --version" -- "$current")
     return
   fi
   # `--option=va`: the words are --option, =, va.
@@ -63,13 +63,38 @@ _forkscope() {
       compopt -o filenames
       return
       ;;
+    attach:--core)
+      mapfile -t COMPREPLY < <(compgen -f -- "$current")
+      compopt -o filenames
+      return
+      ;;
+    scan:--user)
+      mapfile -t COMPREPLY < <(compgen -u -- "$current")
+      return
+      ;;
+    run:--watch)
+      mapfile -t COMPREPLY < <(compgen -W "100ms 1s off" -- "$current")
+      return
+      ;;
     run:--error-exitcode | run:--timeout) return ;;
   esac
   case $subcommand in
     run)
       _forkscope_run_command && return
       mapfile -t COMPREPLY < <(compgen -W "--json --on-deadlock --fail-on --error-exitcode \
-        --timeout --quiet --verbose --session --colour --help" -- "$current")
+        --timeout --watch --quiet --verbose --session --colour --help" -- "$current")
+      ;;
+    attach)
+      if [[ $current == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "--stacks --follow-parent --core --json --verbose \
+          --colour --help" -- "$current")
+      else
+        mapfile -t COMPREPLY < <(cd /proc && compgen -G '[0-9]*' -- "$current" |
+          grep "^$current")
+      fi
+      ;;
+    scan)
+      mapfile -t COMPREPLY < <(compgen -W "--user --json --verbose --colour --help" -- "$current")
       ;;
     report)
       if [[ $current == -* ]]; then

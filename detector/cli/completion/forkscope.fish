@@ -1,6 +1,8 @@
 # fish completion for forkscope(1).
 
 complete -c forkscope -f -n __fish_use_subcommand -a run -d 'Run a program and report findings'
+complete -c forkscope -f -n __fish_use_subcommand -a attach -d 'Diagnose a running process'
+complete -c forkscope -f -n __fish_use_subcommand -a scan -d 'List processes that hang by a fork'
 complete -c forkscope -f -n __fish_use_subcommand -a report -d 'Print the report of a kept session'
 complete -c forkscope -f -n __fish_use_subcommand -a scenario -d 'Programs that show each cause'
 complete -c forkscope -n __fish_use_subcommand -l version -d 'Show the version'
@@ -14,6 +16,8 @@ complete -c forkscope -n $run -l fail-on -x -a 'deadlock latent deadlock,latent 
     -d 'Exit with --error-exitcode when there is such a finding'
 complete -c forkscope -n $run -l error-exitcode -x -d 'Exit status for --fail-on'
 complete -c forkscope -n $run -l timeout -x -d 'End the process tree after this time'
+complete -c forkscope -n $run -l watch -x -a '100ms 1s off' \
+    -d 'How often children are looked at from outside'
 complete -c forkscope -n $run -s q -l quiet -d 'Print no findings'
 complete -c forkscope -n $run -l session -x -a '(__fish_complete_directories)' \
     -d 'Keep the records in this folder'
@@ -23,7 +27,18 @@ set -l report '__fish_seen_subcommand_from report'
 complete -c forkscope -n $report -l json -r -d 'Write JSON; - is standard output'
 complete -c forkscope -n $report -x -a '(__fish_complete_directories)'
 
-set -l both '__fish_seen_subcommand_from run report'
+set -l attach '__fish_seen_subcommand_from attach'
+complete -c forkscope -n $attach -l stacks -d 'Stop each thread briefly, for whole stacks'
+complete -c forkscope -n $attach -l follow-parent -d 'Tell of the process it was copied from'
+complete -c forkscope -n $attach -l core -r -d 'Look at a core file'
+complete -c forkscope -n $attach -l json -r -d 'Write JSON; - is standard output'
+complete -c forkscope -n $attach -x -a '(__fish_complete_pids)'
+
+set -l scan '__fish_seen_subcommand_from scan'
+complete -c forkscope -f -n $scan -l user -x -a '(__fish_complete_users)' -d 'Only of this user'
+complete -c forkscope -n $scan -l json -r -d 'Write JSON; - is standard output'
+
+set -l both '__fish_seen_subcommand_from run attach scan report'
 complete -c forkscope -n $both -s v -l verbose -d 'Print hazards and notes in full'
 complete -c forkscope -n $both -l colour -x -a 'auto always never' -d 'When to colour'
 

@@ -24,6 +24,14 @@ bool is_identifier(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
+std::optional<Component> component_of(const Frame& frame) {
+  if (frame.module.empty() || is_libc_module(frame.module) || is_standard_library(frame))
+    return std::nullopt;
+  Component component{frame.module, namespace_of(frame.function)};
+  if (is_primitive(component.name)) return std::nullopt;
+  return component;
+}
+
 }  // namespace
 
 std::string namespace_of(const std::string& function) {
@@ -41,12 +49,14 @@ std::string Component::words() const {
 }
 
 std::optional<Component> waiting_component(const std::vector<Frame>& stack) {
-  for (const Frame& frame : stack) {
-    if (frame.module.empty() || is_libc_module(frame.module) || is_standard_library(frame))
-      continue;
-    Component component{frame.module, namespace_of(frame.function)};
-    if (!is_primitive(component.name)) return component;
-  }
+  for (const Frame& frame : stack)
+    if (auto component = component_of(frame)) return component;
+  return std::nullopt;
+}
+
+std::optional<Component> outermost_component(const std::vector<Frame>& stack) {
+  for (auto frame = stack.rbegin(); frame != stack.rend(); ++frame)
+    if (auto component = component_of(*frame)) return component;
   return std::nullopt;
 }
 

@@ -23,6 +23,9 @@ struct Component {
 /// Nothing when there is no such frame.
 std::optional<Component> waiting_component(const std::vector<Frame>& stack);
 
+/// Of the outermost such frame: what the thread is there for.
+std::optional<Component> outermost_component(const std::vector<Frame>& stack);
+
 /// Whether any frame belongs to the component.
 bool runs(const std::vector<Frame>& stack, const Component& component);
 

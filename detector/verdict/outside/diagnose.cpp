@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "detector/verdict/address_space.hpp"
 #include "detector/verdict/outside/component.hpp"
 #include "detector/verdict/outside/diagnosis.hpp"
 #include "detector/verdict/outside/outside_words.hpp"
@@ -18,52 +19,49 @@ using Where = LockOwner::Where;
 
 constexpr std::uint64_t signal_bit(int signal) { return std::uint64_t{1} << (signal - 1); }
 
-/// Signals whose handlers wake nobody: SIGINT's ends the program or notes the wish, errors of the
-/// thread itself come from no wait, and 32 and 33 are libc's own (cancellation and setuid).
-constexpr std::uint64_t kHarmlessHandlers =
-    signal_bit(SIGINT) | signal_bit(SIGSEGV) | signal_bit(SIGBUS) | signal_bit(SIGFPE) |
-    signal_bit(SIGILL) | signal_bit(SIGTRAP) | signal_bit(SIGSYS) | signal_bit(SIGABRT) |
-    signal_bit(32) | signal_bit(33);
+/// Signals whose handlers end no wait: errors of the thread itself come from none, and 32 and 33 are
+/// libc's own (cancellation and setuid).
+constexpr std::uint64_t kHarmlessHandlers = signal_bit(SIGSEGV) | signal_bit(SIGBUS) |
+                                            signal_bit(SIGFPE) | signal_bit(SIGILL) |
+                                            signal_bit(SIGSYS) | signal_bit(32) | signal_bit(33);
+
+bool is_python(const std::string& module) {
+  const std::string name = base_name(module);
+  return name.starts_with("python") || name.starts_with("libpython");
+}
+
+/// CPython's handlers only make a note, which the interpreter reads when it runs the next time: never,
+/// while its thread waits in the code of a library.
+bool handlers_only_make_notes(const ProcessEvidence& process, const ThreadView& view) {
+  const bool python = std::any_of(process.modules.begin(), process.modules.end(),
+                                  [](const ModuleRecord& module) { return is_python(module.path); });
+  const Frame* frame = innermost_program_frame(view.thread->stack);
+  if (!python || frame == nullptr) return false;
+  if (!is_python(frame->module)) return true;
+  // Ctrl-C ends the wait for an event, and programs wait so until it comes; who waits for a lock
+  // (the frame is not in threading.py's Condition.wait) does not wait for Ctrl-C.
+  const std::vector<PythonFrame>& frames = view.thread->python;
+  const bool waits_for_event = frames.empty() || (base_name(frames.front().file) == "threading.py" &&
+                                                  frames.front().function.ends_with("wait"));
+  return !waits_for_event &&
+         (process.caught_signals & ~kHarmlessHandlers) == signal_bit(SIGINT);
+}
 
 bool has_handlers(const ProcessEvidence& process) {
   return (process.caught_signals & ~kHarmlessHandlers) != 0;
-}
-
-/// What a handler is allowed to end (signal-safety(7)): sem_post() and the futex system call are,
-/// unlocking and signalling a condition variable are not.
-bool may_be_ended_by_handler(LockFamily family) {
-  switch (family) {
-    case LockFamily::kUnknown:
-    case LockFamily::kSemaphore:
-    case LockFamily::kRustParker:
-    case LockFamily::kParkingLot:
-    case LockFamily::kAbseil:
-    case LockFamily::kPyMutex:
-    case LockFamily::kAtomicWait:
-      return true;
-    case LockFamily::kMutex:
-    case LockFamily::kRwlock:
-    case LockFamily::kCondition:
-    case LockFamily::kOnce:
-    case LockFamily::kBarrier:
-    case LockFamily::kJoin:
-    case LockFamily::kLibcLock:
-    case LockFamily::kStaticGuard:
-    case LockFamily::kRustMutex:
-    case LockFamily::kRustRwlock:
-    case LockFamily::kRustCondvar:
-    case LockFamily::kRustOnce:
-    case LockFamily::kGompBarrier:
-    case LockFamily::kGompLock:
-      break;
-  }
-  return false;
 }
 
 bool runs_code_of(const ThreadEvidence& thread, const std::string& module) {
   if (thread.start_routine && thread.start_routine->module == module) return true;
   return std::any_of(thread.stack.begin(), thread.stack.end(),
                      [&](const Frame& frame) { return frame.module == module; });
+}
+
+/// Threads of std::thread start in the C++ library, whatever they are there for.
+bool is_library_start(const Frame& start) {
+  const std::string name = base_name(start.module);
+  return is_standard_library(start) || name.starts_with("libstdc++.so") ||
+         name.starts_with("libc++.so");
 }
 
 class Judge {
@@ -84,6 +82,10 @@ class Judge {
 
  private:
   bool forked() const { return process_.forked.value_or(false); }
+
+  bool left_behind() const { return !lost_.empty() || !evidence_.remembered_threads.empty(); }
+
+  bool others_may_wake() const { return !process_.shares_memory || process_.io_uring; }
 
   void describe() {
     result_.pid = process_.pid;
@@ -114,10 +116,10 @@ class Judge {
         });
     if (blind || views_.empty()) return answer(Answer::kUnknown);
 
-    closed_ = process_.all_threads && !process_.shares_memory &&
+    closed_ = process_.all_threads && process_.shares_memory != true &&
               std::all_of(views_.begin(), views_.end(),
                           [](const ThreadView& view) { return view.ended() || view.closed(); });
-    const bool copied = forked() && !process_.shares_memory;
+    const bool copied = forked() && process_.shares_memory != true;
     if (copied && judge_absent_owner()) return;
     if (closed_) return judge_closed();
     if (copied && judge_missing_role()) return;
@@ -140,9 +142,13 @@ class Judge {
               : view.owner.where == Where::kItself ? record::Kind::kSelfHeldLock
                                                    : record::Kind::kOrphanedLock;
       evidence_word_ = "owner-word";
+      // Nothing but its number says that the owner is one that was not copied: ids are used again.
+      if (view.owner.where == Where::kGone && !left_behind())
+        return answer(Answer::kProbable), true;
       // Threads of the child's own could release a lock they do not hold (glibc does not check), so
       // with them about, the wait must have lasted.
-      answer(closed_ || evidence_.lasted ? Answer::kDeadlock : Answer::kProbable);
+      const bool sure = (closed_ || evidence_.lasted) && !others_may_wake();
+      answer(sure ? Answer::kDeadlock : Answer::kProbable);
       return true;
     }
     return false;
@@ -162,21 +168,27 @@ class Judge {
     const bool cycle = std::all_of(views_.begin(), views_.end(), [](const ThreadView& view) {
       return view.ended() || view.owner.where == Where::kHere || view.owner.where == Where::kItself;
     });
-    signal_handlers_ =
-        has_handlers(process_) &&
-        std::any_of(views_.begin(), views_.end(), [](const ThreadView& view) {
-          return !view.ended() && may_be_ended_by_handler(view.family);
-        });
-    // Waiting for a handler to post a semaphore is a legal way to wait for a signal.
+    // A handler may post, signal, jump out of the wait or end the process. A lock that nobody here
+    // holds stays locked whatever it does.
+    signal_handlers_ = has_handlers(process_) && !is_owned(culprit_->family) &&
+                       !handlers_only_make_notes(process_, *culprit_);
     if (signal_handlers_ && (!forked() || cycle)) return answer(Answer::kWaiting);
-    if (signal_handlers_ && culprit_->family == LockFamily::kSemaphore)
-      return answer(Answer::kUnknown);
     if (!forked() || cycle) return answer(Answer::kStuck);
     // Only what a fork leaves behind explains the wait if threads were left behind.
-    if (lost_.empty() && evidence_.remembered_threads.empty())
-      return answer(evidence_.parent_gone || signal_handlers_ ? Answer::kProbable : Answer::kStuck);
+    if (!left_behind())
+      return answer((evidence_.parent_gone || evidence_.parent_unreadable) &&
+                            !evidence_.memory_knows_threads
+                        ? Answer::kUnknown
+                        : Answer::kStuck);
+    const bool event = !is_owned(culprit_->family);
+    const bool explained = explained_by_lost(*culprit_);
+    const bool python = std::any_of(process_.modules.begin(), process_.modules.end(),
+                                    [](const ModuleRecord& module) { return is_python(module.path); });
+    if (signal_handlers_ && (!explained || (culprit_->family == LockFamily::kSemaphore && !python)))
+      return answer(Answer::kUnknown);
     kind_ = kind_of_unowned(culprit_->family);
-    if (signal_handlers_) return answer(Answer::kProbable);
+    if (signal_handlers_ || (event && !explained) || others_may_wake())
+      return answer(Answer::kProbable);
     if (process_.threads.size() > 1 && !explained_by_lost(*culprit_))
       return answer(Answer::kProbable);
     answer(Answer::kDeadlock);
@@ -198,8 +210,19 @@ class Judge {
            std::any_of(evidence_.remembered_threads.begin(), evidence_.remembered_threads.end(),
                        [&](const RememberedThread& thread) {
                          return thread.start_routine &&
-                                thread.start_routine->module == frame->module;
+                                (thread.start_routine->module == frame->module ||
+                                 is_library_start(*thread.start_routine));
                        });
+  }
+
+  /// A library's threads are its own business. The program's own code may be called by the threads of
+  /// any library it uses (an event loop's callback), so of it only known pools count.
+  bool may_miss_threads(const Component& component) const {
+    // Every thread that runs Python runs the interpreter.
+    if (is_python(component.module)) return false;
+    if (component.module != process_.exe) return true;
+    constexpr std::string_view kPools[] = {"rayon_core", "rayon", "tokio", "tbb", "arrow", "grpc_core"};
+    return std::find(std::begin(kPools), std::end(kPools), component.name) != std::end(kPools);
   }
 
   /// The first thread waits in a part of the program whose threads were not copied, and no thread
@@ -209,7 +232,7 @@ class Judge {
     if (!view.closed() || view.lock.owner != 0 || !evidence_.lasted) return false;
     if (has_handlers(process_) && view.family == LockFamily::kSemaphore) return false;
     const auto component = waiting_component(view.thread->stack);
-    if (!component) return false;
+    if (!component || !may_miss_threads(*component)) return false;
     for (const ThreadView& other : views_) {
       if (&other == &view || other.ended()) continue;
       // Whoever is at work, or whose stack is not known, may be about to end the wait.
@@ -219,7 +242,7 @@ class Judge {
       if (!waiting_component(thread.stack)) return false;
     }
     for (const ThreadEvidence* thread : lost_)
-      if (runs(thread->stack, *component)) missed_.push_back(thread);
+      if (outermost_component(thread->stack) == component) missed_.push_back(thread);
     if (missed_.empty()) return false;
     culprit_ = &view;
     kind_ = kind_of_unowned(view.family);

@@ -93,7 +93,9 @@ struct ProcessEvidence {
   bool traced = false;                ///< a debugger is attached
   /// Another process uses the same memory (clone(2) with CLONE_VM and without CLONE_THREAD), so its
   /// threads could wake this one's.
-  bool shares_memory = false;
+  /// Nothing: it could not be found out.
+  std::optional<bool> shares_memory = false;
+  bool io_uring = false;  ///< it has one: the kernel can wake futexes by it (IORING_OP_FUTEX_WAKE)
   Abi abi = Abi::kX86_64;
   Libc libc = Libc::kUnknown;
   std::vector<ThreadEvidence> threads;  ///< the first is the thread group's leader
@@ -116,11 +118,16 @@ struct Evidence {
   /// Those it is a copy of, nearest first: its parent, if that is the process that forked it, and
   /// so on up to the one that called execve. Decided by the random bytes the kernel gave at execve.
   std::vector<ProcessEvidence> ancestors;
-  /// It was forked, and the process that did so is not there any more.
+  /// It was forked, and the process that did so has ended or runs another program.
   bool parent_gone = false;
+  bool parent_unreadable = false;  ///< its parent does not let us see whether it is a copy of that
   /// Threads of the forker as the child's own copy of glibc's lists shows them: they lived when the
   /// child was made and were not copied. Known whether the parent lives or not, not for every libc.
   std::vector<RememberedThread> remembered_threads;
+  /// The thread of the nearest ancestor that forked it, by its TID there; 0: not known.
+  std::int32_t forker_own_tid = 0;
+  /// Its libc is one whose lists of threads can be read.
+  bool memory_knows_threads = false;
   /// What is `settled` was so for a third of a second and more.
   bool lasted = false;
   std::uint64_t clock_ticks_per_second = 100;

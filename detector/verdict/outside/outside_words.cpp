@@ -56,11 +56,6 @@ std::string in_module(const ThreadView& view, const std::string& program) {
   return ", called from " + base_name(frame->module);
 }
 
-/// Who is missed: those whose code waits here if they are known, else all.
-const std::vector<const ThreadEvidence*>& missed(const OutsideFacts& facts) {
-  return facts.missed.empty() ? facts.lost : facts.missed;
-}
-
 /// "thread 3 waits for ever for mutex m, held by ..., which was not copied"
 std::string wait_for_ever(const Diagnosis& diagnosis, const OutsideFacts& facts) {
   const ThreadView& view = *facts.culprit;
@@ -80,12 +75,10 @@ std::string wait_for_ever(const Diagnosis& diagnosis, const OutsideFacts& facts)
     case Where::kUnknown:
       break;
   }
-  if (!is_owned(view.family) && !missed(facts).empty())
-    return text + in_module(view, facts.evidence.process.exe) + ", which only threads that were not copied would end: " +
-           list_names(missed(facts));
-  if (view.family == LockFamily::kLibcLock)
-    return text + ", which a thread that was not copied held";
-  return text + ", and nobody is left who could end that";
+  text += in_module(view, facts.evidence.process.exe);
+  if (!facts.missed.empty())
+    return text + ", whose threads were not copied: " + list_names(facts.missed);
+  return text + ", and nobody is left here who could end that";
 }
 
 /// "When it was forked, 2 other threads lived, which were not copied: they ran pool_worker()."
@@ -359,6 +352,9 @@ std::string outside_sentence(const Diagnosis& diagnosis, const OutsideFacts& fac
   if (facts.culprit != nullptr && facts.signal_handlers)
     return "cannot be judged: " + ever_waiting_thread(diagnosis, facts) +
            "; a signal handler of the program may end that";
+  if (facts.culprit != nullptr)
+    return "cannot be judged: " + ever_waiting_thread(diagnosis, facts) +
+           ", for ever; which threads lived when it was forked is not known";
   if (process.abi == Abi::k32Bit)
     return "cannot be judged: it is a 32-bit program, whose locks forkscope does not know";
   if (!process.missing.empty()) {
@@ -389,8 +385,10 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
           diagnosis.forked_by));
     } else {
       reasons.push_back(
-          "It was created by fork and has not called execve since; the process it is a copy of has "
-          "ended.");
+          evidence.parent_unreadable
+              ? "It was created by fork and has not called execve since."
+              : "It was created by fork and has not called execve since; the process it is a copy of "
+                "has ended, or runs another program now.");
     }
   }
   if (!evidence.remembered_threads.empty() && facts.lost.empty())
@@ -416,12 +414,17 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
                           facts.views.size()));
   }
   if (diagnosis.answer == Answer::kProbable) {
+    if (evidence.process.io_uring)
+      reasons.push_back("It is not certain because the program uses io_uring, which can wake it.");
+    if (!evidence.process.shares_memory)
+      reasons.push_back("It is not certain because kcmp(2) is not allowed here, so that another "
+                        "process might share its memory and wake it.");
     if (facts.signal_handlers)
       reasons.push_back("It is not certain because the program has signal handlers, one of which "
                         "could wake it.");
-    if (evidence.parent_gone)
-      reasons.push_back("It is not certain because the process that forked it has ended, so which "
-                        "threads it had cannot be seen.");
+    if (facts.lost.empty() && evidence.remembered_threads.empty())
+      reasons.push_back("It is not certain because no trace is left of the threads that the process "
+                        "had when it was forked.");
     if (!facts.closed && facts.evidence_word == "role-gone")
       reasons.push_back(fmt::format(
           "Nobody here does what {} did. It is not certain because other threads of the process are "

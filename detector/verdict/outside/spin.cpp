@@ -8,6 +8,7 @@
 
 #include "detector/verdict/address_space.hpp"
 #include "detector/verdict/cures.hpp"
+#include "detector/verdict/outside/component.hpp"
 #include "detector/verdict/outside/outside_words.hpp"
 #include "detector/verdict/outside/thread_view.hpp"
 #include "detector/verdict/words.hpp"
@@ -62,10 +63,26 @@ bool changes_nothing(const std::vector<SpinSample>& samples) {
   return compared * 2 >= samples.size();
 }
 
-bool runs_code_of(const ThreadEvidence& thread, const std::string& module) {
-  if (thread.start_routine && thread.start_routine->module == module) return true;
-  return std::any_of(thread.stack.begin(), thread.stack.end(),
-                     [&](const Frame& frame) { return frame.module == module; });
+bool runs_code_of(const ThreadEvidence& thread, const Component& component) {
+  return runs(thread.stack, component) ||
+         (thread.start_routine && runs({*thread.start_routine}, component));
+}
+
+std::string call_of(const std::string& function) {
+  return function.find('(') == std::string::npos ? function + "()" : function;
+}
+
+/// Threads that were not copied. Which of the parent's forked cannot be told from a thread that
+/// runs (forking_thread()), but from its stack: the parent's thread on the same one.
+std::vector<const ThreadEvidence*> threads_left(const Evidence& evidence, std::uint64_t sp) {
+  std::vector<const ThreadEvidence*> left = lost_threads(evidence);
+  for (const Mapping& mapping : evidence.process.mappings) {
+    if (sp < mapping.start || sp >= mapping.end) continue;
+    std::erase_if(left, [&](const ThreadEvidence* thread) {
+      return thread->call && thread->call->sp >= mapping.start && thread->call->sp < mapping.end;
+    });
+  }
+  return left;
 }
 
 std::string names_of(const std::vector<const ThreadEvidence*>& threads) {
@@ -99,10 +116,12 @@ std::optional<Finding> judge_spin(const Evidence& evidence,
       return std::nullopt;
   }
   if (!changes_nothing(samples)) return std::nullopt;
+  const Component component{loop.module, namespace_of(loop.function)};
   std::vector<const ThreadEvidence*> missed;
-  const std::vector<const ThreadEvidence*> lost = lost_threads(evidence);
+  const std::vector<const ThreadEvidence*> lost =
+      threads_left(evidence, samples.front().sp);
   for (const ThreadEvidence* thread : lost)
-    if (runs_code_of(*thread, loop.module)) missed.push_back(thread);
+    if (runs_code_of(*thread, component)) missed.push_back(thread);
   if (missed.empty()) return std::nullopt;
 
   Finding finding;
@@ -115,19 +134,19 @@ std::optional<Finding> judge_spin(const Evidence& evidence,
   const std::int32_t tid = process.threads.empty() ? process.pid : process.threads.front().tid;
   const std::string name = process.threads.empty() ? "" : process.threads.front().name;
   finding.verdict =
-      fmt::format("{} spins in {}(), probably for ever: what it waits for would have been done by a "
+      fmt::format("{} spins in {}, probably for ever: what it waits for would have been done by a "
                   "thread that was not copied: {}",
-                  thread_words(tid, name), loop.function, names_of(missed));
+                  thread_words(tid, name), call_of(loop.function), names_of(missed));
   finding.waiter.tid = tid;
   finding.waiter.stack = stack;
   for (const ThreadEvidence* thread : lost) finding.lost.push_back(lost_report(*thread));
   finding.explanation = fmt::format(
-      "It was always ready to run, and {} looks found it in {}(), called from the same place, with "
+      "It was always ready to run, and {} looks found it in {}, called from the same place, with "
       "the same registers whenever the instruction was the same: the loop computes nothing, it "
-      "waits. {} of the process it was copied from {} code of the same module ({}) and {} not "
+      "waits. {} of the process it was copied from {} code of {} and {} not "
       "copied. That is no proof: another process could change memory that is shared.",
-      samples.size(), loop.function, capitalised(names_of(missed)),
-      missed.size() == 1 ? "runs" : "run", base_name(loop.module),
+      samples.size(), call_of(loop.function), capitalised(names_of(missed)),
+      missed.size() == 1 ? "runs" : "run", component.words(),
       missed.size() == 1 ? "was" : "were");
   CureFacts cure;
   cure.runtime = runtime_of(process.exe, process.modules);

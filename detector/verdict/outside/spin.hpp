@@ -4,7 +4,7 @@
 // Seen from outside a loop that waits and a loop that works differ in little. What is asked for:
 // every sample lies in one function, called from one place; whenever two samples lie at the same
 // instruction, every register is the same, so nothing was computed between them; and threads that
-// were not copied run code of that function's module. A loop that counts its turns in a register is
+// were not copied run code of that function's component (component.hpp). A loop that counts its turns in a register is
 // not recognised: silence is better than blaming a program that works.
 #pragma once
 
@@ -18,7 +18,7 @@
 namespace forkscope {
 
 struct SpinSample {
-  std::uint64_t pc = 0;
+  std::uint64_t pc = 0, sp = 0;
   /// All that are known to mean something: in a system call those that it keeps.
   std::vector<std::uint64_t> registers;
   std::vector<Frame> stack;  ///< innermost first

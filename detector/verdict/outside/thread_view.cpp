@@ -47,7 +47,9 @@ Reach reach_of(const FutexWait& futex, const ProcessEvidence& process) {
   if (futex.pi) return Reach::kOutside;  // the kernel ends it when the owner dies
   if (futex.is_private) return Reach::kInside;
   const Mapping* mapping = mapping_at(process, futex.address);
-  return mapping != nullptr && !mapping->shared ? Reach::kInside : Reach::kOutside;
+  if (mapping == nullptr || mapping->shared) return Reach::kOutside;
+  // A page of a file that nobody may write here is found by the file, as others map it.
+  return mapping->writable || mapping->inode == 0 ? Reach::kInside : Reach::kOutside;
 }
 
 /// The function that waits says what for, also where the bytes do not: a lock that was damaged, or
@@ -75,10 +77,27 @@ LockOwner as_owner(const ProcessEvidence& process, const ThreadEvidence& thread)
   return owner;
 }
 
+/// Whether a thread of the parent lived when the copy was made. Within a tick of the clock the ids
+/// decide, which the kernel gives in rising order.
+bool is_older(const ThreadEvidence& thread, const ProcessEvidence& copy) {
+  return thread.start < copy.start || (thread.start == copy.start && thread.tid < copy.pid);
+}
+
 const ThreadEvidence* by_own_tid(const ProcessEvidence& process, std::int32_t own_tid) {
   auto at = std::find_if(process.threads.begin(), process.threads.end(),
                          [&](const ThreadEvidence& thread) { return thread.own_tid == own_tid; });
   return at != process.threads.end() ? &*at : nullptr;
+}
+
+/// The thread that forked goes on as the first thread of the child, under another id: what it held,
+/// that one holds.
+LockOwner held_by_forker(const Evidence& evidence, const ThreadEvidence& waiter,
+                         const ThreadEvidence& forker) {
+  const ThreadEvidence& first = evidence.process.threads.front();
+  LockOwner owner = &waiter == &first ? as_owner(evidence.ancestors.front(), forker)
+                                      : as_owner(evidence.process, first);
+  owner.where = &waiter == &first ? LockOwner::Where::kItself : LockOwner::Where::kHere;
+  return owner;
 }
 
 LockOwner owner_of(const Evidence& evidence, const ThreadEvidence& waiter,
@@ -90,19 +109,24 @@ LockOwner owner_of(const Evidence& evidence, const ThreadEvidence& waiter,
     owner.where = here == &waiter ? LockOwner::Where::kItself : LockOwner::Where::kHere;
     return owner;
   }
+  const bool waits_first = &waiter == &evidence.process.threads.front();
   const ThreadEvidence* forker = forking_thread(evidence);
   for (std::size_t i = 0; i < evidence.ancestors.size(); ++i) {
     const ProcessEvidence& ancestor = evidence.ancestors[i];
     const ThreadEvidence* there = by_own_tid(ancestor, lock.owner);
-    // A thread that is younger than the child only has the id of the one that took the lock.
-    const std::uint64_t copied = i == 0 ? evidence.process.start : evidence.ancestors[i - 1].start;
-    if (there == nullptr || there->start > copied) continue;
+    const ProcessEvidence& copy = i == 0 ? evidence.process : evidence.ancestors[i - 1];
+    if (there == nullptr || !is_older(*there, copy)) continue;
+    if (there == forker) return held_by_forker(evidence, waiter, *forker);
+    // It may be the one that forked, and live on as the first thread here.
+    if (i == 0 && forker == nullptr && !waits_first) return owner;
     owner = as_owner(ancestor, *there);
-    owner.where = there == forker ? LockOwner::Where::kItself : LockOwner::Where::kAncestor;
+    owner.where = LockOwner::Where::kAncestor;
     return owner;
   }
-  owner.where = evidence.process.all_threads ? LockOwner::Where::kGone : LockOwner::Where::kUnknown;
   owner.tid = lock.owner;
+  // The same goes for one that has ended in the parent since.
+  const bool gone = evidence.process.all_threads && (waits_first || forker != nullptr);
+  owner.where = gone ? LockOwner::Where::kGone : LockOwner::Where::kUnknown;
   return owner;
 }
 
@@ -140,7 +164,10 @@ std::string name_stem(const std::string& name) {
 const ThreadEvidence* forking_thread(const Evidence& evidence) {
   if (evidence.ancestors.empty() || evidence.process.threads.empty()) return nullptr;
   const ProcessEvidence& parent = evidence.ancestors.front();
-  if (parent.threads.size() == 1) return &parent.threads.front();
+  if (evidence.forker_own_tid != 0) {
+    const ThreadEvidence* forker = by_own_tid(parent, evidence.forker_own_tid);
+    if (forker != nullptr && is_older(*forker, evidence.process)) return forker;
+  }
   const ThreadEvidence& first = evidence.process.threads.front();
   if (!first.call) return nullptr;
   const Mapping* stack = mapping_at(parent, first.call->sp);
@@ -156,7 +183,12 @@ std::vector<const ThreadEvidence*> lost_threads(const Evidence& evidence) {
   if (evidence.ancestors.empty()) return lost;
   const ThreadEvidence* forker = forking_thread(evidence);
   for (const ThreadEvidence& thread : evidence.ancestors.front().threads)
-    if (&thread != forker && thread.start <= evidence.process.start) lost.push_back(&thread);
+    if (&thread != forker && is_older(thread, evidence.process)) lost.push_back(&thread);
+  // The child's own memory would know them, unless it made threads of its own in their place.
+  if (evidence.memory_knows_threads && evidence.remembered_threads.empty() &&
+      evidence.process.threads.size() == 1) {
+    lost.clear();
+  }
   // One of them forked, though it cannot be told which.
   if (forker == nullptr && lost.size() == 1) lost.clear();
   return lost;

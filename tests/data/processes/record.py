@@ -9,6 +9,7 @@ and their names come from `forkscope attach --json`. README.md has the format.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import pathlib
@@ -131,6 +132,48 @@ class Recorder:
                  "\n".join(words(frame) for frame in frames[:MOST_FRAMES]))
 
 
+class Remembered:
+    """Threads that a forked child's glibc still knows (detector/inspect/glibc_threads.hpp), read with
+    the offsets that this process's own libc states; for processes that use the same one."""
+    ENDED = 0x30
+
+    def __init__(self, pid):
+        self.mem = open(f"/proc/{pid}/mem", "rb", buffering=0)
+        self.maps = pathlib.Path(f"/proc/{pid}/maps").read_text("utf-8", "surrogateescape")
+        self.process = ctypes.CDLL(None)
+
+    def number(self, address, size=8):
+        self.mem.seek(address)
+        return int.from_bytes(self.mem.read(size), "little")
+
+    def threads(self):
+        find = self.process.dlvsym
+        find.restype, find.argtypes = ctypes.c_void_p, [ctypes.c_void_p] + 2 * [ctypes.c_char_p]
+        symbol = lambda name: find(None, name.encode(), b"GLIBC_PRIVATE")
+        describe = lambda field: (ctypes.c_uint32 * 3).from_address(
+            symbol("_thread_db_" + field))[2]
+        base = lambda maps: next((int(line.split("-")[0], 16) for line in maps.splitlines()
+                                  if "/ld-linux" in line), None)
+        ours = base(pathlib.Path("/proc/self/maps").read_text("utf-8"))
+        theirs = base(self.maps)
+        cache = theirs + symbol("_rtld_global") - ours + describe("rtld_global__dl_stack_user") + 16
+        node = self.number(cache)
+        while node != cache:
+            thread = node - describe("pthread_list")
+            start = self.number(thread + describe("pthread_start_routine"))
+            ended = self.number(thread + describe("pthread_cancelhandling"), 4) & self.ENDED
+            if start and not ended and self.number(thread + describe("pthread_tid"), 4) == 0:
+                yield start
+            node = self.number(node)
+
+    def module(self, address):
+        for line in self.maps.splitlines():
+            begin, end, _, _, path = Recorder.mapping(line)
+            if begin <= address < end:
+                return path
+        return "-"
+
+
 def image_mark(pid):
     """AT_RANDOM: alike in copies by fork."""
     data = pathlib.Path(f"/proc/{pid}/auxv").read_bytes()
@@ -168,6 +211,9 @@ def main():
         lasted = lasted and (now["syscall"], recorder.shorter(now["status"])) == (
             look["syscall"], recorder.shorter(look["status"]))
     recorder.put("lasted", "yes" if lasted else "no")
+    remembered = Remembered(options.pid)
+    recorder.put("remembered", "\n".join(f"{start:#x} 0x0 f {remembered.module(start)}"
+                                         for start in remembered.threads()))
     sys.stdout.write("\n".join(recorder.lines) + "\n")
 
 

@@ -3,7 +3,7 @@
 #include <cstring>
 #include <stdexcept>
 
-namespace forkscope::test {
+namespace forkscope::test::outside {
 namespace {
 
 constexpr std::uint64_t kMainStack = 0x7ffc00000000, kStacks = 0x7e0000000000,
@@ -358,6 +358,12 @@ Story& Story::not_forked() {
   return *this;
 }
 
+Story& Story::remembers(const std::string& start_routine) {
+  evidence.memory_knows_threads = true;
+  evidence.remembered_threads.push_back({0, frame(start_routine)});
+  return *this;
+}
+
 Diagnosis Story::judge() const {
   return diagnose(evidence, [](std::uint64_t address, const std::string& type) {
     LockInfo info;
@@ -375,4 +381,4 @@ bool says(const Diagnosis& diagnosis, const std::string& words) {
   return text.find(words) != std::string::npos;
 }
 
-}  // namespace forkscope::test
+}  // namespace forkscope::test::outside

@@ -15,7 +15,7 @@
 
 #include "detector/verdict/outside/diagnosis.hpp"
 
-namespace forkscope::test {
+namespace forkscope::test::outside {
 
 constexpr std::int32_t kParent = 100, kChild = 200;
 constexpr std::uint64_t kForkTime = 5000;  ///< clock ticks: when the child was created
@@ -99,6 +99,8 @@ class Story {
   Story& lasted() { return evidence.lasted = true, *this; }
   Story& parent_gone();
   Story& not_forked();
+  /// The child's glibc still knows of a thread that was not copied.
+  Story& remembers(const std::string& start_routine);
 
   Diagnosis judge() const;
 
@@ -111,4 +113,4 @@ class Story {
 /// Whether some text of the diagnosis that people read holds these words: sentence or reasons.
 bool says(const Diagnosis& diagnosis, const std::string& words);
 
-}  // namespace forkscope::test
+}  // namespace forkscope::test::outside

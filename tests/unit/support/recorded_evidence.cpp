@@ -11,7 +11,7 @@
 #include "detector/inspect/proc_text.hpp"
 #include "detector/inspect/waited_words.hpp"
 
-namespace forkscope::test {
+namespace forkscope::test::outside {
 namespace {
 
 struct Section {
@@ -199,6 +199,12 @@ Evidence recorded(const std::string& name) {
       evidence.lasted = one_line(section) == "yes";
       continue;
     }
+    if (section.key == "remembered") {
+      evidence.memory_knows_threads = true;
+      for (const std::string& line : lines(section))
+        evidence.remembered_threads.push_back({0, frame_of(line)});
+      continue;
+    }
     REQUIRE_FALSE(readers.empty());
     readers.back().take(section);
   }
@@ -224,4 +230,4 @@ Diagnosis judge_recorded(const Evidence& evidence) {
   });
 }
 
-}  // namespace forkscope::test
+}  // namespace forkscope::test::outside

@@ -6,7 +6,7 @@
 
 #include "detector/verdict/outside/diagnosis.hpp"
 
-namespace forkscope::test {
+namespace forkscope::test::outside {
 
 /// Of the file of that name, without ".txt". Fails the test when there is none, or it does not parse.
 Evidence recorded(const std::string& name);
@@ -14,4 +14,4 @@ Evidence recorded(const std::string& name);
 /// Its diagnosis; locks are named by their module and offset only.
 Diagnosis judge_recorded(const Evidence& evidence);
 
-}  // namespace forkscope::test
+}  // namespace forkscope::test::outside

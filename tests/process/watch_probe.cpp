@@ -1,0 +1,256 @@
+// What the preload library cannot judge, and what only looks like it: watch_probe MODE [COUNT].
+// The program of the tests of the watchdog (cli_watchdog_test.cpp). Its children wait by system
+// calls of their own, as libgomp and libc do; no wrapper sees those. Nothing here sleeps to be in
+// time: who has to be there has said so.
+//
+// Ends with 10 when its child was killed, 11 when the child was aborted, 12 when it asked in vain
+// for a child that hangs, else with the child's status.
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+namespace {
+
+std::atomic<int> work_done{0};  ///< what the worker would set
+std::atomic<int> never{0};
+int to_child[2];
+
+}  // namespace
+
+/// A pool's code: what waits for its workers, and the worker, idle as it would be.
+namespace work_pool {
+
+/// A futex call without libc: nobody can wrap it.
+void futex(std::atomic<int>* word, int operation, int value) {
+#if defined(__x86_64__)
+  register long timeout asm("r10") = 0;
+  long result;
+  asm volatile("syscall"
+               : "=a"(result)
+               : "a"(SYS_futex), "D"(word), "S"(operation | FUTEX_PRIVATE_FLAG), "d"(value),
+                 "r"(timeout)
+               : "rcx", "r11", "memory");
+#else
+#error "a futex system call of this architecture, inline"
+#endif
+}
+
+__attribute__((noinline)) void wait_for_work() {
+  while (work_done.load() == 0) futex(&work_done, FUTEX_WAIT, 0);
+}
+
+__attribute__((noinline)) void spin_for_work() {
+  while (work_done.load(std::memory_order_acquire) == 0) {
+  }
+}
+
+void finish_work() {
+  work_done = 1;
+  futex(&work_done, FUTEX_WAKE, 1);
+}
+
+/// Work that takes until then.
+__attribute__((noinline)) std::uint64_t compute(time_t end) {
+  std::uint64_t x = 88172645463325252u;
+  while (time(nullptr) < end) {
+    for (int i = 0; i < (1 << 26); ++i) {
+      x ^= x << 13;
+      x ^= x >> 7;
+      x ^= x << 17;
+    }
+  }
+  return x;
+}
+
+__attribute__((noinline)) void* worker(void* barrier) {
+  pthread_barrier_wait(static_cast<pthread_barrier_t*>(barrier));
+  while (true) futex(&never, FUTEX_WAIT, 0);
+}
+
+/// Returns when the worker is about to wait.
+void start() {
+  pthread_barrier_t barrier;
+  pthread_barrier_init(&barrier, nullptr, 2);
+  pthread_t thread;
+  pthread_create(&thread, nullptr, worker, &barrier);
+  pthread_setname_np(thread, "pool-worker");
+  pthread_barrier_wait(&barrier);
+  pthread_barrier_destroy(&barrier);
+}
+
+}  // namespace work_pool
+
+namespace {
+
+int wait_for(pid_t child) {
+  int status = 0;
+  while (waitpid(child, &status, 0) != child) {
+  }
+  if (!WIFSIGNALED(status)) return WEXITSTATUS(status);
+  return WTERMSIG(status) == SIGABRT ? 11 : 10;
+}
+
+pid_t fork_and_say() {
+  pid_t child = fork();
+  if (child > 0) {
+    std::printf("%d\n", child);
+    std::fflush(stdout);
+  }
+  return child;
+}
+
+/// A pool whose worker is gone, and nothing else: one thread, which waits for ever.
+int lost_worker() {
+  work_pool::start();
+  pid_t child = fork_and_say();
+  if (child == 0) {
+    work_pool::wait_for_work();
+    _exit(0);
+  }
+  return wait_for(child);
+}
+
+void* reads_a_pipe(void*) {
+  char c;
+  ssize_t size = read(to_child[0], &c, 1);
+  work_pool::finish_work();
+  return size == 1 ? nullptr : &never;
+}
+
+/// The child has a thread of its own, which does something else.
+int lost_worker_beside_other() {
+  work_pool::start();
+  if (pipe(to_child) != 0) return 1;
+  pid_t child = fork_and_say();
+  if (child == 0) {
+    pthread_t thread;
+    pthread_create(&thread, nullptr, reads_a_pipe, nullptr);
+    pthread_setname_np(thread, "reader");
+    work_pool::wait_for_work();
+    _exit(0);
+  }
+  return wait_for(child);
+}
+
+/// The child starts its pool anew and waits for it: it will be woken, when our input ends.
+int new_pool() {
+  work_pool::start();
+  if (pipe(to_child) != 0) return 1;
+  pid_t child = fork_and_say();
+  if (child == 0) {
+    work_pool::start();
+    pthread_t thread;
+    pthread_create(&thread, nullptr, reads_a_pipe, nullptr);
+    pthread_setname_np(thread, "pool-reader");
+    work_pool::wait_for_work();
+    _exit(0);
+  }
+  char c;
+  while (read(STDIN_FILENO, &c, 1) > 0) {
+  }
+  if (write(to_child[1], "x", 1) != 1) return 1;
+  return wait_for(child);
+}
+
+void call_localtime() {
+  const time_t now = 1700000000;
+  tm local;
+  localtime_r(&now, &local);
+}
+
+void* calls_localtime(void*) {
+  while (true) call_localtime();
+}
+
+/// Forks until a child meets the lock of localtime_r taken, which fork does not reset, and is
+/// killed for it. Where it does not come to that, there is nothing to see.
+int libc_lock() {
+  for (int i = 0; i < 2; ++i) {
+    pthread_t thread;
+    pthread_create(&thread, nullptr, calls_localtime, nullptr);
+  }
+  for (int round = 0; round < 3000; ++round) {
+    pid_t child = fork();
+    if (child == 0) {
+      call_localtime();
+      _exit(0);
+    }
+    if (int status = wait_for(child); status != 0) return status;
+  }
+  return 12;
+}
+
+/// The child asks memory over and over what the lost worker would have written there.
+int spin() {
+  work_pool::start();
+  pid_t child = fork_and_say();
+  if (child == 0) {
+    work_pool::spin_for_work();
+    _exit(0);
+  }
+  return wait_for(child);
+}
+
+/// The child computes for `seconds`, in one function of the pool, and ends.
+int computes(int seconds) {
+  work_pool::start();
+  pid_t child = fork_and_say();
+  if (child == 0) _exit(work_pool::compute(time(nullptr) + seconds) == 0);
+  return wait_for(child);
+}
+
+/// `count` children, each with one thread, that hang or sleep until our input ends.
+int many(int count, bool hang) {
+  work_pool::start();
+  if (pipe(to_child) != 0) return 1;
+  std::vector<pid_t> children;
+  for (int i = 0; i < count; ++i) {
+    children.push_back(fork());
+    if (children.back() != 0) continue;
+    if (hang) work_pool::wait_for_work();
+    close(to_child[1]);
+    char c;
+    _exit(read(to_child[0], &c, 1) == 0 ? 0 : 1);
+  }
+  std::puts("ready");
+  std::fflush(stdout);
+  char c;
+  while (read(STDIN_FILENO, &c, 1) > 0) {
+  }
+  close(to_child[1]);
+  for (pid_t child : children)
+    if (hang) kill(child, SIGKILL);
+  while (wait(nullptr) > 0) {
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const char* mode = argc > 1 ? argv[1] : "";
+  const int number = argc > 2 ? std::atoi(argv[2]) : 0;
+  const auto is = [mode](const char* name) { return std::strcmp(mode, name) == 0; };
+  if (is("lost-worker")) return lost_worker();
+  if (is("lost-worker-beside-other")) return lost_worker_beside_other();
+  if (is("new-pool")) return new_pool();
+  if (is("libc-lock")) return libc_lock();
+  if (is("spin")) return spin();
+  if (is("computes")) return computes(number);
+  if (is("many-hang")) return many(number, true);
+  if (is("many-sleep")) return many(number, false);
+  std::fprintf(stderr, "watch_probe: unknown mode '%s'\n", mode);
+  return 99;
+}

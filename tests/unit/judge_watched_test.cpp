@@ -1,0 +1,152 @@
+// Findings made from outside, beside and together with the library's own.
+#include <catch2/catch.hpp>
+
+#include "detector/verdict/report.hpp"
+#include "tests/unit/support/story.hpp"
+
+using namespace forkscope;
+using namespace forkscope::test;
+
+namespace {
+
+constexpr std::uint64_t kLater = std::uint64_t{1} << 62;  ///< after every record
+
+/// Process `pid` hangs at `lock`, which thread 102 of its parent holds.
+WatchedFinding hang(std::int32_t pid = 200, std::uint64_t lock = kLock, std::uint64_t number = 0) {
+  WatchedFinding watched;
+  Finding& finding = watched.finding;
+  finding.kind = "orphaned-lock";
+  finding.severity = "deadlock";
+  finding.evidence = "owner-word";
+  finding.process = pid;
+  finding.verdict = "waits for ever";
+  finding.lock.address = lock;
+  finding.holder.tid = 102;
+  finding.holder.now = {Frame{kReaderLoop, "/usr/bin/reader", 0x50, "reader_loop", "", 0, false}};
+  finding.holder.python = {{"Reader.read", "reader.py", 7}};
+  finding.waiter.tid = pid;
+  finding.waiter.stack = {Frame{kReadAll, "/usr/bin/reader", 0x20, "read_all", "", 0, false}};
+  finding.waiter.python = {{"read", "main.py", 3}};
+  finding.outcome = "blocked";
+  finding.records = {kWatchedRecord | number};
+  watched.time = kLater;
+  return watched;
+}
+
+RunFacts facts_of(std::vector<WatchedFinding> watched) {
+  RunFacts facts;
+  facts.watched = std::move(watched);
+  return facts;
+}
+
+WatchedFinding probable(WatchedFinding watched) {
+  watched.finding.severity = "hazard";
+  watched.finding.certainty = "probable";
+  return watched;
+}
+
+}  // namespace
+
+TEST_CASE("a hang seen from outside is a finding of its fork, and the child's outcome",
+          "[judge][watched]") {
+  Story story;
+  story.forked(1, 200, {});
+  const Report report = story.judged(facts_of({hang()}));
+  REQUIRE(report.findings.size() == 1);
+  const Finding& finding = report.findings.front();
+  CHECK(finding.fork == 1);
+  CHECK(functions(finding.fork_stack) == Names{"worker", "main"});
+  CHECK(finding.lost.size() == 1);  // whom the library saw, as nobody else told
+  CHECK(finding.records == std::vector{kWatchedRecord});
+  CHECK(report.forks.front().outcome == "deadlock");
+  CHECK(report.summary.deadlocked == 1);
+}
+
+TEST_CASE("what the library found as well is one finding with the evidence of both",
+          "[judge][watched]") {
+  Story story;
+  story.forked(1, 200);
+  story.arena.finding(Story::orphan());
+  const Report report = story.judged(facts_of({hang()}));
+  REQUIRE(report.findings.size() == 1);
+  const Finding& finding = report.findings.front();
+  CHECK(finding.lock.symbol == "orders.file_lock");                    // the library's
+  CHECK(functions(finding.holder.now) == Names{"reader_loop"});        // the command's
+  REQUIRE(finding.waiter.python.size() == 1);
+  CHECK(finding.waiter.python.front().function == "read");
+  CHECK(finding.holder.python.front().line == 7);
+  CHECK(finding.records.size() == 1);
+  CHECK((finding.records.front() & kWatchedRecord) == 0);
+  CHECK(report.summary.deadlocked == 1);
+}
+
+TEST_CASE("the view of another thread than the library's holder is not its holder's",
+          "[judge][watched]") {
+  Story story;
+  story.forked(1, 200);
+  story.arena.finding(Story::orphan());
+  WatchedFinding other = hang();
+  other.finding.holder.tid = 103;
+  const Report report = story.judged(facts_of({other}));
+  REQUIRE(report.findings.size() == 1);
+  CHECK(report.findings.front().holder.now.empty());
+}
+
+TEST_CASE("a hang at a lock the library only warned of takes the warning's place",
+          "[judge][watched]") {
+  Story story;
+  story.forked(1, 200, {Story::held(), Story::held(kOtherLock)});
+  REQUIRE(story.judged().findings.size() == 2);  // two untouched locks
+  const Report report = story.judged(facts_of({hang()}));
+  REQUIRE(report.findings.size() == 2);
+  CHECK(report.findings[0].severity == "deadlock");
+  CHECK(report.findings[0].lock.address == kLock);
+  CHECK(functions(report.findings[0].holder.acquired).back() == "read_row_group");
+  CHECK(report.findings[0].holder.name == "row-reader");
+  CHECK(report.findings[1].severity == "hazard");
+  CHECK(report.findings[1].lock.address == kOtherLock);
+}
+
+TEST_CASE("a probable hang leaves warnings and the child's outcome as they are",
+          "[judge][watched]") {
+  Story story;
+  story.forked(1, 200);
+  const Report report = story.judged(facts_of({probable(hang())}));
+  CHECK(report.findings.size() == 2);
+  CHECK(report.forks.front().outcome != "deadlock");
+  CHECK(report.summary.deadlocked == 0);
+}
+
+TEST_CASE("who came back was in no deadlock", "[judge][watched]") {
+  Story story;
+  story.forked(1, 200, {});
+  WatchedFinding back = hang();
+  back.finding.outcome = "came back";
+  const Report report = story.judged(facts_of({back}));
+  REQUIRE(report.findings.size() == 1);
+  CHECK(report.findings.front().severity == "hazard");
+  CHECK(report.forks.front().outcome != "deadlock");
+}
+
+TEST_CASE("children that hang alike are one finding with their number", "[judge][watched]") {
+  Story story;
+  story.forked(1, 200, {});
+  story.forked(2, 201, {});
+  story.forked(3, 202, {});
+  const Report report =
+      story.judged(facts_of({hang(200), hang(201, kLock, 1), hang(202, kOtherLock, 2)}));
+  REQUIRE(report.findings.size() == 2);
+  CHECK(report.findings[0].count == 2);
+  CHECK(report.findings[0].records.size() == 2);
+  CHECK(report.findings[1].count == 1);
+  CHECK(report.summary.deadlocked == 3);
+}
+
+TEST_CASE("a hang in a child whose fork was only counted is counted as its outcome",
+          "[judge][watched]") {
+  Story story;
+  const Report report = story.judged(facts_of({hang(300)}));
+  REQUIRE(report.findings.size() == 1);
+  CHECK(report.findings.front().fork == 0);
+  CHECK(report.summary.deadlocked == 1);
+}
