@@ -1,10 +1,13 @@
 #include "detector/cli/attach_command.hpp"
 
 #include <fmt/format.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <charconv>
+#include <fstream>
 #include <optional>
 
 #include "detector/cli/diagnose_process.hpp"
@@ -55,6 +58,22 @@ pid_t pid_of(const std::string& target) {
   return pid;
 }
 
+/// Why there is nothing to look at.
+std::string why_not_there(pid_t pid) {
+  std::ifstream status(fmt::format("/proc/{}/status", pid));
+  for (std::string word; status >> word;) {
+    pid_t process = 0;
+    if (word == "Tgid:" && status >> process && process != pid)
+      return fmt::format("{} is a thread of process {}; run `forkscope attach {}`", pid, process,
+                         process);
+  }
+  if (kill(pid, 0) == 0 || errno == EPERM)
+    return fmt::format("process {} is hidden from us (/proc with hidepid, or not mounted); run "
+                       "`sudo forkscope attach {}`",
+                       pid, pid);
+  return fmt::format("there is no process {}", pid);
+}
+
 /// Before threads are stopped: what the process will notice of it.
 void announce_stop(pid_t pid, Namer& namer) {
   auto evidence = observe(pid, {.stacks = false}, namer);
@@ -74,13 +93,15 @@ void announce_stop(pid_t pid, Namer& namer) {
 
 Diagnosis diagnosis_of(const AttachOptions& options, Namer& namer) {
   if (!options.core.empty()) {
+    if (!options.target.empty() && access(options.target.c_str(), R_OK) != 0)
+      throw Failure(fmt::format("cannot open {}: {}", options.target, error_text(errno)));
     const Evidence evidence = observe_core(options.core, options.target, namer);
     return diagnose(evidence, data_namer(namer, evidence.process));
   }
   const pid_t pid = pid_of(options.target);
   if (options.stacks) announce_stop(pid, namer);
   auto diagnosis = diagnose_process(pid, {.stop = options.stacks}, namer);
-  if (!diagnosis) throw Failure(fmt::format("there is no process {}", pid));
+  if (!diagnosis) throw Failure(why_not_there(pid));
   if (diagnosis->answer == Answer::kUnknown && !diagnosis->missing.empty()) {
     const Missing& missing = diagnosis->missing.front();
     throw Failure(fmt::format("process {} cannot be looked at: {}{}", pid, missing.why,

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstring>
 
 #include "detector/inspect/modules.hpp"
@@ -112,7 +113,7 @@ std::optional<std::string> LiveProcess::read_file(const std::string& name) const
   }
   std::string text;
   // Most fit at once; maps of large processes do not.
-  for (std::size_t room = 4096;; room = 256 << 10) {
+  for (std::size_t room = 4096;; room = std::min<std::size_t>(room * 4, 1 << 20)) {
     const std::size_t used = text.size();
     text.resize(used + room);
     const ssize_t size = read(fd.get(), text.data() + used, room);
@@ -225,9 +226,7 @@ void LiveProcess::look_at_mappings(ProcessEvidence& process) {
   const bool same_files = ::stat("/proc/self/ns/mnt", &ours) == 0 &&
                           fstatat(directory_.get(), (body_ + "ns/mnt").c_str(), &theirs, 0) == 0 &&
                           ours.st_ino == theirs.st_ino;
-  // Another root by chroot(2).
-  const std::string root = link((body_ + "root").c_str());
-  finder.set_folders(fmt::format("/proc/{}", living_), same_files && (root.empty() || root == "/"));
+  finder.set_folders(fmt::format("/proc/{}", living_), same_files);
   process.modules = finder.modules(process.mappings);
 }
 
@@ -333,18 +332,44 @@ bool LiveProcess::has_io_uring() const {
   return false;
 }
 
+namespace {
+
+/// The size of its address space, as a look at all processes shows it.
+struct SizedProcess {
+  pid_t pid;
+  std::string size;
+};
+
+/// Every process of the host; at most a second old, since `scan` asks for many processes.
+const std::vector<SizedProcess>& sized_processes() {
+  static std::vector<SizedProcess> processes;
+  static auto taken = std::chrono::steady_clock::time_point::min();
+  const auto now = std::chrono::steady_clock::now();
+  if (!processes.empty() && now - taken < std::chrono::seconds(1)) return processes;
+  processes.clear();
+  for (pid_t pid : all_processes()) {
+    UniqueFd fd(::open(fmt::format("/proc/{}/statm", pid).c_str(), O_RDONLY | O_CLOEXEC));
+    char text[128];
+    const ssize_t size = fd ? read(fd.get(), text, sizeof text) : -1;
+    const std::string_view line(text, size > 0 ? std::size_t(size) : 0);
+    if (size > 0) processes.push_back({pid, std::string(line.substr(0, line.find(' ')))});
+  }
+  taken = now;
+  return processes;
+}
+
+}  // namespace
+
 std::optional<bool> LiveProcess::shares_memory() const {
   auto compare = [this](pid_t other) { return syscall(SYS_kcmp, pid_, other, KCMP_VM, 0, 0); };
   if (compare(pid_) != 0) return std::nullopt;
-  for (pid_t other : all_processes()) {
-    if (other == pid_) continue;
-    // Two processes that share their memory show the same size of it; few others do.
-    auto theirs = LiveProcess::open(other);
-    auto text = theirs ? theirs->read_file("statm") : std::nullopt;
-    auto ours = read_file("statm");
-    if (!text || !ours || text->substr(0, text->find(' ')) != ours->substr(0, ours->find(' ')))
-      continue;
-    const long result = compare(other);
+  // Processes that share their memory show the same size of it; few others do.
+  const auto statm = read_file("statm");
+  if (!statm) return std::nullopt;
+  const std::string size = statm->substr(0, statm->find(' '));
+  for (const SizedProcess& other : sized_processes()) {
+    if (other.pid == pid_ || other.size != size) continue;
+    const long result = compare(other.pid);
     if (result == 0) return true;
     if (result < 0 && errno != ESRCH) return std::nullopt;
   }

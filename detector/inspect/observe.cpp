@@ -154,7 +154,8 @@ Evidence observe_core(const std::string& path, const std::string& exe, Namer& na
   evidence.process = core.process();
   evidence.lasted = true;  // whatever it did when it was dumped, it does no more
   // Processes of another time, and perhaps of another host: there is no parent to look at.
-  evidence.parent_gone = evidence.process.forked.value_or(false);
+  evidence.parent_unreadable = evidence.process.forked.value_or(false);
+  evidence.process.caught_signals.reset();
   copy_waited_words(evidence.process, core);
   take_core_stacks(evidence.process, core, namer, core.registers());
   if (is_suspect(evidence.process)) remember_fork(evidence, core, nullptr, namer);

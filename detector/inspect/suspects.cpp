@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <stdexcept>
 
 #include "detector/inspect/live_process.hpp"
 
@@ -27,6 +28,8 @@ std::vector<pid_t> all_processes() {
     auto [end, wrong] = std::from_chars(name.data(), name.data() + name.size(), pid);
     if (wrong == std::errc{} && end == name.data() + name.size()) pids.push_back(pid);
   }
+  if (pids.empty())
+    throw std::runtime_error("cannot list the processes: /proc is not mounted here, or not readable");
   std::sort(pids.begin(), pids.end());
   return pids;
 }

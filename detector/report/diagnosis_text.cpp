@@ -80,12 +80,14 @@ std::string place_words(const ThreadDiagnosis& thread) {
   return words;
 }
 
-void add_thread(Text& text, const ThreadDiagnosis& thread, const TextOptions& options) {
+void add_thread(Text& text, const ThreadDiagnosis& thread, bool from_core,
+                const TextOptions& options) {
   text.label(printable(thread_words(thread.tid, thread.name) + " " + thread.does));
   if (thread.lock) text.lines(place_words(thread));
   text.stack(thread.stack, thread.python, view_of(options));
   if (!thread.stack.empty() && !thread.stack_complete)
-    text.lines("(the rest of this stack is not known without stopping it: --stacks)");
+    text.lines(from_core ? "(the rest of this stack is not known)"
+                         : "(the rest of this stack is not known without stopping it: --stacks)");
 }
 
 void add_holder(Text& text, const LockOwner& owner, const TextOptions& options) {
@@ -131,7 +133,7 @@ std::string diagnosis_text(const Diagnosis& diagnosis, const TextOptions& option
   std::size_t shown = 0;
   for (const ThreadDiagnosis& thread : diagnosis.threads) {
     if (shown == kMaxThreads && !options.verbose) break;
-    add_thread(text, thread, options);
+    add_thread(text, thread, diagnosis.from_core, options);
     add_holder(text, thread.owner, options);
     ++shown;
   }

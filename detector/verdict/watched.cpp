@@ -96,7 +96,7 @@ void add_fork(Finding& finding, const ForkRecord& fork, const AddressSpace& spac
   if (!finding.lost.empty()) return;
   // The parent has ended, or could not be looked at; the library wrote down whom it had.
   for (const record::ThreadInfo& thread : fork.threads)
-    if (!thread.is_forker) finding.lost.push_back(thread_report(thread, space));
+    if (!thread.is_forker && thread.tid != fork.fork.parent_tid) finding.lost.push_back(thread_report(thread, space));
 }
 
 std::string key_of(const Finding& finding, std::uint32_t image) {

@@ -6,93 +6,22 @@
 // Ends with 10 when its child was killed, 11 when the child was aborted, 12 when it asked in vain
 // for a child that hangs, else with the child's status.
 
-#include <linux/futex.h>
 #include <pthread.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <csignal>
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
 
+#include "tests/process/watch_pool.hpp"
+
 namespace {
 
-std::atomic<int> work_done{0};  ///< what the worker would set
-std::atomic<int> never{0};
 int to_child[2];
-
-}  // namespace
-
-/// A pool's code: what waits for its workers, and the worker, idle as it would be.
-namespace work_pool {
-
-/// A futex call without libc: nobody can wrap it.
-void futex(std::atomic<int>* word, int operation, int value) {
-#if defined(__x86_64__)
-  register long timeout asm("r10") = 0;
-  long result;
-  asm volatile("syscall"
-               : "=a"(result)
-               : "a"(SYS_futex), "D"(word), "S"(operation | FUTEX_PRIVATE_FLAG), "d"(value),
-                 "r"(timeout)
-               : "rcx", "r11", "memory");
-#else
-#error "a futex system call of this architecture, inline"
-#endif
-}
-
-__attribute__((noinline)) void wait_for_work() {
-  while (work_done.load() == 0) futex(&work_done, FUTEX_WAIT, 0);
-}
-
-__attribute__((noinline)) void spin_for_work() {
-  while (work_done.load(std::memory_order_acquire) == 0) {
-  }
-}
-
-void finish_work() {
-  work_done = 1;
-  futex(&work_done, FUTEX_WAKE, 1);
-}
-
-/// Work that takes until then.
-__attribute__((noinline)) std::uint64_t compute(time_t end) {
-  std::uint64_t x = 88172645463325252u;
-  while (time(nullptr) < end) {
-    for (int i = 0; i < (1 << 26); ++i) {
-      x ^= x << 13;
-      x ^= x >> 7;
-      x ^= x << 17;
-    }
-  }
-  return x;
-}
-
-__attribute__((noinline)) void* worker(void* barrier) {
-  pthread_barrier_wait(static_cast<pthread_barrier_t*>(barrier));
-  while (true) futex(&never, FUTEX_WAIT, 0);
-}
-
-/// Returns when the worker is about to wait.
-void start() {
-  pthread_barrier_t barrier;
-  pthread_barrier_init(&barrier, nullptr, 2);
-  pthread_t thread;
-  pthread_create(&thread, nullptr, worker, &barrier);
-  pthread_setname_np(thread, "pool-worker");
-  pthread_barrier_wait(&barrier);
-  pthread_barrier_destroy(&barrier);
-}
-
-}  // namespace work_pool
-
-namespace {
 
 int wait_for(pid_t child) {
   int status = 0;
@@ -126,7 +55,7 @@ void* reads_a_pipe(void*) {
   char c;
   ssize_t size = read(to_child[0], &c, 1);
   work_pool::finish_work();
-  return size == 1 ? nullptr : &never;
+  return size == 1 ? nullptr : to_child;
 }
 
 /// The child has a thread of its own, which does something else.

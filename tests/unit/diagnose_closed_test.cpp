@@ -1,6 +1,6 @@
 // The rule of the closed process: everybody sleeps until another one of them wakes it.
-#include <catch2/catch.hpp>
 #include <signal.h>
+#include <catch2/catch.hpp>
 
 #include "tests/unit/support/evidence_builder.hpp"
 
@@ -105,7 +105,8 @@ TEST_CASE("a lock that nobody here holds stays locked, whatever a handler does",
 TEST_CASE("CPython's handlers only make a note, which a library's wait never reads",
           "[diagnose][closed]") {
   Story story = with_pool();
-  story.child(Thread(kChild).waits(condition()).from({"submit@pool", "call@/usr/lib/libpython3.so"}));
+  story.child(
+      Thread(kChild).waits(condition()).from({"submit@pool", "call@/usr/lib/libpython3.so"}));
   story.evidence.process.caught_signals = caught(SIGINT) | caught(SIGUSR1);
   CHECK(story.judge().answer == Answer::kProbable);
   ModuleRecord python;
@@ -238,7 +239,8 @@ TEST_CASE("two of the child's threads that wait for each other are stuck by no f
 
   // A bystander that idles does not make it a matter of the fork.
   story.parent(Thread(kWorker + 1, "app-worker").waits(condition()).from({"serve@app"}));
-  story.beside(Thread(kChild + 2, "idle").waits(condition().at(kLock + 0x1000)).from({"serve@app"}));
+  story.beside(
+      Thread(kChild + 2, "idle").waits(condition().at(kLock + 0x1000)).from({"serve@app"}));
   diagnosis = story.judge();
   CHECK(diagnosis.answer == Answer::kStuck);
   CHECK_FALSE(diagnosis.finding);

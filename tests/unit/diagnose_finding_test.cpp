@@ -150,7 +150,8 @@ TEST_CASE("every answer, owner, family and confidence has its own word", "[diagn
     CHECK(words.insert(answer_word(answer)).second);
   words.clear();
   using Where = LockOwner::Where;
-  for (Where where : {Where::kUnknown, Where::kHere, Where::kAncestor, Where::kGone, Where::kItself})
+  for (Where where :
+       {Where::kUnknown, Where::kHere, Where::kAncestor, Where::kGone, Where::kItself})
     CHECK(words.insert(where_word(where)).second);
   words.clear();
   for (int family = 0; family <= int(LockFamily::kAtomicWait); ++family)

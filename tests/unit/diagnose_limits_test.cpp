@@ -56,8 +56,7 @@ TEST_CASE("a 32-bit program's locks are not judged", "[diagnose]") {
   CHECK_FALSE(diagnosis.finding);
 }
 
-TEST_CASE("a process that a debugger or a signal stopped waits for being let go on",
-          "[diagnose]") {
+TEST_CASE("a process that a debugger or a signal stopped waits for being let go on", "[diagnose]") {
   for (char state : {'t', 'T'}) {
     Story story = hung();
     story.evidence.process.threads[0].state = state;
@@ -78,9 +77,9 @@ TEST_CASE("a debugger that only watches changes nothing", "[diagnose]") {
 TEST_CASE("what could not be read is said, with what helps", "[diagnose]") {
   Story story;
   story.child(Thread(kChild).unreadable());
-  story.evidence.process.missing.push_back(
-      {"what its threads wait for cannot be read", "the process belongs to another user",
-       "sudo forkscope attach 200"});
+  story.evidence.process.missing.push_back({"what its threads wait for cannot be read",
+                                            "the process belongs to another user",
+                                            "sudo forkscope attach 200"});
   const Diagnosis diagnosis = story.judge();
   CHECK(diagnosis.answer == Answer::kUnknown);
   CHECK(says(diagnosis, "another user"));

@@ -59,8 +59,8 @@ TEST_CASE("each type of mutex keeps its name", "[diagnose][owner]") {
   struct {
     std::uint32_t kind;
     const char* type;
-  } const types[] = {{0, "mutex"}, {1, "recursive mutex"}, {2, "error-checking mutex"},
-                     {3, "adaptive mutex"}};
+  } const types[] = {
+      {0, "mutex"}, {1, "recursive mutex"}, {2, "error-checking mutex"}, {3, "adaptive mutex"}};
   for (const auto& [kind, type] : types) {
     Story story = orphaned();
     story.child(Thread(kChild).waits(mutex(kReader, kind)).from({"main@app"}));
@@ -197,8 +197,9 @@ TEST_CASE("a mutex made for several processes may be released by another one",
 TEST_CASE("a word in shared memory may be woken from elsewhere, if it is not private",
           "[diagnose][owner]") {
   Story story = orphaned();
-  story.child(
-      Thread(kChild).waits(unknown_word().without_private_flag().at(kSharedWord)).from({"main@app"}));
+  story.child(Thread(kChild)
+                  .waits(unknown_word().without_private_flag().at(kSharedWord))
+                  .from({"main@app"}));
   CHECK(story.judge().answer == Answer::kWaiting);
   // The same operation on memory of the process's own reaches nobody else.
   story.child(Thread(kChild).waits(unknown_word().without_private_flag()).from({"main@app"}));

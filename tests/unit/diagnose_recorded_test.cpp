@@ -109,18 +109,16 @@ TEST_CASE("recorded: Polars waits for threads of its runtime", "[recorded]") {
 TEST_CASE("recorded: another living thread takes away the proof where no owner is known",
           "[recorded]") {
   Evidence evidence = recorded("orphaned-mutex-living-holder");
-  evidence.process.threads.push_back(Thread(evidence.process.pid + 1, "server")
-                                         .in_call("epoll_pwait")
-                                         .evidence(Abi::kX86_64));
+  evidence.process.threads.push_back(
+      Thread(evidence.process.pid + 1, "server").in_call("epoll_pwait").evidence(Abi::kX86_64));
   evidence.lasted = false;
   CHECK(judge_recorded(evidence).answer == Answer::kProbable);
   evidence.lasted = true;
   CHECK(judge_recorded(evidence).answer == Answer::kDeadlock);
 
   evidence = recorded("libc-lock-localtime");
-  evidence.process.threads.push_back(Thread(evidence.process.pid + 1, "server")
-                                         .in_call("epoll_pwait")
-                                         .evidence(Abi::kX86_64));
+  evidence.process.threads.push_back(
+      Thread(evidence.process.pid + 1, "server").in_call("epoll_pwait").evidence(Abi::kX86_64));
   CHECK(judge_recorded(evidence).answer != Answer::kDeadlock);
 }
 

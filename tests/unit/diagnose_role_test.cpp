@@ -12,21 +12,23 @@ namespace {
 constexpr std::int32_t kWorker = 101;
 
 Thread worker(std::int32_t tid, const std::string& name) {
-  return Thread(tid, name).waits(condition().at(kOtherLock)).from(
-      {"rayon_core::sleep::Sleep::sleep@pool", "start_thread@libc"});
+  return Thread(tid, name)
+      .waits(condition().at(kOtherLock))
+      .from({"rayon_core::sleep::Sleep::sleep@pool", "start_thread@libc"});
 }
 
 Thread reactor(std::int32_t tid) {
-  return Thread(tid, "async-0").in_call("epoll_pwait").from(
-      {"tokio::runtime::io::Driver::turn@pool", "start_thread@libc"});
+  return Thread(tid, "async-0")
+      .in_call("epoll_pwait")
+      .from({"tokio::runtime::io::Driver::turn@pool", "start_thread@libc"});
 }
 
 Thread caller(const Word& word) {
   return Thread(kChild).waits(word).from({"rayon_core::registry::in_worker_cold@pool", "main@app"});
 }
 
-/// As Polars: the caller waits on a latch for the lost workers of one pool, and a new runtime, which
-/// the child started, serves.
+/// As Polars: the caller waits on a latch for the lost workers of one pool, and a new runtime,
+/// which the child started, serves.
 Story with_new_runtime() {
   Story story;
   story.parent(worker(kWorker, "pool-0")).parent(worker(kWorker + 1, "pool-1"));

@@ -49,7 +49,8 @@ TEST_CASE("random bytes crash no parser of /proc", "[proc_text][random]") {
   for (int i = 0; i < kTexts; ++i) {
     std::string text(random() % 200, '\0');
     // Half of them of the characters such texts are made of.
-    for (char& c : text) c = i % 2 == 0 ? char(random()) : "0123456789abcdefx-: ()\t\nrwsp"[random() % 28];
+    for (char& c : text)
+      c = i % 2 == 0 ? char(random()) : "0123456789abcdefx-: ()\t\nrwsp"[random() % 28];
     INFO(i);
     parse_all(text);
   }

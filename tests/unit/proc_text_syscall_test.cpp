@@ -59,8 +59,7 @@ TEST_CASE("syscall: the largest argument fits, a larger one gives nothing", "[pr
 }
 
 TEST_CASE("syscall: a text that is cut off gives nothing", "[proc_text]") {
-  const std::string whole =
-      "202 0x7fa759416c34 0x189 0x0 0x0 0x0 0xffffffff 0x7fa758dfec10 0x7";
+  const std::string whole = "202 0x7fa759416c34 0x189 0x0 0x0 0x0 0xffffffff 0x7fa758dfec10 0x7";
   // Within the last number it cannot be seen.
   for (std::size_t size = 0; size <= whole.rfind(' '); ++size) {
     INFO(whole.substr(0, size));

@@ -35,10 +35,10 @@ TEST_CASE("a namespace in template arguments or a return type is not the functio
 
 TEST_CASE("who waits is the first that is no library of locks and threads",
           "[thread_view][component]") {
-  const auto found = waiting_component(
-      stack({"syscall@libc", "std::sys::sync::condvar::futex::Condvar::wait@pool",
-             "parking_lot::condvar::Condvar::wait@pool", "tokio::runtime::park::Inner::park@pool",
-             "main@app"}));
+  const auto found =
+      waiting_component(stack({"syscall@libc", "std::sys::sync::condvar::futex::Condvar::wait@pool",
+                               "parking_lot::condvar::Condvar::wait@pool",
+                               "tokio::runtime::park::Inner::park@pool", "main@app"}));
   REQUIRE(found);
   CHECK(found->module == kPool);
   CHECK(found->name == "tokio");

@@ -110,16 +110,12 @@ TEST_CASE("calls with a pointer to a time limit wait for ever without one", "[wa
   struct Limited {
     Call call;
     int limit;
-  } const calls[] = {{{"ppoll", 271, 73, "polls"}, 2},
-                     {{"select", 23, kNone, "selects"}, 4},
-                     {{"pselect6", 270, 72, "selects"}, 4},
-                     {{"epoll_pwait2", 441, 441, "epoll"}, 3},
-                     {{"recvmmsg", 299, 243, "receives"}, 4},
-                     {{"rt_sigtimedwait", 128, 137, "signal"}, 2},
-                     {{"semtimedop", 220, 192, "System V"}, 3},
-                     {{"mq_timedreceive", 243, 183, "message"}, 4},
-                     {{"mq_timedsend", 242, 182, "message"}, 4},
-                     {{"io_getevents", 208, 4, "input"}, 4}};
+  } const calls[] = {
+      {{"ppoll", 271, 73, "polls"}, 2},           {{"select", 23, kNone, "selects"}, 4},
+      {{"pselect6", 270, 72, "selects"}, 4},      {{"epoll_pwait2", 441, 441, "epoll"}, 3},
+      {{"recvmmsg", 299, 243, "receives"}, 4},    {{"rt_sigtimedwait", 128, 137, "signal"}, 2},
+      {{"semtimedop", 220, 192, "System V"}, 3},  {{"mq_timedreceive", 243, 183, "message"}, 4},
+      {{"mq_timedsend", 242, 182, "message"}, 4}, {{"io_getevents", 208, 4, "input"}, 4}};
   for (const Limited& limited : calls) {
     const auto with = [&](std::uint64_t limit) {
       return [&limited, limit](int index) { return limited.limit == index ? limit : 1; };
@@ -140,14 +136,22 @@ TEST_CASE("calls with a pointer to a time limit wait for ever without one", "[wa
 TEST_CASE("children, signals, files, System V and asynchronous input wait for the outside",
           "[waits]") {
   const Call calls[] = {
-      {"wait4", 61, 260, "child"},          {"waitid", 247, 95, "child"},
-      {"vfork", 58, kNone, "vfork"},        {"clone", 56, 220, "vfork"},
-      {"clone3", 435, 435, "vfork"},        {"pause", 34, kNone, "signal"},
-      {"rt_sigsuspend", 130, 133, "signal"}, {"semop", 65, 193, "System V"},
-      {"msgrcv", 70, 188, "System V"},      {"msgsnd", 69, 189, "System V"},
-      {"flock", 73, 32, "lock"},            {"fcntl", 72, 25, ""},
-      {"openat", 257, 56, "file"},          {"fsync", 74, 82, "disk"},
-      {"io_uring_enter", 426, 426, "input"}, {"restart_syscall", 219, 128, "interrupted"},
+      {"wait4", 61, 260, "child"},
+      {"waitid", 247, 95, "child"},
+      {"vfork", 58, kNone, "vfork"},
+      {"clone", 56, 220, "vfork"},
+      {"clone3", 435, 435, "vfork"},
+      {"pause", 34, kNone, "signal"},
+      {"rt_sigsuspend", 130, 133, "signal"},
+      {"semop", 65, 193, "System V"},
+      {"msgrcv", 70, 188, "System V"},
+      {"msgsnd", 69, 189, "System V"},
+      {"flock", 73, 32, "lock"},
+      {"fcntl", 72, 25, ""},
+      {"openat", 257, 56, "file"},
+      {"fsync", 74, 82, "disk"},
+      {"io_uring_enter", 426, 426, "input"},
+      {"restart_syscall", 219, 128, "interrupted"},
   };
   for (const Call& call : calls)
     in_both(call, {3, 7}, [&](const Wait& wait) {
@@ -158,8 +162,8 @@ TEST_CASE("children, signals, files, System V and asynchronous input wait for th
 }
 
 TEST_CASE("a sleep ends by itself", "[waits]") {
-  for (const Call& call : {Call{"nanosleep", 35, 101, "sleeps"},
-                           Call{"clock_nanosleep", 230, 115, "sleeps"}})
+  for (const Call& call :
+       {Call{"nanosleep", 35, 101, "sleeps"}, Call{"clock_nanosleep", 230, 115, "sleeps"}})
     in_both(call, {0, 0, kPointer}, [&](const Wait& wait) {
       CHECK(wait.kind == WaitKind::kTime);
       CHECK_FALSE(wait.for_ever);

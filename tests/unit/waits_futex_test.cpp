@@ -1,6 +1,6 @@
 // Futex operations, and threads that are in no call at all.
-#include <catch2/catch.hpp>
 #include <linux/futex.h>
+#include <catch2/catch.hpp>
 
 #include "detector/verdict/outside/waits.hpp"
 
@@ -21,8 +21,8 @@ ThreadEvidence in_call(long number, std::initializer_list<std::uint64_t> argumen
 }
 
 Wait futex(int operation, std::uint64_t value = 2, std::uint64_t limit = 0) {
-  const auto arguments = {kWord, std::uint64_t(operation), value, limit, std::uint64_t{0},
-                          std::uint64_t{0xffffffff}};
+  const auto arguments = {kWord, std::uint64_t(operation), value,
+                          limit, std::uint64_t{0},         std::uint64_t{0xffffffff}};
   const Wait x86 = wait_of(in_call(kFutexX86, arguments), Abi::kX86_64);
   const Wait generic = wait_of(in_call(kFutexGeneric, arguments), Abi::kGeneric64);
   CHECK(x86.kind == generic.kind);
@@ -95,9 +95,9 @@ TEST_CASE("FUTEX_WAIT_REQUEUE_PI waits on the first word, without an owner", "[w
 }
 
 TEST_CASE("operations that wake or requeue are no waits", "[waits][futex]") {
-  for (int operation : {FUTEX_WAKE, FUTEX_FD, FUTEX_REQUEUE, FUTEX_CMP_REQUEUE, FUTEX_WAKE_OP,
-                        FUTEX_UNLOCK_PI, FUTEX_TRYLOCK_PI, FUTEX_WAKE_BITSET,
-                        FUTEX_CMP_REQUEUE_PI, 14, 127}) {
+  for (int operation :
+       {FUTEX_WAKE, FUTEX_FD, FUTEX_REQUEUE, FUTEX_CMP_REQUEUE, FUTEX_WAKE_OP, FUTEX_UNLOCK_PI,
+        FUTEX_TRYLOCK_PI, FUTEX_WAKE_BITSET, FUTEX_CMP_REQUEUE_PI, 14, 127}) {
     INFO(operation);
     const Wait wait = futex(operation | FUTEX_PRIVATE_FLAG);
     CHECK(wait.kind != WaitKind::kFutex);

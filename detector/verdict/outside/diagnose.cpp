@@ -44,11 +44,12 @@ bool handlers_only_make_notes(const ProcessEvidence& process, const ThreadView& 
   const bool waits_for_event = frames.empty() || (base_name(frames.front().file) == "threading.py" &&
                                                   frames.front().function.ends_with("wait"));
   return !waits_for_event &&
-         (process.caught_signals & ~kHarmlessHandlers) == signal_bit(SIGINT);
+         process.caught_signals && (*process.caught_signals & ~kHarmlessHandlers) == signal_bit(SIGINT);
 }
 
-bool has_handlers(const ProcessEvidence& process) {
-  return (process.caught_signals & ~kHarmlessHandlers) != 0;
+/// Of a core file it is not known.
+bool may_have_handlers(const ProcessEvidence& process) {
+  return !process.caught_signals || (*process.caught_signals & ~kHarmlessHandlers) != 0;
 }
 
 bool runs_code_of(const ThreadEvidence& thread, const std::string& module) {
@@ -85,7 +86,9 @@ class Judge {
 
   bool left_behind() const { return !lost_.empty() || !evidence_.remembered_threads.empty(); }
 
-  bool others_may_wake() const { return !process_.shares_memory || process_.io_uring; }
+  bool others_may_wake() const {
+    return !process_.from_core && (!process_.shares_memory || process_.io_uring);
+  }
 
   void describe() {
     result_.pid = process_.pid;
@@ -93,6 +96,7 @@ class Judge {
     result_.command = process_.command;
     result_.missing = process_.missing;
     result_.parent = process_.parent;
+    result_.from_core = process_.from_core;
     if (evidence_.now > process_.start)
       result_.age_seconds = double(evidence_.now - process_.start) /
                             double(evidence_.clock_ticks_per_second);
@@ -134,7 +138,6 @@ class Judge {
     for (const ThreadView& view : views_) {
       if (!view.closed() || !view.owner_absent() || !is_owned(view.family)) continue;
       if (view.owner.where == Where::kItself && view.owner.pid == process_.pid) continue;
-      if (view.lock.process_shared) continue;
       // A thread of this process that ended with the lock in its hands is no matter of the fork.
       if (view.owner.where == Where::kGone && view.lock.owner > process_.own_pid) continue;
       culprit_ = &view;
@@ -170,9 +173,10 @@ class Judge {
     });
     // A handler may post, signal, jump out of the wait or end the process. A lock that nobody here
     // holds stays locked whatever it does.
-    signal_handlers_ = has_handlers(process_) && !is_owned(culprit_->family) &&
+    signal_handlers_ = may_have_handlers(process_) && !is_owned(culprit_->family) &&
                        !handlers_only_make_notes(process_, *culprit_);
-    if (signal_handlers_ && (!forked() || cycle)) return answer(Answer::kWaiting);
+    if (signal_handlers_ && (!forked() || cycle || !left_behind()))
+      return answer(Answer::kWaiting);
     if (!forked() || cycle) return answer(Answer::kStuck);
     // Only what a fork leaves behind explains the wait if threads were left behind.
     if (!left_behind())
@@ -184,7 +188,7 @@ class Judge {
     const bool explained = explained_by_lost(*culprit_);
     const bool python = std::any_of(process_.modules.begin(), process_.modules.end(),
                                     [](const ModuleRecord& module) { return is_python(module.path); });
-    if (signal_handlers_ && (!explained || (culprit_->family == LockFamily::kSemaphore && !python)))
+    if (signal_handlers_ && !process_.from_core && (!explained || (culprit_->family == LockFamily::kSemaphore && !python)))
       return answer(Answer::kUnknown);
     kind_ = kind_of_unowned(culprit_->family);
     if (signal_handlers_ || (event && !explained) || others_may_wake())
@@ -230,7 +234,7 @@ class Judge {
   bool judge_missing_role() {
     const ThreadView& view = views_.front();
     if (!view.closed() || view.lock.owner != 0 || !evidence_.lasted) return false;
-    if (has_handlers(process_) && view.family == LockFamily::kSemaphore) return false;
+    if (may_have_handlers(process_) && view.family == LockFamily::kSemaphore) return false;
     const auto component = waiting_component(view.thread->stack);
     if (!component || !may_miss_threads(*component)) return false;
     for (const ThreadView& other : views_) {

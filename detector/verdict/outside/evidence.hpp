@@ -89,7 +89,8 @@ struct ProcessEvidence {
   /// Created by fork, vfork or clone and has not called execve since (PF_FORKNOEXEC).
   /// Nothing: not known.
   std::optional<bool> forked;
-  std::uint64_t caught_signals = 0;   ///< bit n-1: signal n has a handler
+  /// Bit n-1: signal n has a handler. Nothing: not known, as of a core file.
+  std::optional<std::uint64_t> caught_signals = 0;
   bool traced = false;                ///< a debugger is attached
   /// Another process uses the same memory (clone(2) with CLONE_VM and without CLONE_THREAD), so its
   /// threads could wake this one's.

@@ -416,12 +416,15 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
   if (diagnosis.answer == Answer::kProbable) {
     if (evidence.process.io_uring)
       reasons.push_back("It is not certain because the program uses io_uring, which can wake it.");
-    if (!evidence.process.shares_memory)
+    if (!evidence.process.shares_memory && !process.from_core)
       reasons.push_back("It is not certain because kcmp(2) is not allowed here, so that another "
                         "process might share its memory and wake it.");
     if (facts.signal_handlers)
-      reasons.push_back("It is not certain because the program has signal handlers, one of which "
-                        "could wake it.");
+      reasons.push_back(process.from_core
+                            ? "It is not certain because a core file does not tell whether the "
+                              "program has signal handlers, one of which could wake it."
+                            : "It is not certain because the program has signal handlers, one of "
+                              "which could wake it.");
     if (facts.lost.empty() && evidence.remembered_threads.empty())
       reasons.push_back("It is not certain because no trace is left of the threads that the process "
                         "had when it was forked.");

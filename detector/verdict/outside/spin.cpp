@@ -96,7 +96,7 @@ std::string names_of(const std::vector<const ThreadEvidence*>& threads) {
 }  // namespace
 
 bool may_spin_for_lost_thread(const Evidence& evidence) {
-  return evidence.process.forked.value_or(false) && !evidence.process.shares_memory &&
+  return evidence.process.forked.value_or(false) && evidence.process.shares_memory != true &&
          !lost_threads(evidence).empty();
 }
 

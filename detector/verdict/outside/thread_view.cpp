@@ -172,10 +172,14 @@ const ThreadEvidence* forking_thread(const Evidence& evidence) {
   if (!first.call) return nullptr;
   const Mapping* stack = mapping_at(parent, first.call->sp);
   if (stack == nullptr) return nullptr;
-  for (const ThreadEvidence& thread : parent.threads)
-    if (thread.call && thread.call->sp >= stack->start && thread.call->sp < stack->end)
-      return &thread;
-  return nullptr;
+  if (stack->path == "[stack]") return &parent.threads.front();
+  const ThreadEvidence* found = nullptr;
+  for (const ThreadEvidence& thread : parent.threads) {
+    if (!thread.call || thread.call->sp < stack->start || thread.call->sp >= stack->end) continue;
+    if (found != nullptr) return nullptr;  // several stacks in one mapping
+    found = &thread;
+  }
+  return found;
 }
 
 std::vector<const ThreadEvidence*> lost_threads(const Evidence& evidence) {
@@ -184,11 +188,6 @@ std::vector<const ThreadEvidence*> lost_threads(const Evidence& evidence) {
   const ThreadEvidence* forker = forking_thread(evidence);
   for (const ThreadEvidence& thread : evidence.ancestors.front().threads)
     if (&thread != forker && is_older(thread, evidence.process)) lost.push_back(&thread);
-  // The child's own memory would know them, unless it made threads of its own in their place.
-  if (evidence.memory_knows_threads && evidence.remembered_threads.empty() &&
-      evidence.process.threads.size() == 1) {
-    lost.clear();
-  }
   // One of them forked, though it cannot be told which.
   if (forker == nullptr && lost.size() == 1) lost.clear();
   return lost;

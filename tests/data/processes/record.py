@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes what /proc shows of a process and of those it is a copy of to one text file, for the tests.
+"""Writes what /proc shows of a process and of those it is a copy of to one text, for the tests.
 
     record.py FORKSCOPE PID [--rename OLD=NEW]... [--note TEXT] > NAME.txt
 
-Nothing is stopped or changed. Texts of /proc are kept as they are, without the lines that do not matter here;
-memory: the ELF headers of the modules on the stacks, and what lies around the awaited words. Stacks
-and their names come from `forkscope attach --json`. README.md has the format.
+Nothing is stopped or changed. Texts of /proc are kept as they are, without the lines that do not
+matter here; memory: the ELF headers of the modules on the stacks, and what lies around the awaited
+words. Stacks and their names come from `forkscope attach --json`. README.md has the format.
 """
 
 import argparse
@@ -133,8 +133,8 @@ class Recorder:
 
 
 class Remembered:
-    """Threads that a forked child's glibc still knows (detector/inspect/glibc_threads.hpp), read with
-    the offsets that this process's own libc states; for processes that use the same one."""
+    """Threads that a forked child's glibc still knows (detector/inspect/glibc_threads.hpp), read
+    with the offsets that this process's own libc states; for processes that use the same one."""
     ENDED = 0x30
 
     def __init__(self, pid):

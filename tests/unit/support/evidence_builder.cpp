@@ -165,8 +165,8 @@ Word libc_lock() {
 }
 
 Word rust_condvar() {
-  Word result = word({3}, 0,
-                     {"syscall@libc", "std::sys::sync::condvar::futex::Condvar::wait@pool"});
+  Word result =
+      word({3}, 0, {"syscall@libc", "std::sys::sync::condvar::futex::Condvar::wait@pool"});
   result.operation = 0x89;
   return result;
 }
@@ -207,8 +207,9 @@ Thread& Thread::in_call(const std::string& name) {
   struct {
     const char* name;
     int x86_64, generic;
-  } const known[] = {{"wait4", 61, 260},          {"epoll_pwait", 281, 22}, {"read", 0, 63},
-                     {"clock_nanosleep", 230, 115}, {"exit", 60, 93},         {"page fault", -1, -1}};
+  } const known[] = {{"wait4", 61, 260}, {"epoll_pwait", 281, 22},
+                     {"read", 0, 63},    {"clock_nanosleep", 230, 115},
+                     {"exit", 60, 93},   {"page fault", -1, -1}};
   for (const auto& entry : known) {
     if (name != entry.name) continue;
     x86_64_ = entry.x86_64;
@@ -281,8 +282,7 @@ ThreadEvidence Thread::evidence(Abi abi) const {
     result.call->number = abi == Abi::kGeneric64 ? generic_ : x86_64_;
     result.call->pc = 0x7f0000250000;
   }
-  if (!result.stack.empty())
-    result.stack.insert(result.stack.end(), outer_.begin(), outer_.end());
+  if (!result.stack.empty()) result.stack.insert(result.stack.end(), outer_.begin(), outer_.end());
   return result;
 }
 

@@ -36,9 +36,9 @@ struct Word {
   int operation = 0x80;  ///< FUTEX_WAIT | FUTEX_PRIVATE_FLAG
   std::uint32_t expected = 0;
   bool timed = false;
-  std::vector<std::uint32_t> words;     ///< of the lock, from its start
-  std::int64_t offset = 0;              ///< of the awaited word in the lock
-  std::vector<const char*> functions;   ///< that wait for such a lock, innermost first
+  std::vector<std::uint32_t> words;    ///< of the lock, from its start
+  std::int64_t offset = 0;             ///< of the awaited word in the lock
+  std::vector<const char*> functions;  ///< that wait for such a lock, innermost first
 
   Word at(std::uint64_t where) const;
   Word for_a_time() const;

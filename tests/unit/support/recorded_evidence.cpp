@@ -27,7 +27,8 @@ std::vector<Section> sections(const std::string& name) {
     if (line.starts_with('#')) continue;
     if (line.starts_with('@')) {
       const std::size_t blank = std::min(line.find(' '), line.size());
-      found.push_back({line.substr(1, blank - 1), line.substr(std::min(blank + 1, line.size())), ""});
+      found.push_back(
+          {line.substr(1, blank - 1), line.substr(std::min(blank + 1, line.size())), ""});
     } else {
       REQUIRE_FALSE(found.empty());
       found.back().text += line + '\n';

@@ -8,7 +8,8 @@
 
 namespace forkscope::test::outside {
 
-/// Of the file of that name, without ".txt". Fails the test when there is none, or it does not parse.
+/// Of the file of that name, without ".txt". Fails the test when there is none, or it does not
+/// parse.
 Evidence recorded(const std::string& name);
 
 /// Its diagnosis; locks are named by their module and offset only.
