@@ -1,10 +1,12 @@
 #include "detector/cli/attach_command.hpp"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <fstream>
@@ -39,16 +41,24 @@ The process is not stopped and not changed, unless --stacks is given.
 
 Exit status:
   0    the question was answered, and no deadlock by fork was found
-  86   the process is deadlocked by a fork
+  86   the process, or one that it waits for, is deadlocked by a fork
   87   it probably is
   125  forkscope itself failed, or there is no such process)";
 
-int status_of(Answer answer) {
-  if (answer == Answer::kDeadlock) return kFindingMade;
-  return answer == Answer::kProbable ? kProbablyFound : 0;
+int status_of(const Diagnosis& diagnosis) {
+  std::vector<Answer> answers{diagnosis.answer};
+  for (const Diagnosis::Child& child : diagnosis.hung_children) answers.push_back(child.answer);
+  const auto has = [&](Answer answer) {
+    return std::find(answers.begin(), answers.end(), answer) != answers.end();
+  };
+  if (has(Answer::kDeadlock)) return kFindingMade;
+  return has(Answer::kProbable) ? kProbablyFound : 0;
 }
 
 pid_t pid_of(const std::string& target) {
+  if (target.empty())
+    throw Failure("give the PID of a process, or --core and a file; `forkscope scan` lists the "
+                  "processes that hang");
   pid_t pid = 0;
   auto [end, error] = std::from_chars(target.data(), target.data() + target.size(), pid);
   if (error != std::errc{} || end != target.data() + target.size() || pid <= 0)
@@ -102,7 +112,7 @@ Diagnosis diagnosis_of(const AttachOptions& options, Namer& namer) {
   if (options.stacks) announce_stop(pid, namer);
   auto diagnosis = diagnose_process(pid, {.stop = options.stacks}, namer);
   if (!diagnosis) throw Failure(why_not_there(pid));
-  if (diagnosis->answer == Answer::kUnknown && !diagnosis->missing.empty()) {
+  if (!diagnosis->readable && !diagnosis->missing.empty()) {
     const Missing& missing = diagnosis->missing.front();
     throw Failure(fmt::format("process {} cannot be looked at: {}{}", pid, missing.why,
                               missing.cure.empty() ? "" : "; run `" + missing.cure + "`"));
@@ -113,11 +123,22 @@ Diagnosis diagnosis_of(const AttachOptions& options, Namer& namer) {
 /// Who attaches to a program that hangs attaches to the process that was started, which often only
 /// waits for a child that hangs.
 void look_at_children(Diagnosis& diagnosis, Namer& namer) {
+  std::vector<Evidence> suspects;
   for (const Process& child : descendants_of(diagnosis.pid)) {
     if (suspicion_of(child.pid) != Suspicion::kWaits) continue;
-    auto found = diagnose_process(child.pid, {}, namer);
-    if (found && found->finding)
-      diagnosis.hung_children.push_back({found->pid, found->answer, found->sentence});
+    if (auto evidence = observe_suspect(child.pid, namer))
+      suspects.push_back(*std::move(evidence));
+  }
+  // One pause for all of them.
+  if (std::any_of(suspects.begin(), suspects.end(), wants_patience)) {
+    poll(nullptr, 0, kPatienceMilliseconds);
+    for (Evidence& evidence : suspects)
+      if (wants_patience(evidence)) look_again(evidence);
+  }
+  for (const Evidence& evidence : suspects) {
+    const Diagnosis found = diagnose(evidence, data_namer(namer, evidence.process));
+    if (found.finding)
+      diagnosis.hung_children.push_back({found.pid, found.answer, found.sentence});
   }
 }
 
@@ -173,7 +194,7 @@ int attach(const AttachOptions& options) {
     for (const Diagnosis& ancestor : ancestors) all += diagnosis_text(ancestor, text);
     write_answer(all);
   }
-  return status_of(diagnosis.answer);
+  return status_of(diagnosis);
 }
 
 }  // namespace forkscope::cli

@@ -34,6 +34,17 @@ void look_for_spin(Diagnosis& diagnosis, Namer& namer) {
 
 }  // namespace
 
+std::optional<Evidence> observe_suspect(pid_t pid, Namer& namer) {
+  auto evidence = observe(pid, {.stacks = false}, namer);
+  if (!evidence || evidence->process.threads.empty()) return std::nullopt;
+  const Diagnosis first = diagnose(*evidence, data_namer(namer, evidence->process));
+  const bool clear =
+      !first.finding && (first.answer == Answer::kWaiting || first.answer == Answer::kRunning) &&
+      !(first.threads.front().for_ever && first.threads.front().lock);
+  if (clear) return std::nullopt;
+  return observe(pid, {}, namer);
+}
+
 std::optional<Diagnosis> diagnose_process(pid_t pid, const ObserveOptions& options, Namer& namer) {
   // A stop makes threads run for an instant: whether they slept is found out before.
   ObserveOptions first = options;

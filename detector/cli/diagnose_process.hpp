@@ -14,6 +14,10 @@ namespace forkscope::cli {
 /// Names lock addresses of the process the evidence is of; both must outlive the result.
 DataNamer data_namer(Namer& namer, const ProcessEvidence& process);
 
+/// A whole look, with stacks and names, only at what a cheap one does not clear: most forked
+/// processes wait for something outside, and their idle threads for them. Nothing: it is cleared.
+std::optional<Evidence> observe_suspect(pid_t pid, Namer& namer);
+
 /// Nothing when there is no such process. Takes a third of a second longer for forked processes
 /// with several threads that wait: a wait that may last is told from one that does.
 std::optional<Diagnosis> diagnose_process(pid_t pid, const ObserveOptions& options, Namer& namer);

@@ -77,7 +77,9 @@ void Reporter::run() {
     auto begin = Clock::now();
     if (look) look_now();
     advise();
-    auto pause = std::max<Clock::duration>(kShortestPause, (Clock::now() - begin) * kPausePerLook);
+    // What waits for its other half is to be told soon; what was named is not named again.
+    auto took = (Clock::now() - begin) * (look_again_ ? 1 : kPausePerLook);
+    auto pause = std::max<Clock::duration>(kShortestPause, took);
     lock.lock();
     changed_.wait_for(lock, pause, [this] { return stopping_; });
   }
@@ -122,9 +124,9 @@ bool Reporter::is_settled(const Finding& finding, const RunFacts& facts) {
   if (finding.records.empty()) return true;
   if (finding.outcome.empty()) return lasts_longer_than(finding, kOutcomePatience);
   const bool of_library = (finding.records.front() & kWatchedRecord) == 0;
-  const bool seen = std::any_of(facts.watched.begin(), facts.watched.end(), [&](const auto& watched) {
-    return watched.finding.process == finding.process;
-  });
+  const bool seen =
+      std::any_of(facts.watched.begin(), facts.watched.end(),
+                  [&](const auto& watched) { return watched.finding.process == finding.process; });
   if (!settings_.watched || !of_library || seen || finding.outcome != "blocked") return true;
   return lasts_longer_than(finding, kViewPatience);
 }

@@ -91,10 +91,10 @@ Ending run_program(const RunOptions& options) {
   write_facts(session.path(), facts, false);
   Board board;
   const auto watched = [&] { return board.get(); };
-  Reporter reporter(arena,
-                    {options.command, text_options(STDERR_FILENO, options.colour, options.verbose),
-                     options.quiet, options.timeout.has_value(),
-                     options.watch ? std::function(watched) : nullptr});
+  Reporter reporter(
+      arena,
+      {options.command, text_options(STDERR_FILENO, options.colour, options.verbose), options.quiet,
+       options.timeout.has_value(), options.watch ? std::function(watched) : nullptr});
   std::optional<Watchdog> watchdog;
   if (options.watch) {
     // A temporary folder is nobody's to look into.
@@ -104,9 +104,8 @@ Ending run_program(const RunOptions& options) {
       if (!kept.empty()) save_findings(kept, findings);
       reporter.look();
     };
-    watchdog.emplace(arena, Watchdog::Settings{
-                                *options.watch,
-                                {on_deadlock_action(options.on_deadlock), changed}});
+    watchdog.emplace(arena, Watchdog::Settings{*options.watch,
+                                               {on_deadlock_action(options.on_deadlock), changed}});
   }
 
   pid_t program = launch(path, options.command, environment, *signals);

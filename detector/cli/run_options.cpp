@@ -112,7 +112,8 @@ CLI::App* add_run_command(CLI::App& app, RunOptions& options) {
            if (!interval || *interval < kShortest || *interval > std::chrono::hours(1))
              throw CLI::ValidationError(
                  "--watch",
-                 fmt::format("'{}' is no interval; give 10ms to 1h, as in 100ms or 1, or off", text));
+                 fmt::format("'{}' is no interval; give 10ms to 1h, as in 100ms or 1, or off",
+                             text));
            options.watch = std::chrono::duration_cast<std::chrono::milliseconds>(*interval);
          },
          "How often children are looked at from outside, for hangs that the preload library cannot "

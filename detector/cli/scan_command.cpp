@@ -8,6 +8,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdlib>
 #include <charconv>
 #include <optional>
 
@@ -54,19 +55,6 @@ bool belongs_to(pid_t pid, uid_t user) {
   return stat(fmt::format("/proc/{}", pid).c_str(), &info) == 0 && info.st_uid == user;
 }
 
-/// A whole look, with stacks and names, only at what a cheap one does not clear: most forked
-/// processes wait for something outside, and their idle threads for them.
-std::optional<Evidence> look_at(pid_t pid, Namer& namer) {
-  auto evidence = observe(pid, {.stacks = false}, namer);
-  if (!evidence || evidence->process.threads.empty()) return std::nullopt;
-  const Diagnosis first = diagnose(*evidence, data_namer(namer, evidence->process));
-  const bool clear = !first.finding && (first.answer == Answer::kWaiting ||
-                                        first.answer == Answer::kRunning) &&
-                     !(first.threads.front().for_ever && first.threads.front().lock);
-  if (clear) return std::nullopt;
-  return observe(pid, {}, namer);
-}
-
 ScanResult look_at_host(const ScanOptions& options) {
   ScanResult result;
   std::optional<uid_t> user;
@@ -84,7 +72,7 @@ ScanResult look_at_host(const ScanOptions& options) {
   auto namer = make_namer();
   std::vector<Evidence> evidences;
   for (pid_t pid : suspects)
-    if (auto evidence = look_at(pid, *namer)) evidences.push_back(*std::move(evidence));
+    if (auto evidence = observe_suspect(pid, *namer)) evidences.push_back(*std::move(evidence));
   // One pause for all whose waits may be short.
   if (std::any_of(evidences.begin(), evidences.end(), wants_patience)) {
     poll(nullptr, 0, kPatienceMilliseconds);
@@ -122,6 +110,7 @@ CLI::App* add_scan_command(CLI::App& app, ScanOptions& options) {
 }
 
 int scan(const ScanOptions& options) {
+  unsetenv("DEBUGINFOD_URLS");  // a whole host is no reason to ask the network for every library
   std::optional<ReportFile> file;
   if (!options.json.empty() && options.json != "-") file.emplace(options.json, "--json");
   const ScanResult result = look_at_host(options);

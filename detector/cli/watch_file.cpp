@@ -28,7 +28,8 @@ std::string text_of(const Json& json, const char* name) {
 std::uint64_t hex_of(const Json& json, const char* name) {
   const std::string text = text_of(json, name);
   std::uint64_t value = 0;
-  if (text.starts_with("0x")) std::from_chars(text.data() + 2, text.data() + text.size(), value, 16);
+  if (text.starts_with("0x"))
+    std::from_chars(text.data() + 2, text.data() + text.size(), value, 16);
   return value;
 }
 
@@ -39,8 +40,8 @@ Number number_of(const Json& json, const char* name) {
 }
 
 Frame frame_of(const Json& json) {
-  return {hex_of(json, "address"),    text_of(json, "module"), hex_of(json, "offset"),
-          text_of(json, "function"),  text_of(json, "file"),   number_of<int>(json, "line"),
+  return {hex_of(json, "address"),       text_of(json, "module"), hex_of(json, "offset"),
+          text_of(json, "function"),     text_of(json, "file"),   number_of<int>(json, "line"),
           json.at("inlined").get<bool>()};
 }
 

@@ -198,8 +198,7 @@ void WatchJudge::judge(const Process& process) {
   if (judged_as_sibling(process)) return;
   // First without stacks, which cost most: many wait for what another process will do.
   const auto glance = observe(process.pid, {false, false}, *namer_);
-  if (!glance || glance->process.start != process.start)
-    return reply(process, false, true, false);
+  if (!glance || glance->process.start != process.start) return reply(process, false, true, false);
   const Answer answer = diagnose(*glance, data_namer(*namer_, glance->process)).answer;
   const bool one_thread = glance->process.threads.size() == 1;
   if (!tells_of_hang(answer) && answer != Answer::kStuck &&
@@ -305,8 +304,9 @@ bool WatchJudge::library_has_finding(pid_t pid) const {
       [&](const FindingRecord& record) { return record.meta.pid == pid && is_hang(record, ends); });
 }
 
-/// --on-deadlock. What the library found, it acts on itself. From outside a process can be ended but
-/// not be made to exit with a status of our choice, and no lock can be taken from another thread.
+/// --on-deadlock. What the library found, it acts on itself. From outside a process can be ended
+/// but not be made to exit with a status of our choice, and no lock can be taken from another
+/// thread.
 void WatchJudge::act(const Process& process, Finding& finding) const {
   int signal = 0;
   switch (settings_.on_deadlock) {

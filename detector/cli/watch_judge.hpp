@@ -1,5 +1,5 @@
-// Judges processes for the watchdog, in a thread of its own: a whole look takes milliseconds, naming
-// code may take seconds, and the watchdog's clock must not wait for either.
+// Judges processes for the watchdog, in a thread of its own: a whole look takes milliseconds,
+// naming code may take seconds, and the watchdog's clock must not wait for either.
 //
 // Thread-safe, but for start() and stop(), which belong to one thread.
 #pragma once

@@ -33,7 +33,8 @@ std::unique_ptr<SpinSampler> SpinSampler::start(pid_t pid, Namer& namer) {
   if (!evidence || evidence->process.traced || evidence->process.abi == Abi::k32Bit ||
       !may_spin_for_lost_thread(*evidence))
     return nullptr;
-  return std::unique_ptr<SpinSampler>(new SpinSampler(*std::move(evidence), std::move(live), namer));
+  return std::unique_ptr<SpinSampler>(
+      new SpinSampler(*std::move(evidence), std::move(live), namer));
 }
 
 bool SpinSampler::runs() const {
@@ -57,8 +58,12 @@ bool SpinSampler::sample() {
   sample.sp = known.sp;
   sample.registers = stopped->general;
   if (stopped->call)
-    sample.registers = {known.sp,          known.bp.value_or(0),  known.bx.value_or(0),
-                        known.r12.value_or(0), known.r13.value_or(0), known.r14.value_or(0),
+    sample.registers = {known.sp,
+                        known.bp.value_or(0),
+                        known.bx.value_or(0),
+                        known.r12.value_or(0),
+                        known.r13.value_or(0),
+                        known.r14.value_or(0),
                         known.r15.value_or(0)};
   const AddressSpace space(evidence_.process.modules, nullptr, namer_);
   sample.stack = space.stack(walker_.walk(known, {stopped->stack}).addresses);

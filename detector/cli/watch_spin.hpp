@@ -1,7 +1,7 @@
 // Samples the first thread of a process that never sleeps, to tell whether it spins for a thread
-// that is not there (verdict/outside/spin.hpp). Each sample stops that thread for as long as it takes
-// to copy registers and stack, and only when /proc says that it is on a processor or ready for it:
-// then there is no system call a stop could disturb. Not thread-safe.
+// that is not there (verdict/outside/spin.hpp). Each sample stops that thread for as long as it
+// takes to copy registers and stack, and only when /proc says that it is on a processor or ready
+// for it: then there is no system call a stop could disturb. Not thread-safe.
 #pragma once
 
 #include <sys/types.h>

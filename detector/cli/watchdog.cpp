@@ -188,7 +188,8 @@ void Watchdog::take_answers() {
     if (answer.spin) {
       entry.spin_asked = false;
       entry.spins = answer.found;
-      entry.no_spin_before = now + kSpinPause * (1 << std::min(entry.spin_in_vain++, kMostDoublings));
+      entry.no_spin_before =
+          now + kSpinPause * (1 << std::min(entry.spin_in_vain++, kMostDoublings));
       continue;
     }
     entry.asked = false;
@@ -197,7 +198,8 @@ void Watchdog::take_answers() {
       entry.elsewhere = 0;
     }
     const auto longest = std::chrono::duration_cast<std::chrono::milliseconds>(kLongestPause);
-    entry.not_before = now + std::min(longest, settings_.interval * (2 << std::min(entry.in_vain++, 9)));
+    entry.not_before =
+        now + std::min(longest, settings_.interval * (2 << std::min(entry.in_vain++, 9)));
     if (!answer.final) {
       entry.settled = false;
       entry.waits_out = true;
@@ -225,7 +227,8 @@ void Watchdog::watch_for_spin(Entry& entry) {
   const bool first = entry.stretch_begin == Clock::time_point{};
   const bool spins =
       !first && entry.pulse.ran != entry.stretch_pulse.ran &&
-      ready >= kSpinShare * double(std::chrono::duration_cast<std::chrono::nanoseconds>(stretch).count());
+      ready >= kSpinShare *
+                   double(std::chrono::duration_cast<std::chrono::nanoseconds>(stretch).count());
   entry.stretch_begin = now;
   entry.stretch_pulse = entry.pulse;
   if (!spins) {
@@ -283,8 +286,8 @@ void Watchdog::look_into_records() {
     // The report meets the same error and says it, once.
   }
   records_not_before_ =
-      Clock::now() + std::max<Clock::duration>(kRecordsPause,
-                                               (thread_time() - begin) * kPausePerSearch);
+      Clock::now() +
+      std::max<Clock::duration>(kRecordsPause, (thread_time() - begin) * kPausePerSearch);
 }
 
 }  // namespace forkscope::cli

@@ -2,11 +2,11 @@
 // at whose hang the preload library cannot see: libc's own locks, libgomp, a pool that was not
 // copied, a loop that waits.
 //
-// Cost decides the design. A process that sleeps costs one read of /proc per round (watched_process)
-// and is looked at once, when its first thread has slept for half a round in a wait that nothing
-// but another thread ends; then not again until it has run. Where a look was in vain, the next one
-// at the same place waits longer each time. Rounds become rarer while nothing runs and nothing
-// forks.
+// Cost decides the design. A process that sleeps costs one read of /proc per round
+// (watched_process) and is looked at once, when its first thread has slept for half a round in a
+// wait that nothing but another thread ends; then not again until it has run. Where a look was in
+// vain, the next one at the same place waits longer each time. Rounds become rarer while nothing
+// runs and nothing forks.
 //
 // start() after the program was forked; start() and stop() belong to one thread.
 #pragma once
@@ -91,7 +91,8 @@ class Watchdog {
 
   // Of the watchdog's thread.
   std::map<pid_t, Entry> entries_;
-  std::vector<pid_t> unconfirmed_;  ///< ran, and now wait for ever: asleep still after half a round?
+  std::vector<pid_t>
+      unconfirmed_;  ///< ran, and now wait for ever: asleep still after half a round?
   std::chrono::milliseconds interval_;
   std::uint64_t used_ = 0, forks_ = 0;
   std::uint64_t used_by_records_ = 0;

@@ -81,8 +81,8 @@ std::unique_ptr<WatchedProcess> WatchedProcess::open(pid_t pid) {
   std::unique_ptr<WatchedProcess> process(new WatchedProcess);
   process->folder_ = fmt::format("/proc/{}/task", pid);
   process->by_status_ = !counts_turns();
-  const std::string pulse = fmt::format("{}/{}/{}", process->folder_, pid,
-                                        process->by_status_ ? "status" : "schedstat");
+  const std::string pulse =
+      fmt::format("{}/{}/{}", process->folder_, pid, process->by_status_ ? "status" : "schedstat");
   process->pulse_ = UniqueFd(::open(pulse.c_str(), O_RDONLY | O_CLOEXEC));
   if (!process->pulse_) return nullptr;
   Buffer buffer;
@@ -109,7 +109,8 @@ std::optional<Pulse> WatchedProcess::pulse() {
 
 std::optional<Place> WatchedProcess::place() const {
   Buffer buffer;
-  const auto read = parse_syscall(read_file(fmt::format("{}/{}/syscall", folder_, id_.pid), buffer));
+  const auto read =
+      parse_syscall(read_file(fmt::format("{}/{}/syscall", folder_, id_.pid), buffer));
   if (!read || read->running) return std::nullopt;
   ThreadEvidence thread;
   thread.state = 'S';
@@ -119,7 +120,10 @@ std::optional<Place> WatchedProcess::place() const {
 #else
   const Wait wait = wait_of(thread, Abi::kGeneric64);
 #endif
-  Place place{read->call.number, {}, read->call.sp, read->call.pc,
+  Place place{read->call.number,
+              {},
+              read->call.sp,
+              read->call.pc,
               wait.kind == WaitKind::kFutex && wait.for_ever};
   std::memcpy(place.arguments, read->call.arguments, sizeof place.arguments);
   return place;

@@ -371,7 +371,14 @@ std::optional<bool> LiveProcess::shares_memory() const {
     if (other.pid == pid_ || other.size != size) continue;
     const long result = compare(other.pid);
     if (result == 0) return true;
-    if (result < 0 && errno != ESRCH) return std::nullopt;
+    if (result >= 0 || errno == ESRCH) continue;
+    // Another user's. What shares its memory shows the same numbers of resident pages, too.
+    UniqueFd fd(::open(fmt::format("/proc/{}/statm", other.pid).c_str(), O_RDONLY | O_CLOEXEC));
+    char text[128];
+    const ssize_t length = fd ? read(fd.get(), text, sizeof text) : -1;
+    const auto now = read_file("statm");
+    if (length < 0 || !now || *now == std::string_view(text, std::size_t(length)))
+      return std::nullopt;
   }
   return false;
 }

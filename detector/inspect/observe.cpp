@@ -51,9 +51,12 @@ std::vector<Looked> look_at_ancestors(LiveProcess& child, Evidence& evidence) {
       evidence.parent_unreadable = next.live && !parents_mark && !next.live->is_kernel_thread();
       evidence.parent_gone = !evidence.parent_unreadable && !is_copied_from;
     }
-    if (evidence.parent_unreadable)
-      evidence.process.missing.push_back(next.live->why_unreadable_now(
-          fmt::format("its parent, process {}, cannot be read", nearest->parent)));
+    if (evidence.parent_unreadable) {
+      Missing missing = next.live->why_unreadable_now(
+          fmt::format("its parent, process {}, cannot be read", nearest->parent));
+      missing.cure = fmt::format("sudo forkscope attach {}", evidence.process.pid);
+      evidence.process.missing.push_back(std::move(missing));
+    }
     if (!is_copied_from) break;
     next.evidence = next.live->look();
     ancestors.push_back(std::move(next));
@@ -139,7 +142,7 @@ std::optional<Evidence> observe(pid_t pid, const ObserveOptions& options, Namer&
     for (Looked& ancestor : ancestors)
       if (suspect) take_blocked_stacks(ancestor.evidence, ancestor.live->memory(), namer);
   }
-  if (suspect && process.shares_memory == false)
+  if (suspect && process.shares_memory != true)
     remember_fork(evidence, live->memory(),
                   ancestors.empty() ? nullptr : &ancestors.front().live->memory(), namer);
   // A process that ended meanwhile gave its last threads and no memory: no evidence of anything.

@@ -1,6 +1,8 @@
 // A diagnosis as text: the first line is the answer.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "detector/report/layout.hpp"
 #include "detector/report/print_diagnosis.hpp"
 #include "detector/verdict/words.hpp"
@@ -130,8 +132,17 @@ std::string diagnosis_text(const Diagnosis& diagnosis, const TextOptions& option
   std::string why;
   for (const std::string& reason : diagnosis.reasons) why += (why.empty() ? "" : " ") + reason;
   text.block("why", why);
+  // The thread the answer is about first, wherever it stands.
+  std::vector<const ThreadDiagnosis*> threads;
+  for (const ThreadDiagnosis& thread : diagnosis.threads) threads.push_back(&thread);
+  if (diagnosis.finding) {
+    std::stable_partition(threads.begin(), threads.end(), [&](const ThreadDiagnosis* thread) {
+      return thread->tid == diagnosis.finding->waiter.tid;
+    });
+  }
   std::size_t shown = 0;
-  for (const ThreadDiagnosis& thread : diagnosis.threads) {
+  for (const ThreadDiagnosis* one : threads) {
+    const ThreadDiagnosis& thread = *one;
     if (shown == kMaxThreads && !options.verbose) break;
     add_thread(text, thread, diagnosis.from_core, options);
     add_holder(text, thread.owner, options);

@@ -172,14 +172,14 @@ std::string lost_block(const Finding& finding, const TextOptions& options) {
 
 std::string waiter_block(const Finding& finding, const TextOptions& options) {
   if (finding.waiter.tid == 0) return "";
-  const std::string name = finding.died                     ? "child died at"
+  const std::string name = finding.died ? "child died at"
                            : finding.severity == "deadlock" || finding.certainty == "probable"
                                ? "child waits at"
-                                                            : "child called at";
+                               : "child called at";
   std::string thread = fmt::format("thread {}", finding.waiter.tid);
   if (!finding.waiter.call.empty()) thread = call_words(finding.waiter.call) + ", " + thread;
-  const std::string call = wrapped(thread, kBlock, options.width) +
-                           python_lines(finding.waiter.python, options);
+  const std::string call =
+      wrapped(thread, kBlock, options.width) + python_lines(finding.waiter.python, options);
   return block(name,
                call + stack_lines(finding.waiter.stack, kBlock, options.width, main_view(options)),
                options);

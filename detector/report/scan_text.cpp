@@ -32,6 +32,8 @@ std::string holder_words(const Finding& finding) {
 std::string command_words(const Diagnosis& diagnosis) {
   std::string text;
   for (const std::string& word : diagnosis.command) text += (text.empty() ? "" : " ") + word;
+  constexpr std::size_t kMost = 160;  // an argument may be 128 KiB long
+  if (text.size() > kMost) text = text.substr(0, kMost) + "...";
   return printable(text.empty() ? diagnosis.program : text);
 }
 

@@ -96,7 +96,8 @@ void add_fork(Finding& finding, const ForkRecord& fork, const AddressSpace& spac
   if (!finding.lost.empty()) return;
   // The parent has ended, or could not be looked at; the library wrote down whom it had.
   for (const record::ThreadInfo& thread : fork.threads)
-    if (!thread.is_forker && thread.tid != fork.fork.parent_tid) finding.lost.push_back(thread_report(thread, space));
+    if (!thread.is_forker && thread.tid != fork.fork.parent_tid)
+      finding.lost.push_back(thread_report(thread, space));
 }
 
 std::string key_of(const Finding& finding, std::uint32_t image) {
@@ -141,11 +142,11 @@ void join_watched_findings(std::vector<Candidate>& candidates, Context& context,
       add_fork(finding, fork, space);
       if (finding.lock.address != 0) add_holder(finding, fork, space);
     }
-    const auto same = std::find_if(
-        candidates.begin(), candidates.begin() + recorded_end, [&](const Candidate& recorded) {
-          return is_same_process(recorded.finding, finding) &&
-                 is_hang_found_by_library(recorded.finding);
-        });
+    const auto same = std::find_if(candidates.begin(), candidates.begin() + recorded_end,
+                                   [&](const Candidate& recorded) {
+                                     return is_same_process(recorded.finding, finding) &&
+                                            is_hang_found_by_library(recorded.finding);
+                                   });
     if (same != candidates.begin() + recorded_end) {
       add_view(same->finding, finding);
       continue;

@@ -32,11 +32,11 @@ def waits(*answers, why=""):
     return Expected(answers or SILENT, why=why)
 
 
-def hangs(kinds, symbol="", holder="", lost="", probable="", why=""):
-    """`probable` says why it cannot be proven from outside."""
-    answers = ("deadlock", "probable") if probable else ("deadlock",)
+def hangs(kinds, symbol="", holder="", lost="", probable="", stuck="", why=""):
+    """`probable` says why it cannot be proven from outside, `stuck` why a fork may not explain it."""
+    answers = ("deadlock",) + ("probable",) * bool(probable) + ("stuck",) * bool(stuck)
     return Expected(answers, tuple(kinds.split()), symbol, holder, lost,
-                    "; ".join(filter(None, [probable, why])))
+                    "; ".join(filter(None, [probable, stuck, why])))
 
 
 @dataclasses.dataclass

@@ -19,6 +19,7 @@ class Case:
     start: Callable  # (places) -> PIDs
     expected: Expected
     quiet: bool = True  # nothing wakes any thread of it while it is looked at
+    spins: bool = False  # its thread never sleeps: it shows where it is only with --stacks
 
 
 # What cannot be seen from outside decides which answers are right.
@@ -26,6 +27,7 @@ NO_OWNER = "nothing in it says who holds it, or that it is used as a lock"
 STALE = "whether the child tried to unlock it is not to be seen"
 GONE = "the kernel refuses, and glibc waits for ever on a word of its own instead"
 HANDLER = "whether its handler posts is not to be seen"
+ALONE = "the forker's other threads may have ended before the fork: then nothing shows one"
 SPIN = "a thread that runs may always stop running"
 OTHERS = "the child has threads of its own, which could act"
 
@@ -47,7 +49,8 @@ SCENARIOS = {
     ("parquet-lock", "fork"): hangs("orphaned-lock", "orders"),
     ("rwlock", "fork"): hangs("orphaned-lock", "prices_lock"),
     ("rwlock", "fork-writer-held"): hangs("orphaned-lock", "prices_lock"),
-    ("rwlock", "fork-atfork-unlock"): hangs("stale-owner orphaned-lock", "prices_lock", why=STALE),
+    ("rwlock", "fork-atfork-unlock"): hangs("stale-owner orphaned-lock", "prices_lock", why=STALE,
+                                            stuck=ALONE),
     ("semaphore-lock", "fork"): hangs("orphaned-lock lost-thread", "session_lock", why=NO_OWNER),
     ("spinlock", "fork"): hangs("orphaned-lock lost-thread", probable=SPIN),
     ("static-local", "fork"): hangs("orphaned-lock", "only"),
@@ -67,7 +70,8 @@ ENDING_METHODS = (
 
 def scenario(name, method, expected):
     return Case(f"{name}.{method}", f"scenario {name}, method {method}",
-                starts.scenario(name, method), expected, quiet=name != "spinlock")
+                starts.scenario(name, method), expected, quiet=name != "spinlock",
+                spins=name == "spinlock")
 
 
 def program(name, mode, what, expected, *words, threads=1, targets=1, quiet=True):

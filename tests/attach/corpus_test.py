@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "real"))
 
 # pylint: disable=wrong-import-position
 import targets
-from answers import SILENT, attach_unnoticed, compare, waits
+from answers import SILENT, attach, attach_unnoticed, compare, waits
 from cases import GROUPS, SCENARIOS
 from observe import check, main, work_folder
 from starts import Places
@@ -53,7 +53,9 @@ def test_case(forkscope, places, group, case):
     pids = case.start(places)
     rows = []
     for pid in pids:
-        answer = attach_unnoticed(forkscope, pid, case.quiet)
+        # A thread that never sleeps shows where it is only when it is stopped.
+        answer = (attach(forkscope, pid, "--stacks") if case.spins
+                  else attach_unnoticed(forkscope, pid, case.quiet))
         compare(answer, case.expected)
         rows.append(row(case, answer))
         above = targets.parent(pid)

@@ -28,7 +28,8 @@ double cpu_seconds(pid_t pid) {
 /// Share of one processor over `span`.
 double cost_over(pid_t pid, std::chrono::seconds span) {
   const double before = cpu_seconds(pid);
-  usleep(static_cast<useconds_t>(span.count()) * 1'000'000);  // what is measured, not a synchronisation
+  usleep(static_cast<useconds_t>(span.count()) *
+         1'000'000);  // what is measured, not a synchronisation
   return (cpu_seconds(pid) - before) / static_cast<double>(span.count());
 }
 
@@ -51,8 +52,8 @@ TEST_CASE("watchdog: a hundred children that hang, once judged, cost less than o
   const auto judged = [&] {
     const std::string text = read_file(session + "/watched.json");
     int count = 0;
-    for (std::size_t at = 0; (at = text.find("\"severity\": \"deadlock\"", at)) != std::string::npos;
-         ++at)
+    for (std::size_t at = 0;
+         (at = text.find("\"severity\": \"deadlock\"", at)) != std::string::npos; ++at)
       ++count;
     return count;
   };

@@ -27,8 +27,8 @@ TEST_CASE("watchdog: a child that spins for a lost worker is probably deadlocked
 
 TEST_CASE("watchdog: a child that computes without a pause is let alone") {
   TemporaryFolder folder;
-  const Ended ended = run(forkscope_run({"--json=" + (folder / "report")},
-                                        {FORKSCOPE_WATCH_PROBE, "computes", "9"}));
+  const Ended ended = run(
+      forkscope_run({"--json=" + (folder / "report")}, {FORKSCOPE_WATCH_PROBE, "computes", "9"}));
   INFO(ended.errors);
   CHECK(ended.exit() == 0);
   CHECK(nlohmann::json::parse(read_file(folder / "report")).at("findings").empty());

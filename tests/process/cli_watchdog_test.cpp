@@ -56,8 +56,8 @@ TEST_CASE("watchdog: a child that waits for a lost worker by its own system call
 
 TEST_CASE("watchdog: a child that meets a taken lock of libc is a deadlock") {
   TemporaryFolder folder;
-  const Ended ended = run(forkscope_run(
-      {"--on-deadlock=kill", "--json=" + (folder / "report")}, watched({"libc-lock"})));
+  const Ended ended = run(forkscope_run({"--on-deadlock=kill", "--json=" + (folder / "report")},
+                                        watched({"libc-lock"})));
   if (ended.exit() == 12) {
     WARN("no child met the lock of localtime_r taken: nothing to see");
     return;
@@ -68,7 +68,8 @@ TEST_CASE("watchdog: a child that meets a taken lock of libc is a deadlock") {
   CHECK(ended.errors.find("__tz_convert") != std::string::npos);
 }
 
-TEST_CASE("watchdog: OpenMP before and after a fork is a deadlock, OpenMP in the child only is not") {
+TEST_CASE(
+    "watchdog: OpenMP before and after a fork is a deadlock, OpenMP in the child only is not") {
   const std::string probe_path = FORKSCOPE_OPENMP_PROBE;
   if (probe_path.empty()) {
     WARN("there is no compiler with OpenMP");
@@ -80,9 +81,9 @@ TEST_CASE("watchdog: OpenMP before and after a fork is a deadlock, OpenMP in the
 
 TEST_CASE("watchdog: beside a thread that does something else, a lost worker is probable") {
   TemporaryFolder folder;
-  const Ended ended = run(
-      forkscope_run({"--timeout=6", "--on-deadlock=kill", "--json=" + (folder / "report")},
-                    watched({"lost-worker-beside-other"})));
+  const Ended ended =
+      run(forkscope_run({"--timeout=6", "--on-deadlock=kill", "--json=" + (folder / "report")},
+                        watched({"lost-worker-beside-other"})));
   CHECK(ended.exit() == 124);  // what is not proven is not killed
   const auto report = nlohmann::json::parse(read_file(folder / "report"));
   REQUIRE(report.at("findings").size() == 1);

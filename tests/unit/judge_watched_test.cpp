@@ -70,8 +70,8 @@ TEST_CASE("what the library found as well is one finding with the evidence of bo
   const Report report = story.judged(facts_of({hang()}));
   REQUIRE(report.findings.size() == 1);
   const Finding& finding = report.findings.front();
-  CHECK(finding.lock.symbol == "orders.file_lock");                    // the library's
-  CHECK(functions(finding.holder.now) == Names{"reader_loop"});        // the command's
+  CHECK(finding.lock.symbol == "orders.file_lock");              // the library's
+  CHECK(functions(finding.holder.now) == Names{"reader_loop"});  // the command's
   REQUIRE(finding.waiter.python.size() == 1);
   CHECK(finding.waiter.python.front().function == "read");
   CHECK(finding.holder.python.front().line == 7);

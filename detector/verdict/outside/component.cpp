@@ -20,10 +20,6 @@ bool is_primitive(const std::string& name) {
   return std::find(std::begin(kPrimitives), std::end(kPrimitives), name) != std::end(kPrimitives);
 }
 
-bool is_identifier(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
-
 std::optional<Component> component_of(const Frame& frame) {
   if (frame.module.empty() || is_libc_module(frame.module) || is_standard_library(frame))
     return std::nullopt;
@@ -35,13 +31,22 @@ std::optional<Component> component_of(const Frame& frame) {
 }  // namespace
 
 std::string namespace_of(const std::string& function) {
-  // A return type or qualifiers may stand before the name; parameters begin at the first '('.
-  const std::string head = function.substr(0, function.find('('));
+  // Rust's "<rayon_core::latch::LockLatch as Latch>::set": what stands in front of the brackets'
+  // end. Else a return type may stand before the name, and templates have arguments.
+  const bool rust = function.starts_with('<');
+  std::string head;
+  int depth = 0;
+  for (const char c : rust ? function.substr(function.find_first_not_of('<')) : function) {
+    if (rust && (c == ' ' || c == '>' || c == '<')) break;
+    if (c == '(' && depth == 0) break;
+    if (c == '<') ++depth;
+    if (depth == 0) head += c;
+    if (c == '>' && depth > 0) --depth;
+  }
+  head = head.substr(head.find_last_of(" *&") + 1);
   const std::size_t colons = head.find("::");
   if (colons == std::string::npos) return {};
-  std::size_t begin = colons;
-  while (begin > 0 && is_identifier(head[begin - 1])) --begin;
-  return head.substr(begin, colons - begin);
+  return head.substr(0, colons);
 }
 
 std::string Component::words() const {

@@ -118,6 +118,7 @@ class Judge {
         !views_.empty() && std::all_of(views_.begin(), views_.end(), [](const ThreadView& view) {
           return view.wait.kind == WaitKind::kUnknown;
         });
+    result_.readable = !blind;
     if (blind || views_.empty()) return answer(Answer::kUnknown);
 
     closed_ = process_.all_threads && process_.shares_memory != true &&
@@ -127,6 +128,7 @@ class Judge {
     if (copied && judge_absent_owner()) return;
     if (closed_) return judge_closed();
     if (copied && judge_missing_role()) return;
+    if (copied && judge_unknown_holder()) return;
     const bool runs = std::any_of(views_.begin(), views_.end(), [](const ThreadView& view) {
       return view.wait.kind == WaitKind::kRunning;
     });
@@ -157,6 +159,21 @@ class Judge {
     return false;
   }
 
+  /// A lock that a thread took before the fork, and nothing tells any more whether that is the thread
+  /// that forked and lives on as the first one here.
+  bool judge_unknown_holder() {
+    for (const ThreadView& view : views_) {
+      if (!view.closed() || !is_owned(view.family) || view.owner.where != Where::kUnknown ||
+          view.lock.owner == 0) {
+        continue;
+      }
+      culprit_ = &view;
+      answer(Answer::kUnknown);
+      return true;
+    }
+    return false;
+  }
+
   /// Every thread sleeps until another one of them wakes it.
   void judge_closed() {
     // Of several the first thread is the one that came out of the fork.
@@ -168,9 +185,13 @@ class Judge {
                                 view.family == LockFamily::kLibcLock)) {
         culprit_ = &view;
       }
-    const bool cycle = std::all_of(views_.begin(), views_.end(), [](const ThreadView& view) {
-      return view.ended() || view.owner.where == Where::kHere || view.owner.where == Where::kItself;
-    });
+    // Whoever waits for a thread here waits for what that one waits for.
+    bool cycle = false;
+    for (std::size_t steps = 0; const ThreadView* owner = owner_here(*culprit_); ++steps) {
+      cycle = owner == culprit_ || steps > views_.size();
+      if (cycle) break;
+      culprit_ = owner;
+    }
     // A handler may post, signal, jump out of the wait or end the process. A lock that nobody here
     // holds stays locked whatever it does.
     signal_handlers_ = may_have_handlers(process_) && !is_owned(culprit_->family) &&
@@ -196,6 +217,17 @@ class Judge {
     if (process_.threads.size() > 1 && !explained_by_lost(*culprit_))
       return answer(Answer::kProbable);
     answer(Answer::kDeadlock);
+  }
+
+  /// The view of the thread here that must act first; null when it is not one of this process.
+  const ThreadView* owner_here(const ThreadView& view) const {
+    const bool here = view.owner.where == Where::kHere ||
+                      (view.owner.where == Where::kItself && view.owner.pid == process_.pid);
+    if (!here) return nullptr;
+    auto at = std::find_if(views_.begin(), views_.end(), [&](const ThreadView& other) {
+      return other.thread->tid == view.owner.tid;
+    });
+    return at != views_.end() ? &*at : nullptr;
   }
 
   static record::Kind kind_of_unowned(LockFamily family) {
@@ -258,6 +290,16 @@ class Judge {
   void answer(Answer answer) { result_.answer = answer; }
 
   void say() {
+    // Those whose code waits here come first: they are the ones a reader looks for.
+    if (culprit_ != nullptr) {
+      if (const Frame* frame = innermost_program_frame(culprit_->thread->stack)) {
+        std::stable_partition(lost_.begin(), lost_.end(), [&](const ThreadEvidence* thread) {
+          return runs_code_of(*thread, frame->module);
+        });
+        result_.lost.clear();
+        for (const ThreadEvidence* thread : lost_) result_.lost.push_back(lost_report(*thread));
+      }
+    }
     OutsideFacts facts{evidence_, views_,  lost_,   missed_, culprit_, kind_,
                        evidence_word_, closed_, signal_handlers_};
     result_.sentence = outside_sentence(result_, facts);
@@ -270,7 +312,7 @@ class Judge {
   const ProcessEvidence& process_;
   const DataNamer& name_;
   const std::vector<ThreadView> views_;
-  const std::vector<const ThreadEvidence*> lost_;
+  std::vector<const ThreadEvidence*> lost_;
   std::vector<const ThreadEvidence*> missed_;
   const ThreadView* culprit_ = nullptr;
   record::Kind kind_ = record::Kind::kLostThread;

@@ -66,6 +66,7 @@ struct Diagnosis {
   std::vector<ThreadReport> lost;    ///< threads of the forker that were not copied
   std::int32_t parent = 0;
   bool from_core = false;
+  bool readable = true;  ///< what its threads do could be read
   double age_seconds = 0;  ///< since the process was created; 0 unknown
   std::optional<bool> forked;        ///< as ProcessEvidence::forked
   std::int32_t forked_by = 0;        ///< pid of the process it is a copy of, 0: none, or not known

@@ -30,6 +30,11 @@ std::string list_names(const std::vector<const ThreadEvidence*>& threads) {
 
 /// What a thread waits for, with its article: "mutex orders.file_lock", "a lock inside libc".
 std::string lock_clause(const ThreadView& view, const LockInfo& place) {
+  if (view.family == LockFamily::kJoin) {
+    if (view.owner.where == Where::kHere)
+      return "the end of " + thread_words(view.owner.tid, view.owner.name);
+    return "the end of a thread";
+  }
   if (view.family == LockFamily::kLibcLock) {
     std::string text = "a lock inside libc";
     if (!place.symbol.empty()) text += " (" + place.symbol + ")";
@@ -40,8 +45,11 @@ std::string lock_clause(const ThreadView& view, const LockInfo& place) {
   return lock_words(place);
 }
 
+/// "waits for a mutex", "waits on a condition variable"
+bool waits_for(LockFamily family) { return is_owned(family) || family == LockFamily::kJoin; }
+
 std::string wait_clause(const ThreadView& view, const LockInfo& place) {
-  const char* preposition = is_owned(view.family) ? "for" : "on";
+  const char* preposition = waits_for(view.family) ? "for" : "on";
   return fmt::format("waits {} {}", preposition, lock_clause(view, place));
 }
 
@@ -61,7 +69,7 @@ std::string wait_for_ever(const Diagnosis& diagnosis, const OutsideFacts& facts)
   const ThreadView& view = *facts.culprit;
   const ThreadDiagnosis& thread = diagnosis_of(diagnosis, facts, view);
   std::string text = thread_words(thread.tid, thread.name) + " waits for ever " +
-                     (is_owned(view.family) ? "for " : "on ") +
+                     (waits_for(view.family) ? "for " : "on ") +
                      lock_clause(view, thread.place);
   switch (view.owner.where) {
     case Where::kAncestor:
@@ -150,7 +158,12 @@ LockType lock_type_of(const ThreadView& view) {
 std::string cure_of(const OutsideFacts& facts, const LockInfo& place) {
   const ProcessEvidence& process = facts.evidence.process;
   CureFacts cure;
-  cure.runtime = runtime_of(process.exe, process.modules);
+  const Runtime runtime = runtime_of(process.exe, process.modules);
+  if (facts.kind == record::Kind::kLibcLock && runtime == Runtime::kNative)
+    return "Start the process with posix_spawn(), or let the child call only async-signal-safe "
+           "functions (signal-safety(7)) until it calls execve: libc does not free this lock at a "
+           "fork. Or fork before threads are started.";
+  cure.runtime = runtime;
   cure.kind = facts.kind;
   cure.lock_type = lock_type_of(*facts.culprit);
   cure.lock = place;
@@ -267,6 +280,9 @@ std::string confidence_word(Confidence confidence) {
 }
 
 std::string program_name(const ProcessEvidence& process) {
+  constexpr std::string_view kDeleted = " (deleted)";  // the kernel's word, no part of the name
+  if (process.exe.ends_with(kDeleted))
+    return base_name(process.exe.substr(0, process.exe.size() - kDeleted.size()));
   if (!process.exe.empty()) return base_name(process.exe);
   if (!process.command.empty()) return base_name(process.command.front());
   return process.name;
@@ -307,11 +323,16 @@ ThreadDiagnosis thread_diagnosis(const ThreadView& view, const DataNamer& name) 
   result.place = name(address, read                                  ? view.lock.type
                                : view.family == LockFamily::kUnknown ? "futex word"
                                                                      : type_word(view.family));
+  // sem_t and pthread_barrier_t are unions with an array, which nobody wrote.
+  if (result.place.symbol.ends_with("[0]") &&
+      (view.family == LockFamily::kSemaphore || view.family == LockFamily::kBarrier)) {
+    result.place.symbol.resize(result.place.symbol.size() - 3);
+  }
   result.place.mode = view.lock.mode;
   result.place.shared = view.reach == Reach::kOutside;
   result.does = wait_clause(view, result.place);
   if (view.wait.futex->timed) result.does += ", for a limited time";
-  if (view.owner.where == Where::kHere)
+  if (view.owner.where == Where::kHere && view.family != LockFamily::kJoin)
     result.does += fmt::format(", held by {}", thread_words(view.owner.tid, view.owner.name));
   return result;
 }
@@ -340,6 +361,10 @@ std::string outside_sentence(const Diagnosis& diagnosis, const OutsideFacts& fac
       return "waits for ever, but no fork explains it: " + ever_waiting_thread(diagnosis, facts);
     case Answer::kWaiting:
       if (process.kernel_thread) return "is a thread of the kernel, and runs no program";
+      for (const ThreadView& view : facts.views)
+        if (view.wait.kind == WaitKind::kStopped)
+          return "is stopped: " + ever_waiting_thread(diagnosis, facts) +
+                 "; what it waits for shows when it goes on";
       return "waits normally: " + ever_waiting_thread(diagnosis, facts);
     case Answer::kRunning:
       return "is running";
@@ -352,6 +377,12 @@ std::string outside_sentence(const Diagnosis& diagnosis, const OutsideFacts& fac
   if (facts.culprit != nullptr && facts.signal_handlers)
     return "cannot be judged: " + ever_waiting_thread(diagnosis, facts) +
            "; a signal handler of the program may end that";
+  if (facts.culprit != nullptr && facts.culprit->lock.owner != 0)
+    return fmt::format("cannot be judged: {} {}, held by thread {} of before the fork; whether that is "
+                       "the one that forked and lives on here cannot be seen any more",
+                       thread_words(facts.culprit->thread->tid, facts.culprit->thread->name),
+                       diagnosis_of(diagnosis, facts, *facts.culprit).does,
+                       facts.culprit->lock.owner);
   if (facts.culprit != nullptr)
     return "cannot be judged: " + ever_waiting_thread(diagnosis, facts) +
            ", for ever; which threads lived when it was forked is not known";
@@ -404,7 +435,7 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
       reasons.push_back("Other threads of the process are alive; one of them might release a lock "
                         "it does not hold.");
   }
-  if (facts.closed) {
+  if (facts.closed && diagnosis.answer != Answer::kUnknown) {
     reasons.push_back(
         facts.views.size() == 1
             ? "It has one thread, which sleeps without a time limit until another thread of the same "

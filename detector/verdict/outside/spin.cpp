@@ -20,14 +20,18 @@ constexpr std::size_t kMaxNamed = 3;
 
 /// What a loop may call between two looks: it gives the processor away for a while.
 bool gives_way(const Frame& frame) {
-  static constexpr std::string_view kNames[] = {
-      "sched_yield", "thrd_yield", "pthread_yield", "nanosleep", "clock_nanosleep", "usleep",
-      "syscall"};
+  static constexpr std::string_view kNames[] = {"sched_yield", "thrd_yield",      "pthread_yield",
+                                                "nanosleep",   "clock_nanosleep", "usleep",
+                                                "syscall"};
   std::string_view name = frame.function;
   while (name.starts_with("_")) name.remove_prefix(1);
   name = name.substr(0, name.find_first_of("@("));
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames) ||
          is_standard_library(frame);
+}
+
+bool is_spin_lock(const Frame& frame) {
+  return frame.function.find("pthread_spin_lock") != std::string::npos;
 }
 
 /// The function that loops, as the last of the frames that share its address: what is inlined into
@@ -36,8 +40,8 @@ std::optional<std::size_t> looping_frame(const std::vector<Frame>& stack) {
   std::size_t at = 0;
   while (at < stack.size() && !stack[at].inlined && gives_way(stack[at])) ++at;
   while (at < stack.size() && stack[at].inlined) ++at;
-  if (at == stack.size() || stack[at].function.empty() || is_libc_module(stack[at].module))
-    return std::nullopt;
+  if (at == stack.size() || stack[at].function.empty()) return std::nullopt;
+  if (is_libc_module(stack[at].module) && !is_spin_lock(stack[at])) return std::nullopt;
   return at;
 }
 
@@ -97,7 +101,7 @@ std::string names_of(const std::vector<const ThreadEvidence*>& threads) {
 
 bool may_spin_for_lost_thread(const Evidence& evidence) {
   return evidence.process.forked.value_or(false) && evidence.process.shares_memory != true &&
-         !lost_threads(evidence).empty();
+         (!lost_threads(evidence).empty() || !evidence.remembered_threads.empty());
 }
 
 std::optional<Finding> judge_spin(const Evidence& evidence,
@@ -118,14 +122,15 @@ std::optional<Finding> judge_spin(const Evidence& evidence,
   if (!changes_nothing(samples)) return std::nullopt;
   const Component component{loop.module, namespace_of(loop.function)};
   std::vector<const ThreadEvidence*> missed;
-  const std::vector<const ThreadEvidence*> lost =
-      threads_left(evidence, samples.front().sp);
+  const std::vector<const ThreadEvidence*> lost = threads_left(evidence, samples.front().sp);
   for (const ThreadEvidence* thread : lost)
     if (runs_code_of(*thread, component)) missed.push_back(thread);
-  if (missed.empty()) return std::nullopt;
+  // Whoever holds a spin lock may run any code.
+  const bool lock = is_spin_lock(loop);
+  if (missed.empty() && !lock) return std::nullopt;
 
   Finding finding;
-  finding.kind = kind_word(record::Kind::kLostThread);
+  finding.kind = kind_word(lock ? record::Kind::kOrphanedLock : record::Kind::kLostThread);
   finding.severity = severity_word(record::Severity::kHazard);
   finding.certainty = "probable";
   finding.evidence = "spins";
@@ -133,24 +138,32 @@ std::optional<Finding> judge_spin(const Evidence& evidence,
   finding.program = program_name(process);
   const std::int32_t tid = process.threads.empty() ? process.pid : process.threads.front().tid;
   const std::string name = process.threads.empty() ? "" : process.threads.front().name;
+  const std::string place = *at + 1 < stack.size() ? call_of(stack[*at + 1].function) : "";
   finding.verdict =
-      fmt::format("{} spins in {}, probably for ever: what it waits for would have been done by a "
-                  "thread that was not copied: {}",
-                  thread_words(tid, name), call_of(loop.function), names_of(missed));
+      lock ? fmt::format(
+                 "{} spins for a spin lock in {}, probably for ever: a thread that was not "
+                 "copied holds it",
+                 thread_words(tid, name), place)
+           : fmt::format(
+                 "{} spins in {}, probably for ever: what it waits for would have been done by a "
+                 "thread that was not copied: {}",
+                 thread_words(tid, name), call_of(loop.function), names_of(missed));
   finding.waiter.tid = tid;
   finding.waiter.stack = stack;
   for (const ThreadEvidence* thread : lost) finding.lost.push_back(lost_report(*thread));
   finding.explanation = fmt::format(
       "It was always ready to run, and {} looks found it in {}, called from the same place, with "
       "the same registers whenever the instruction was the same: the loop computes nothing, it "
-      "waits. {} of the process it was copied from {} code of {} and {} not "
-      "copied. That is no proof: another process could change memory that is shared.",
-      samples.size(), call_of(loop.function), capitalised(names_of(missed)),
-      missed.size() == 1 ? "runs" : "run", component.words(),
-      missed.size() == 1 ? "was" : "were");
+      "waits. {} That is no proof: another process could change memory that is shared.",
+      samples.size(), call_of(loop.function),
+      lock ? "When it was forked, other threads lived, which were not copied."
+           : fmt::format("{} of the process it was copied from {} code of {} and {} not copied.",
+                         capitalised(names_of(missed)), missed.size() == 1 ? "runs" : "run",
+                         component.words(), missed.size() == 1 ? "was" : "were"));
   CureFacts cure;
   cure.runtime = runtime_of(process.exe, process.modules);
-  cure.kind = record::Kind::kLostThread;
+  cure.kind = lock ? record::Kind::kOrphanedLock : record::Kind::kLostThread;
+  if (lock) cure.lock_type = record::LockType::kSpinlock;
   cure.executable = process.exe;
   finding.cure = cure_for(cure);
   finding.outcome = "blocked";

@@ -4,8 +4,8 @@
 // Seen from outside a loop that waits and a loop that works differ in little. What is asked for:
 // every sample lies in one function, called from one place; whenever two samples lie at the same
 // instruction, every register is the same, so nothing was computed between them; and threads that
-// were not copied run code of that function's component (component.hpp). A loop that counts its turns in a register is
-// not recognised: silence is better than blaming a program that works.
+// were not copied run code of that function's component (component.hpp). A loop that counts its
+// turns in a register is not recognised: silence is better than blaming a program that works.
 #pragma once
 
 #include <cstdint>

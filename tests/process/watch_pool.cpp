@@ -1,0 +1,73 @@
+#include "tests/process/watch_pool.hpp"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+
+#include <atomic>
+
+namespace work_pool {
+namespace {
+
+std::atomic<int> work_done{0};  ///< what the worker would set
+std::atomic<int> never{0};
+
+/// A futex call without libc: nobody can wrap it.
+void futex(std::atomic<int>* word, int operation, int value) {
+#if defined(__x86_64__)
+  register long timeout asm("r10") = 0;
+  long result;
+  asm volatile("syscall"
+               : "=a"(result)
+               : "a"(SYS_futex), "D"(word), "S"(operation | FUTEX_PRIVATE_FLAG), "d"(value),
+                 "r"(timeout)
+               : "rcx", "r11", "memory");
+#else
+#error "a futex system call of this architecture, inline"
+#endif
+}
+
+void* worker(void* barrier) {
+  pthread_barrier_wait(static_cast<pthread_barrier_t*>(barrier));
+  while (true) futex(&never, FUTEX_WAIT, 0);
+}
+
+}  // namespace
+
+void wait_for_work() {
+  while (work_done.load() == 0) futex(&work_done, FUTEX_WAIT, 0);
+}
+
+void spin_for_work() {
+  while (work_done.load(std::memory_order_acquire) == 0) {
+  }
+}
+
+void finish_work() {
+  work_done = 1;
+  futex(&work_done, FUTEX_WAKE, 1);
+}
+
+std::uint64_t compute(std::time_t end) {
+  std::uint64_t x = 88172645463325252u;
+  while (time(nullptr) < end) {
+    for (int i = 0; i < (1 << 26); ++i) {
+      x ^= x << 13;
+      x ^= x >> 7;
+      x ^= x << 17;
+    }
+  }
+  return x;
+}
+
+void start() {
+  pthread_barrier_t barrier;
+  pthread_barrier_init(&barrier, nullptr, 2);
+  pthread_t thread;
+  pthread_create(&thread, nullptr, worker, &barrier);
+  pthread_setname_np(thread, "pool-worker");
+  pthread_barrier_wait(&barrier);
+  pthread_barrier_destroy(&barrier);
+}
+
+}  // namespace work_pool
