@@ -285,7 +285,8 @@ std::string lock_words(const LockInfo& lock) {
 std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 std::string with_article(const std::string& noun) {
-  const bool vowel = !noun.empty() && std::string_view("aeiou").find(noun[0]) != std::string::npos;
+  const bool vowel =
+      !noun.empty() && std::string_view("aeiouAEIO").find(noun[0]) != std::string::npos;
   return (vowel ? "an " : "a ") + noun;
 }
 
