@@ -35,7 +35,7 @@ void look_for_spin(Diagnosis& diagnosis, Namer& namer) {
 }  // namespace
 
 std::optional<Evidence> observe_suspect(pid_t pid, Namer& namer) {
-  auto evidence = observe(pid, {.stacks = false}, namer);
+  auto evidence = observe(pid, {.stacks = false, .relatives = false}, namer);
   if (!evidence || evidence->process.threads.empty()) return std::nullopt;
   const Diagnosis first = diagnose(*evidence, data_namer(namer, evidence->process));
   const bool clear =
@@ -48,7 +48,7 @@ std::optional<Evidence> observe_suspect(pid_t pid, Namer& namer) {
 std::optional<Diagnosis> diagnose_process(pid_t pid, const ObserveOptions& options, Namer& namer) {
   // A stop makes threads run for an instant: whether they slept is found out before.
   ObserveOptions first = options;
-  if (options.stop) first = {.stop = false, .stacks = false};
+  if (options.stop) first.stop = first.stacks = false;
   auto evidence = observe(pid, first, namer);
   if (!evidence) return std::nullopt;
   if (wants_patience(*evidence)) {

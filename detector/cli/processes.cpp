@@ -7,14 +7,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <charconv>
-#include <cstdio>
-#include <cstring>
-#include <filesystem>
 #include <map>
 #include <set>
 #include <string>
 
+#include "detector/inspect/proc_text.hpp"
+#include "detector/inspect/suspects.hpp"
 #include "detector/inspect/unique_fd.hpp"
 
 namespace forkscope::cli {
@@ -37,15 +35,8 @@ std::uint64_t ticks_since_boot(std::uint64_t monotonic) {
 
 template <typename Visit>
 void each_process(const Visit& visit) {
-  std::error_code error;
-  for (auto it = std::filesystem::directory_iterator("/proc", error);
-       !error && it != std::filesystem::directory_iterator(); it.increment(error)) {
-    std::string name = it->path().filename().string();
-    pid_t pid = 0;
-    auto number = std::from_chars(name.data(), name.data() + name.size(), pid);
-    if (number.ec != std::errc{} || number.ptr != name.data() + name.size()) continue;
+  for (pid_t pid : all_processes())
     if (auto process = find_process(pid)) visit(*process);
-  }
 }
 
 }  // namespace
@@ -53,21 +44,11 @@ void each_process(const Visit& visit) {
 std::optional<Process> find_process(pid_t pid) {
   UniqueFd fd(open(fmt::format("/proc/{}/stat", pid).c_str(), O_RDONLY | O_CLOEXEC));
   char text[1024];
-  ssize_t size = fd ? read(fd.get(), text, sizeof text - 1) : -1;
+  const ssize_t size = fd ? read(fd.get(), text, sizeof text) : -1;
   if (size <= 0) return std::nullopt;
-  text[size] = '\0';
-  // The name may hold blanks and parentheses: what follows the last ')' does not.
-  const char* rest = std::strrchr(text, ')');
-  if (rest == nullptr) return std::nullopt;
-  Process process;
-  process.pid = pid;
-  unsigned long long start = 0;
-  int fields = std::sscanf(rest + 1,
-                           " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
-                           "%*d %llu",
-                           &process.state, &process.parent, &start);
-  process.start = start;
-  return fields == 3 ? std::optional(process) : std::nullopt;
+  const auto stat = parse_stat(std::string_view(text, static_cast<std::size_t>(size)));
+  if (!stat) return std::nullopt;
+  return Process{pid, stat->parent, stat->state, stat->start};
 }
 
 bool alive(const Process& process) {

@@ -60,7 +60,10 @@ ScanResult look_at_host(const ScanOptions& options) {
   std::optional<uid_t> user;
   if (!options.user.empty()) user = user_id(options.user);
   std::vector<pid_t> suspects;
-  for (pid_t pid : all_processes()) {
+  const std::vector<pid_t> processes = all_processes();
+  if (processes.empty())
+    throw Failure("cannot list the processes: /proc is not mounted here, or not readable");
+  for (pid_t pid : processes) {
     if (user && !belongs_to(pid, *user)) continue;
     auto suspicion = suspicion_of(pid);
     if (!suspicion) continue;

@@ -12,7 +12,7 @@ namespace forkscope {
 namespace {
 
 constexpr std::string_view kDeleted = " (deleted)";
-constexpr int kMaxHeaders = 64;
+constexpr std::size_t kMaxHeaders = 64;
 
 bool is_elf64(const Elf64_Ehdr& header) {
   return std::memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 &&
@@ -32,13 +32,13 @@ bool ModuleFinder::fill(ModuleRecord& module, const Mapping& first) {
   const auto header = memory_.get<Elf64_Ehdr>(first.start);
   if (!header || !is_elf64(*header) || header->e_phentsize != sizeof(Elf64_Phdr)) return false;
   std::uint64_t low = UINT64_MAX, high = 0;
-  for (int i = 0; i < std::min<int>(header->e_phnum, kMaxHeaders); ++i) {
-    const auto segment = memory_.get<Elf64_Phdr>(first.start + header->e_phoff +
-                                                 std::uint64_t(i) * sizeof(Elf64_Phdr));
-    if (!segment) return false;
-    if (segment->p_type != PT_LOAD) continue;
-    low = std::min(low, segment->p_vaddr - segment->p_vaddr % 4096);
-    high = std::max(high, segment->p_vaddr + segment->p_memsz);
+  std::vector<Elf64_Phdr> segments(std::min<std::size_t>(header->e_phnum, kMaxHeaders));
+  if (!memory_.read(first.start + header->e_phoff, std::as_writable_bytes(std::span(segments))))
+    return false;
+  for (const Elf64_Phdr& segment : segments) {
+    if (segment.p_type != PT_LOAD) continue;
+    low = std::min(low, segment.p_vaddr - segment.p_vaddr % 4096);
+    high = std::max(high, segment.p_vaddr + segment.p_memsz);
   }
   if (low >= high) return false;
   module.bias = first.start - low;

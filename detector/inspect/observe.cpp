@@ -124,13 +124,13 @@ std::optional<Evidence> observe(pid_t pid, const ObserveOptions& options, Namer&
   if (process.state == 'X') return std::nullopt;
 
   const bool suspect = is_suspect(process);
-  if (suspect) {
+  if (suspect && options.relatives) {
     process.shares_memory = live->shares_memory();
     process.io_uring = live->has_io_uring();
   }
   std::vector<Looked> ancestors;
   // What shares its memory with another process is no copy of it.
-  if (process.forked.value_or(false) && process.shares_memory != true)
+  if (options.relatives && process.forked.value_or(false) && process.shares_memory != true)
     ancestors = look_at_ancestors(*live, evidence);
   copy_waited_words(process, live->memory());
   if (options.stacks) {
@@ -142,7 +142,7 @@ std::optional<Evidence> observe(pid_t pid, const ObserveOptions& options, Namer&
     for (Looked& ancestor : ancestors)
       if (suspect) take_blocked_stacks(ancestor.evidence, ancestor.live->memory(), namer);
   }
-  if (suspect && process.shares_memory != true)
+  if (suspect && options.relatives && process.shares_memory != true)
     remember_fork(evidence, live->memory(),
                   ancestors.empty() ? nullptr : &ancestors.front().live->memory(), namer);
   // A process that ended meanwhile gave its last threads and no memory: no evidence of anything.

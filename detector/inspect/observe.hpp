@@ -14,6 +14,9 @@ struct ObserveOptions {
   /// Whether stacks are taken and named at all. Without them it is cheap enough for every process
   /// of a host.
   bool stacks = true;
+  /// Whether the processes it is a copy of are looked at, and whoever might share its memory.
+  /// Without them no verdict is possible, but most processes can be cleared.
+  bool relatives = true;
 };
 
 /// Whether a longer look could tell more: a thread of a forked process waits for ever in a futex,

@@ -18,7 +18,7 @@ enum class Suspicion {
 /// Nothing when there is no such process.
 std::optional<Suspicion> suspicion_of(pid_t pid);
 
-/// All processes, in the order of their PIDs. Throws std::runtime_error with a sentence.
+/// All processes, in the order of their PIDs; none where /proc is not mounted.
 std::vector<pid_t> all_processes();
 
 }  // namespace forkscope
