@@ -9,6 +9,10 @@
 namespace forkscope::cli {
 namespace {
 
+/// Bytes of records from which on they are looked into only when nothing was written for a while.
+constexpr std::uint64_t kManyRecords = 4 << 20;
+constexpr std::chrono::seconds kQuietRecords{2};
+
 using namespace std::chrono_literals;
 
 constexpr auto kLongestRound = 1s;
@@ -113,6 +117,9 @@ bool Watchdog::round() {
   const auto now = Clock::now();
   if ((children_wanted_ || now >= children_again_) && now >= children_not_before_)
     look_for_children();
+  // A copy of many records is large: not while more are being written.
+  if (busy && used > kManyRecords)
+    records_not_before_ = std::max(records_not_before_, now + kQuietRecords);
   if (used != used_by_records_ && now >= records_not_before_) look_into_records();
   return busy;
 }

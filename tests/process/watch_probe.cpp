@@ -140,32 +140,6 @@ int computes(int seconds) {
   return wait_for(child);
 }
 
-/// `count` children, each with one thread, that hang or sleep until our input ends.
-int many(int count, bool hang) {
-  work_pool::start();
-  if (pipe(to_child) != 0) return 1;
-  std::vector<pid_t> children;
-  for (int i = 0; i < count; ++i) {
-    children.push_back(fork());
-    if (children.back() != 0) continue;
-    if (hang) work_pool::wait_for_work();
-    close(to_child[1]);
-    char c;
-    _exit(read(to_child[0], &c, 1) == 0 ? 0 : 1);
-  }
-  std::puts("ready");
-  std::fflush(stdout);
-  char c;
-  while (read(STDIN_FILENO, &c, 1) > 0) {
-  }
-  close(to_child[1]);
-  for (pid_t child : children)
-    if (hang) kill(child, SIGKILL);
-  while (wait(nullptr) > 0) {
-  }
-  return 0;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -178,8 +152,6 @@ int main(int argc, char** argv) {
   if (is("libc-lock")) return libc_lock();
   if (is("spin")) return spin();
   if (is("computes")) return computes(number);
-  if (is("many-hang")) return many(number, true);
-  if (is("many-sleep")) return many(number, false);
   std::fprintf(stderr, "watch_probe: unknown mode '%s'\n", mode);
   return 99;
 }

@@ -1,0 +1,75 @@
+/* Processes to look at from outside, for measure.py: the parent's GIB gibibytes are resident, it has
+ * THREADS threads, one of which holds a lock when it forks CHILDREN children.
+ *
+ *   target GIB THREADS CHILDREN (hang | wait)
+ *
+ * The children hang on that lock, or wait for the end of a pipe as healthy ones do, until the parent
+ * is killed. Prints the PIDs, the parent's first, when all of them wait. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER, pool_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t work = PTHREAD_COND_INITIALIZER;
+static pthread_barrier_t ready;
+
+static void* idle(void* unused) {
+  pthread_mutex_lock(&pool_lock);
+  pthread_barrier_wait(&ready);
+  for (;;) pthread_cond_wait(&work, &pool_lock);
+  return unused;
+}
+
+static void* holder(void* unused) {
+  pthread_mutex_lock(&lock);
+  pthread_barrier_wait(&ready);
+  pause();
+  return unused;
+}
+
+int main(int argc, char** argv) {
+  if (argc != 5) return 2;
+  const size_t bytes = (size_t)atoi(argv[1]) << 30;
+  const int threads = atoi(argv[2]), children = atoi(argv[3]);
+  const int hang = strcmp(argv[4], "hang") == 0;
+  if (bytes > 0) {
+    char* memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return 1;
+    for (size_t at = 0; at < bytes; at += 4096) memory[at] = 1;
+  }
+  pthread_attr_t small;
+  pthread_attr_init(&small);
+  pthread_attr_setstacksize(&small, 65536);
+  pthread_barrier_init(&ready, NULL, 2);
+  for (int i = 1; i < threads; ++i) {
+    pthread_t thread;
+    if (pthread_create(&thread, &small, i == 1 ? holder : idle, NULL) != 0) return 1;
+    pthread_barrier_wait(&ready);
+  }
+  int pipes[2];
+  if (pipe(pipes) != 0) return 1;
+  printf("%d", getpid());
+  for (int i = 0; i < children; ++i) {
+    fflush(stdout);
+    const pid_t child = fork();
+    if (child == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      close(pipes[1]);
+      char byte;
+      if (hang) pthread_mutex_lock(&lock);
+      while (read(pipes[0], &byte, 1) > 0) {}
+      _exit(0);
+    }
+    if (child < 0) return 1;
+    printf(" %d", child);
+  }
+  printf("\n");
+  fflush(stdout);
+  pause();
+  return 0;
+}
