@@ -10,7 +10,7 @@ namespace forkscope::cli {
 namespace {
 
 /// Bytes of records from which on they are looked into only when nothing was written for a while.
-constexpr std::uint64_t kManyRecords = 4 << 20;
+constexpr std::uint64_t kManyRecords = 1 << 20;
 constexpr std::chrono::seconds kQuietRecords{2};
 
 using namespace std::chrono_literals;

@@ -20,7 +20,7 @@ sys.path.insert(0, str(HERE.parent / "real"))
 import targets
 from answers import attach_unnoticed, compare, waits
 from corpus_test import row
-from observe import SEARCH_PATH, Skipped, check, main, patience, until, work_folder
+from observe import SEARCH_PATH, Failed, Skipped, check, main, patience, until, work_folder
 from third_party_cases import CASES
 
 SETTLED = 1.0  # seconds without a switch: such a child computes for a while before it hangs
@@ -99,7 +99,13 @@ def test_case(forkscope, folder, work, case):
         pids = started.targets(count)
     quiet = case.part != "go" and count == 1
     for pid in pids:
-        targets.blocked(pid, case.threads, quiet, SETTLED)
+        try:
+            targets.blocked(pid, case.threads, quiet, SETTLED)
+        except Failed:
+            # OpenMP's barriers spin now and then, for ever: another hang than the one this is about.
+            if any(call == "running" for _, _, call, _ in targets.look(pid).threads):
+                raise Skipped(f"process {pid} spins this time, it does not sleep") from None
+            raise
     for pid in pids:
         answer = attach_unnoticed(forkscope, pid, quiet)
         compare(answer, case.expected)

@@ -7,6 +7,9 @@ import multiprocessing
 import os
 import sys
 
+# libgomp's threads sleep at once where they would wait in a loop for a while, on a busy machine for long.
+os.environ["OMP_WAIT_POLICY"] = "passive"
+
 FOLDER = sys.argv[-1]
 PARQUET = os.path.join(FOLDER, "table.parquet")
 CSV = os.path.join(FOLDER, "table.csv")
