@@ -98,13 +98,6 @@ def sklearn_kmeans():
     return KMeans(4, n_init=1).fit(numpy.random.rand(20_000, 8)).inertia_
 
 
-def sklearn_boosting():
-    import numpy
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    model = HistGradientBoostingClassifier(max_iter=3)
-    return model.fit(numpy.random.rand(5_000, 8), numpy.random.randint(0, 2, 5_000)).n_iter_
-
-
 def then_wait():
     """Nothing of the library: the process reads a pipe."""
     os.read(os.pipe()[0], 1)
