@@ -86,7 +86,7 @@ std::string why_not_there(pid_t pid) {
 
 /// Before threads are stopped: what the process will notice of it.
 void announce_stop(pid_t pid, Namer& namer) {
-  auto evidence = observe(pid, {.stacks = false}, namer);
+  auto evidence = observe(pid, {.stacks = false, .relatives = false}, namer);
   if (!evidence || !evidence->process.missing.empty()) return;
   std::string disturbed;
   for (const ThreadEvidence& thread : evidence->process.threads) {

@@ -1,6 +1,5 @@
 #include "detector/cli/processes.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -12,6 +11,7 @@
 #include <string>
 
 #include "detector/inspect/proc_text.hpp"
+#include "detector/inspect/small_file.hpp"
 #include "detector/inspect/suspects.hpp"
 #include "detector/inspect/unique_fd.hpp"
 
@@ -42,11 +42,7 @@ void each_process(const Visit& visit) {
 }  // namespace
 
 std::optional<Process> find_process(pid_t pid) {
-  UniqueFd fd(open(fmt::format("/proc/{}/stat", pid).c_str(), O_RDONLY | O_CLOEXEC));
-  char text[1024];
-  const ssize_t size = fd ? read(fd.get(), text, sizeof text) : -1;
-  if (size <= 0) return std::nullopt;
-  const auto stat = parse_stat(std::string_view(text, static_cast<std::size_t>(size)));
+  const auto stat = parse_stat(read_small_file(fmt::format("/proc/{}/stat", pid)));
   if (!stat) return std::nullopt;
   return Process{pid, stat->parent, stat->state, stat->start};
 }

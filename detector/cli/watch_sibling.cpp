@@ -12,6 +12,7 @@
 
 #include "detector/cli/watched_process.hpp"
 #include "detector/inspect/proc_text.hpp"
+#include "detector/inspect/small_file.hpp"
 #include "detector/inspect/process_memory.hpp"
 #include "detector/inspect/unique_fd.hpp"
 
@@ -22,11 +23,7 @@ namespace {
 constexpr std::size_t kLockWords = 5;
 
 std::optional<ProcStatus> status_of(pid_t pid) {
-  UniqueFd fd(open(fmt::format("/proc/{}/status", pid).c_str(), O_RDONLY | O_CLOEXEC));
-  char text[4096];
-  const ssize_t size = fd ? read(fd.get(), text, sizeof text) : -1;
-  if (size <= 0) return std::nullopt;
-  return parse_status(std::string_view(text, static_cast<std::size_t>(size)));
+  return parse_status(read_small_file(fmt::format("/proc/{}/status", pid)));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "detector/inspect/observe.hpp"
 #include "detector/inspect/proc_text.hpp"
+#include "detector/inspect/small_file.hpp"
 #include "detector/inspect/stopped_threads.hpp"
 #include "detector/inspect/unique_fd.hpp"
 #include "detector/verdict/address_space.hpp"
@@ -38,11 +39,7 @@ std::unique_ptr<SpinSampler> SpinSampler::start(pid_t pid, Namer& namer) {
 }
 
 bool SpinSampler::runs() const {
-  UniqueFd fd(open(fmt::format("/proc/{0}/task/{0}/syscall", pid()).c_str(), O_RDONLY | O_CLOEXEC));
-  char text[256];
-  const ssize_t size = fd ? read(fd.get(), text, sizeof text) : -1;
-  if (size <= 0) return false;
-  const auto call = parse_syscall(std::string_view(text, static_cast<std::size_t>(size)));
+  const auto call = parse_syscall(read_small_file(fmt::format("/proc/{0}/task/{0}/syscall", pid())));
   return call && call->running;
 }
 

@@ -112,14 +112,7 @@ std::optional<Place> WatchedProcess::place() const {
   const auto read =
       parse_syscall(read_file(fmt::format("{}/{}/syscall", folder_, id_.pid), buffer));
   if (!read || read->running) return std::nullopt;
-  ThreadEvidence thread;
-  thread.state = 'S';
-  thread.call = read->call;
-#if defined(__x86_64__)
-  const Wait wait = wait_of(thread, Abi::kX86_64);
-#else
-  const Wait wait = wait_of(thread, Abi::kGeneric64);
-#endif
+  const Wait wait = wait_of(read->call, kNativeAbi);
   Place place{read->call.number,
               {},
               read->call.sp,

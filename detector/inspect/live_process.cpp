@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "detector/inspect/modules.hpp"
+#include "detector/inspect/small_file.hpp"
 #include "detector/verdict/outside/waits.hpp"
 
 namespace forkscope {
@@ -52,10 +53,7 @@ bool same_threads(const std::vector<ThreadEvidence>& a, const std::vector<Thread
 }
 
 std::string yama_scope() {
-  UniqueFd fd(::open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC));
-  char text[8];
-  const ssize_t size = fd ? read(fd.get(), text, sizeof text) : -1;
-  return size > 0 ? std::string(text, 1) : "";
+  return read_small_file("/proc/sys/kernel/yama/ptrace_scope").substr(0, 1);
 }
 
 }  // namespace
@@ -195,16 +193,17 @@ bool LiveProcess::choose_living_thread() {
   return false;
 }
 
+std::vector<ThreadEvidence> LiveProcess::threads() const {
+  std::vector<ThreadEvidence> seen;
+  for (pid_t tid : thread_ids())
+    if (auto thread = look_at_thread(tid)) seen.push_back(*std::move(thread));
+  return seen;
+}
+
 void LiveProcess::look_at_threads(ProcessEvidence& process) const {
-  auto look = [this] {
-    std::vector<ThreadEvidence> seen;
-    for (pid_t tid : thread_ids())
-      if (auto thread = look_at_thread(tid)) seen.push_back(*std::move(thread));
-    return seen;
-  };
-  std::vector<ThreadEvidence> before = look();
+  std::vector<ThreadEvidence> before = threads();
   for (int looks = 1; looks < kMaxLooks; ++looks) {
-    process.threads = look();
+    process.threads = threads();
     process.all_threads = same_threads(before, process.threads);
     if (process.all_threads) break;
     before = process.threads;
@@ -301,14 +300,7 @@ Suspicion LiveProcess::waits_for_ever() const {
     if (!call) continue;
     readable = true;
     if (call->running) continue;
-    ThreadEvidence thread;
-    thread.state = 'S';
-    thread.call = call->call;
-#if defined(__x86_64__)
-    const Wait wait = wait_of(thread, Abi::kX86_64);
-#else
-    const Wait wait = wait_of(thread, Abi::kGeneric64);
-#endif
+    const Wait wait = wait_of(call->call, kNativeAbi);
     if (wait.futex && wait.for_ever) return Suspicion::kWaits;
   }
   return readable ? Suspicion::kNone : Suspicion::kUnreadable;
@@ -348,11 +340,8 @@ const std::vector<SizedProcess>& sized_processes() {
   if (!processes.empty() && now - taken < std::chrono::seconds(1)) return processes;
   processes.clear();
   for (pid_t pid : all_processes()) {
-    UniqueFd fd(::open(fmt::format("/proc/{}/statm", pid).c_str(), O_RDONLY | O_CLOEXEC));
-    char text[128];
-    const ssize_t size = fd ? read(fd.get(), text, sizeof text) : -1;
-    const std::string_view line(text, size > 0 ? std::size_t(size) : 0);
-    if (size > 0) processes.push_back({pid, std::string(line.substr(0, line.find(' ')))});
+    const std::string text = read_small_file(fmt::format("/proc/{}/statm", pid));
+    if (!text.empty()) processes.push_back({pid, text.substr(0, text.find(' '))});
   }
   taken = now;
   return processes;
@@ -373,12 +362,9 @@ std::optional<bool> LiveProcess::shares_memory() const {
     if (result == 0) return true;
     if (result >= 0 || errno == ESRCH) continue;
     // Another user's. What shares its memory shows the same numbers of resident pages, too.
-    UniqueFd fd(::open(fmt::format("/proc/{}/statm", other.pid).c_str(), O_RDONLY | O_CLOEXEC));
-    char text[128];
-    const ssize_t length = fd ? read(fd.get(), text, sizeof text) : -1;
+    const std::string theirs = read_small_file(fmt::format("/proc/{}/statm", other.pid));
     const auto now = read_file("statm");
-    if (length < 0 || !now || *now == std::string_view(text, std::size_t(length)))
-      return std::nullopt;
+    if (theirs.empty() || !now || *now == theirs) return std::nullopt;
   }
   return false;
 }

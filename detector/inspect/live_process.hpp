@@ -38,6 +38,8 @@ class LiveProcess {
   /// at all of them ends before the second begins: those that are `settled` were all asleep at the
   /// instant between.
   ProcessEvidence look();
+  /// Only its threads, once.
+  std::vector<ThreadEvidence> threads() const;
 
   /// The bytes the kernel put on the stack at execve (AT_RANDOM), with their address: equal in a
   /// process and its copies by fork, different in any two programs.

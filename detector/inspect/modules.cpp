@@ -79,11 +79,7 @@ Abi abi_of(ProcessMemory& memory, const std::vector<Mapping>& mappings) {
     const auto header = memory.get<Elf64_Ehdr>(mapping.start);
     return header && header->e_machine == EM_X86_64 ? Abi::kX86_64 : Abi::kGeneric64;
   }
-#if defined(__x86_64__)
-  return Abi::kX86_64;
-#else
-  return Abi::kGeneric64;
-#endif
+  return kNativeAbi;
 }
 
 Libc libc_of(const std::vector<ModuleRecord>& modules) {

@@ -97,13 +97,14 @@ bool wants_patience(const Evidence& evidence) {
 void look_again(Evidence& evidence) {
   auto live = LiveProcess::open(evidence.process.pid);
   if (!live) return;
-  const ProcessEvidence now = live->look();
-  if (now.start != evidence.process.start) return;
+  const auto stat = live->stat();
+  if (!stat || stat->start != evidence.process.start) return;
+  const std::vector<ThreadEvidence> now = live->threads();
   evidence.lasted = std::all_of(
       evidence.process.threads.begin(), evidence.process.threads.end(),
       [&](const ThreadEvidence& then) {
         return !then.settled ||
-               std::any_of(now.threads.begin(), now.threads.end(), [&](const ThreadEvidence& thread) {
+               std::any_of(now.begin(), now.end(), [&](const ThreadEvidence& thread) {
                  return thread.tid == then.tid && slept_since(evidence.process.threads, thread);
                });
       });

@@ -1,23 +1,19 @@
 #include "detector/inspect/suspects.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
 
 #include "detector/inspect/live_process.hpp"
+#include "detector/inspect/small_file.hpp"
 
 namespace forkscope {
 
 std::optional<Suspicion> suspicion_of(pid_t pid) {
   // One read clears most processes.
-  UniqueFd fd(open(fmt::format("/proc/{}/stat", pid).c_str(), O_RDONLY | O_CLOEXEC));
-  char text[1024];
-  const ssize_t size = fd ? read(fd.get(), text, sizeof text) : -1;
-  const auto stat = parse_stat(std::string_view(text, size > 0 ? std::size_t(size) : 0));
+  const auto stat = parse_stat(read_small_file(fmt::format("/proc/{}/stat", pid)));
   if (!stat) return std::nullopt;
   const bool forked = (stat->flags & kForkedNoExec) != 0 && (stat->flags & kKernelThread) == 0;
   const bool ended = stat->state == 'X' || (stat->state == 'Z' && stat->threads <= 1);

@@ -1,27 +1,20 @@
 #include "detector/inspect/thread_stacks.hpp"
 
 #include <memory>
-#include <string_view>
 
 #include "detector/inspect/python/python_reader.hpp"
 #include "detector/inspect/stopped_threads.hpp"
 #include "detector/inspect/walk_stack.hpp"
 #include "detector/verdict/address_space.hpp"
+#include "detector/verdict/outside/thread_view.hpp"
 
 namespace forkscope {
 namespace {
 
-bool is_libc(const Frame& frame) {
-  const std::string_view path = frame.module;
-  const std::string_view name = path.substr(path.rfind('/') + 1);
-  return name.starts_with("libc.so") || name.starts_with("libc-2.") ||
-         name.starts_with("libpthread") || name.starts_with("ld-");
-}
-
 /// The outermost function that is not libc's own: what the thread was created to run.
 std::optional<Frame> start_of(const std::vector<Frame>& stack) {
   for (auto frame = stack.rbegin(); frame != stack.rend(); ++frame)
-    if (!is_libc(*frame) && !is_standard_library(*frame) && !frame->inlined) return *frame;
+    if (!is_libc_module(frame->module) && !is_standard_library(*frame) && !frame->inlined) return *frame;
   return std::nullopt;
 }
 

@@ -45,10 +45,4 @@ class StackWalker {
   std::unique_ptr<Impl> impl_;
 };
 
-/// One stack of one process. For several, make a StackWalker: it reads the files once.
-inline WalkedStack walk_stack(const KnownRegisters& registers, ProcessMemory& memory,
-                              const std::vector<ModuleRecord>& modules) {
-  return StackWalker(memory, modules).walk(registers);
-}
-
 }  // namespace forkscope

@@ -5,6 +5,7 @@
 
 #include "detector/report/layout.hpp"
 #include "detector/report/print_diagnosis.hpp"
+#include "detector/verdict/outside/outside_words.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -72,12 +73,8 @@ std::string place_words(const ThreadDiagnosis& thread) {
   const LockInfo& place = thread.place;
   std::string words = fmt::format("address {:#x}", place.address);
   if (!place.module.empty()) words += ", in " + place.module;
-  if (thread.lock->confidence != Confidence::kNone) {
-    const char* confidence = thread.lock->confidence == Confidence::kCertain  ? "certain"
-                             : thread.lock->confidence == Confidence::kLikely ? "likely"
-                                                                              : "possible";
-    words += fmt::format("; {} by its bytes", confidence);
-  }
+  if (thread.lock->confidence != Confidence::kNone)
+    words += fmt::format("; {} by its bytes", confidence_word(thread.lock->confidence));
   if (!thread.lock->state.empty()) words += ": " + thread.lock->state;
   return words;
 }

@@ -30,13 +30,16 @@ bool is_python(const std::string& module) {
   return name.starts_with("python") || name.starts_with("libpython");
 }
 
+bool has_python(const ProcessEvidence& process) {
+  return std::any_of(process.modules.begin(), process.modules.end(),
+                     [](const ModuleRecord& module) { return is_python(module.path); });
+}
+
 /// CPython's handlers only make a note, which the interpreter reads when it runs the next time: never,
 /// while its thread waits in the code of a library.
 bool handlers_only_make_notes(const ProcessEvidence& process, const ThreadView& view) {
-  const bool python = std::any_of(process.modules.begin(), process.modules.end(),
-                                  [](const ModuleRecord& module) { return is_python(module.path); });
   const Frame* frame = innermost_program_frame(view.thread->stack);
-  if (!python || frame == nullptr) return false;
+  if (!has_python(process) || frame == nullptr) return false;
   if (!is_python(frame->module)) return true;
   // Ctrl-C ends the wait for an event, and programs wait so until it comes; who waits for a lock
   // (the frame is not in threading.py's Condition.wait) does not wait for Ctrl-C.
@@ -207,9 +210,7 @@ class Judge {
                         : Answer::kStuck);
     const bool event = !is_owned(culprit_->family);
     const bool explained = explained_by_lost(*culprit_);
-    const bool python = std::any_of(process_.modules.begin(), process_.modules.end(),
-                                    [](const ModuleRecord& module) { return is_python(module.path); });
-    if (signal_handlers_ && !process_.from_core && (!explained || (culprit_->family == LockFamily::kSemaphore && !python)))
+    if (signal_handlers_ && !process_.from_core && (!explained || (culprit_->family == LockFamily::kSemaphore && !has_python(process_))))
       return answer(Answer::kUnknown);
     kind_ = kind_of_unowned(culprit_->family);
     if (signal_handlers_ || (event && !explained) || others_may_wake())

@@ -20,6 +20,13 @@ enum class Abi {
   k32Bit,      ///< not known to forkscope
 };
 
+/// Of the processes of this host, but for 32-bit ones.
+#if defined(__x86_64__)
+constexpr Abi kNativeAbi = Abi::kX86_64;
+#else
+constexpr Abi kNativeAbi = Abi::kGeneric64;
+#endif
+
 enum class Libc { kUnknown, kGlibc, kMusl };
 
 /// The system call a thread is blocked in, as in /proc/PID/task/TID/syscall or a core file.

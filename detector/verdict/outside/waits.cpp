@@ -150,7 +150,11 @@ Wait wait_of(const ThreadEvidence& thread, Abi abi) {
     wait.does = "does what cannot be read";
     return wait;
   }
-  const SystemCall& call = *thread.call;
+  return wait_of(*thread.call, abi);
+}
+
+Wait wait_of(const SystemCall& call, Abi abi) {
+  Wait wait;
   if (call.number < 0) {
     wait.kind = WaitKind::kOutside;
     wait.does = "is blocked in the kernel, in no system call (a page fault)";

@@ -27,5 +27,7 @@ struct Wait {
 };
 
 Wait wait_of(const ThreadEvidence& thread, Abi abi);
+/// Of a thread that is blocked in this call.
+Wait wait_of(const SystemCall& call, Abi abi);
 
 }  // namespace forkscope
