@@ -6,8 +6,10 @@
 // it was acquired. Inlined into files that leave the callee-saved registers alone (table::capture).
 #pragma once
 
+#include "detector/tracker/history.hpp"
 #include "detector/tracker/lock_words.hpp"
 #include "detector/tracker/orphan.hpp"
+#include "preload/mutex_call.hpp"
 #include "preload/observed.hpp"
 #include "preload/real.hpp"
 
@@ -32,6 +34,8 @@ template <typename Wait>
   if (thread->guarded && record::waits_of(call) == record::Waits::kForever) [[unlikely]]
     finding = meet_condition(*thread, static_cast<pthread_cond_t*>(condition),
                              static_cast<pthread_mutex_t*>(mutex), call, caller);
+  // The wait gives the mutex up.
+  if (!history::count_release(*thread, mutex)) mutex_call::note_release(*thread, mutex, nullptr);
   thread->wait_caller = reinterpret_cast<std::uint64_t>(caller);
   thread->wait_mutex.store(mutex, std::memory_order_relaxed);
   thread->waiting.store(record::ThreadState::kCondWait, std::memory_order_relaxed);

@@ -25,7 +25,7 @@ void* in_scope_of(const void* caller, const char* name) {
   if (_dl_find_object(const_cast<void*>(caller), &object) != 0) return nullptr;
   void* handle = real().dlopen(object.dlfo_link_map->l_name, RTLD_LAZY | RTLD_NOLOAD);
   void* found = handle != nullptr ? dlsym(handle, name) : nullptr;
-  if (handle != nullptr) dlclose(handle);
+  if (handle != nullptr) real().dlclose(handle);
   return found;
 }
 
@@ -81,11 +81,11 @@ FORKSCOPE_EXPORT int __cxa_guard_acquire(Guard* guard) {
 }
 
 FORKSCOPE_EXPORT void __cxa_guard_release(Guard* guard) noexcept {
-  lock_call::give_up(guard);
+  lock_call::give_up(guard, __builtin_dwarf_cfa());
   real_release.for_caller(__builtin_return_address(0))(guard);
 }
 
 FORKSCOPE_EXPORT void __cxa_guard_abort(Guard* guard) noexcept {
-  lock_call::give_up(guard);
+  lock_call::give_up(guard, __builtin_dwarf_cfa());
   real_abort.for_caller(__builtin_return_address(0))(guard);
 }

@@ -2,12 +2,14 @@
 // but also before libc has set `environ`, hence the arguments the loader passes.
 #include <cstdlib>
 
+#include "detector/tracker/history.hpp"
 #include "detector/tracker/process.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/stack.hpp"
 #include "detector/tracker/sys.hpp"
 #include "preload/atfork.hpp"
 #include "preload/exit.hpp"
+#include "preload/heap.hpp"
 #include "preload/real.hpp"
 
 namespace forkscope {
@@ -31,6 +33,7 @@ namespace {
   });
   attach_current_thread();
   register_atfork_handlers();
+  history::watches_heap = sees_all_frees();
   warm_up_stack();
   // First registered, last called: after every handler of the program.
   libc.on_exit([](int status, void*) { note_exit(status); }, nullptr);

@@ -6,6 +6,8 @@
 
 #include <cerrno>
 
+#include "detector/tracker/history.hpp"
+#include "detector/tracker/latent.hpp"
 #include "detector/tracker/lost_threads.hpp"
 #include "detector/tracker/orphan.hpp"
 #include "detector/tracker/sys.hpp"
@@ -46,6 +48,15 @@ struct Kind {
     return false;
   table::want(*thread, lock, kind.type, kind.flags, caller, cfa);
   return true;
+}
+
+/// After every acquire but those of the plain fast path.
+[[gnu::always_inline]] inline void got(ThreadRecord& thread, const void* lock, const Kind& kind,
+                                       void* caller, const Met& met) {
+  if (thread.timing) [[unlikely]]
+    history::begin_timing(thread, lock);
+  if (thread.guarded && met.finding == 0) [[unlikely]]
+    note_taken_in_child(thread, lock, kind.type, kind.flags, kind.call, caller);
 }
 
 /// Tries for kPatienceSeconds; EBUSY if it was taken all the time.
@@ -108,34 +119,63 @@ template <typename Lock, typename Attempt, typename TakeAway>
   if (thread->guarded) [[unlikely]] {
     if (meet(*thread, lock_address, kind, caller, attempt, take_away, result, met)) {
       table::settle(*thread, lock_address, result == 0);
+      if (result == 0) got(*thread, lock_address, kind, caller, met);
       return result;
     }
   }
   result = lock();
   table::settle(*thread, lock_address, result == 0);
+  if (result == 0) got(*thread, lock_address, kind, caller, met);
   if (met.finding != 0) [[unlikely]]
     call_returned(met.finding, lock_address,
                   record::waits_of(kind.call) == record::Waits::kForever && result == 0);
   return result;
 }
 
+/// A word to the history, before `lock` is given up. Gives whether it is recorded as held.
+inline bool note_release(ThreadRecord& thread, const void* lock, const void* cfa) {
+  bool recorded = false;
+  thread.each([&](const Recorded& one) {
+    recorded = one.lock == lock && one.hold == Hold::kHeld;
+    if (recorded)
+      history::note_release(thread, {lock, one.type, one.flags, one.slot, one.caller, cfa});
+    return !recorded;
+  });
+  return recorded;
+}
+
 /// Before the call that gives it up, which is the interposer's tail call.
-[[gnu::noinline]] inline void give_up_slowly(const void* lock) {
+[[gnu::noinline]] inline void give_up_slowly(const void* lock, const void* cfa) {
   ThreadRecord* thread = detail::self;
   if (thread == nullptr || thread->vfork_open) return;
+  // One that it did not take in this process was held by the fork: protected.
+  if (!note_release(*thread, lock, cfa) && thread->guarded) history::forget(lock);
   if (!table::release(*thread, lock) && !table::release_slowly(*thread, lock, false) &&
       thread->dropped > 0)
     --thread->dropped;
 }
-[[gnu::always_inline]] inline void give_up(const void* lock) {
+/// The fast path: the newest slot, and nothing new for the history. False when it is not that, and
+/// nothing is done yet.
+[[gnu::always_inline]] inline bool give_up_newest(const void* lock) {
   ThreadRecord* thread = detail::unguarded;
-  if (thread == nullptr || !table::release(*thread, lock)) [[unlikely]]
-    give_up_slowly(lock);
+  if (thread == nullptr || thread->top == thread->slots) [[unlikely]]
+    return false;
+  Slot* newest = thread->top - 1;
+  if (newest->word.load(std::memory_order_relaxed) != tagged(lock, Hold::kHeld) ||
+      !history::count_release(*thread, lock, newest->flags))
+    return false;
+  table::release_newest(*thread, *newest, lock);
+  return true;
+}
+[[gnu::always_inline]] inline void give_up(const void* lock, const void* cfa) {
+  if (!give_up_newest(lock)) [[unlikely]]
+    give_up_slowly(lock, cfa);
 }
 
 /// Initialised or destroyed: a repair in a forked child, or another lock at an old address. Neither
 /// this thread nor one that was not copied has it.
 inline void forget(const void* lock, record::LockType type) {
+  history::forget(lock);
   ThreadRecord* thread = detail::self;
   if (thread == nullptr || thread->vfork_open) return;
   forget_own(*thread, lock);

@@ -5,6 +5,8 @@
 // alone (table::capture).
 #pragma once
 
+#include "detector/tracker/history.hpp"
+#include "detector/tracker/latent.hpp"
 #include "detector/tracker/orphan.hpp"
 #include "detector/tracker/sys.hpp"
 #include "preload/observed.hpp"
@@ -27,6 +29,29 @@ inline bool taken(int result) { return result == 0 || result == EOWNERDEAD; }
   return !words.recursive() || words.count() <= 1;
 }
 
+/// A word to the history, before `mutex` is given up.
+inline void note_release(ThreadRecord& thread, const void* mutex, const void* cfa) {
+  thread.each([&](const Recorded& one) {
+    if (one.lock != mutex || one.slot == thread.top) return true;
+    history::note_release(
+        thread, {mutex, MutexWords(mutex).type(), 0, one.slot, one.caller, cfa});
+    return false;
+  });
+}
+
+/// The fast path of unlocking: the newest slot, and nothing new for the history. False when it is
+/// not that, and nothing is done yet.
+[[gnu::always_inline]] inline bool pop_newest(ThreadRecord& thread, const void* mutex) {
+  Slot* slot = thread.top - 1;
+  if (thread.top == thread.slots ||
+      slot->word.load(std::memory_order_relaxed) != tagged(mutex, Hold::kOwnerWord) ||
+      !history::count_release(thread, mutex))
+    return false;
+  thread.top = slot;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  return true;
+}
+
 inline void forget_lock(ThreadRecord& thread, const void* mutex) {
   // Not there: taken before the tracker knew the thread, or dropped.
   if (!table::pop(thread, mutex) && !table::erase(thread, mutex) && thread.dropped > 0)
@@ -35,6 +60,7 @@ inline void forget_lock(ThreadRecord& thread, const void* mutex) {
 
 /// Initialised or destroyed while this thread had it recorded: a repair in a forked child.
 inline void forget(const void* lock) {
+  history::forget(lock);
   ThreadRecord* thread = detail::self;
   if (thread != nullptr && !thread->vfork_open) forget_own(*thread, lock);
 }
@@ -53,6 +79,15 @@ inline int lock_for_a_while(void* mutex) {
          table::push(*thread, mutex, caller, cfa);
 }
 
+/// After every acquire but that of the plain fast path.
+[[gnu::always_inline]] inline void got(ThreadRecord& thread, const void* mutex, record::Call call,
+                                       void* caller, const Met& met) {
+  if (thread.timing) [[unlikely]]
+    history::begin_timing(thread, mutex);
+  if (thread.guarded && met.finding == 0) [[unlikely]]
+    note_taken_in_child(thread, mutex, MutexWords(mutex).type(), 0, call, caller);
+}
+
 /// Everything but the plain fast path of pthread_mutex_lock: `recorded` says that the interposer
 /// has pushed the mutex; it could not when the thread is unknown or its slots are used up.
 template <typename Lock>
@@ -69,14 +104,20 @@ template <typename Lock>
     if (met.wait_first) {
       int result = lock_for_a_while(mutex);
       if (result != ETIMEDOUT) {
-        if (!taken(result)) forget_lock(*thread, mutex);
+        if (!taken(result))
+          forget_lock(*thread, mutex);
+        else
+          got(*thread, mutex, call, caller, met);
         return result;
       }
       met = meet_mutex(*thread, object, call, caller, true);
     }
   }
   int result = lock();
-  if (!taken(result)) forget_lock(*thread, mutex);
+  if (!taken(result))
+    forget_lock(*thread, mutex);
+  else
+    got(*thread, mutex, call, caller, met);
   if (met.finding != 0) [[unlikely]]
     call_returned(met.finding, mutex,
                   record::waits_of(call) == record::Waits::kForever && taken(result));
@@ -85,11 +126,16 @@ template <typename Lock>
 
 /// `refused`: what unlock gives to a thread that is not the owner.
 template <typename Unlock>
-[[gnu::always_inline]] inline int give_up(void* mutex, record::Call call, void* caller, int refused,
-                                          Unlock&& unlock) {
+[[gnu::always_inline]] inline int give_up(void* mutex, record::Call call, void* caller, const void* cfa,
+                                          int refused, Unlock&& unlock) {
   ThreadRecord* thread = observed(call, caller);
   // Afterwards the mutex is another's, who may free it: ask before.
   bool last = outermost(mutex);
+  if (thread != nullptr && last) {
+    // One that it did not take in this process was held by the fork: protected.
+    if (thread->guarded && !table::contains(*thread, mutex)) history::forget(mutex);
+    note_release(*thread, mutex, cfa);
+  }
   int result = unlock();
   if (thread == nullptr) return result;
   if (result == 0 && last) forget_lock(*thread, mutex);

@@ -77,7 +77,7 @@ template <typename Lock>
 /// A writer that forked: glibc compares __cur_writer with the caller's TID to tell which kind of
 /// lock it gives up, takes the child for a reader, and leaves the count wrong
 /// (nptl/pthread_rwlock_unlock.c).
-[[gnu::noinline]] int unlock_slowly(pthread_rwlock_t* lock, void* caller) {
+[[gnu::noinline]] int unlock_slowly(pthread_rwlock_t* lock, void* caller, void* cfa) {
   ThreadRecord* thread = observed(Call::kRwlockUnlock, caller);
   std::int32_t writer = lock_words::rwlock_writer(lock);
   bool stale = thread != nullptr && thread->guarded && writer != 0 && writer != thread->tid;
@@ -85,7 +85,7 @@ template <typename Lock>
     meet_stale_owner(*thread, lock, record::LockType::kRwlock, 0, writer, Call::kRwlockUnlock,
                      caller);
   else
-    lock_call::give_up_slowly(lock);
+    lock_call::give_up_slowly(lock, cfa);
   return real().pthread_rwlock_unlock(lock);
 }
 
@@ -146,9 +146,8 @@ FORKSCOPE_EXPORT int pthread_rwlock_clockwrlock(pthread_rwlock_t* __restrict loc
 }
 
 FORKSCOPE_EXPORT int pthread_rwlock_unlock(pthread_rwlock_t* lock) noexcept {
-  ThreadRecord* thread = detail::unguarded;
-  if (thread == nullptr || !table::release(*thread, lock)) [[unlikely]]
-    return unlock_slowly(lock, __builtin_return_address(0));
+  if (!lock_call::give_up_newest(lock)) [[unlikely]]
+    return unlock_slowly(lock, FORKSCOPE_CALL_SITE);
   return real_functions.pthread_rwlock_unlock(lock);
 }
 

@@ -133,6 +133,7 @@ template <typename Wait>
   if (thread->guarded) [[unlikely]] {
     if (meet(*thread, semaphore, call, caller, met)) {
       took(*thread, semaphore);
+      lock_call::got(*thread, semaphore, kind(call), caller, met);
       return 0;
     }
   }
@@ -140,6 +141,7 @@ template <typename Wait>
   int result = wait();
   thread->wait_object.store(nullptr, std::memory_order_release);
   settle_slowly(*thread, semaphore, result == 0);
+  if (result == 0) lock_call::got(*thread, semaphore, kind(call), caller, met);
   if (met.finding != 0) [[unlikely]]  // EINTR, too: it did not wait for ever
     call_returned(met.finding, semaphore, record::waits_of(call) == record::Waits::kForever);
   return result;
@@ -199,12 +201,15 @@ FORKSCOPE_EXPORT int sem_clockwait(sem_t* __restrict semaphore, clockid_t clock,
 
 namespace {
 
-[[gnu::noinline]] int post_slowly(sem_t* semaphore) {
+[[gnu::noinline]] int post_slowly(sem_t* semaphore, const void* cfa) {
   ThreadRecord* thread = detail::self;
-  if (thread != nullptr && !thread->vfork_open &&
-      !table::release_slowly(*thread, semaphore, true)) {
-    note_signal(*thread, semaphore);
-    foreign_posts.fetch_add(1, std::memory_order_relaxed);
+  if (thread != nullptr && !thread->vfork_open) {
+    if (!lock_call::note_release(*thread, semaphore, cfa) && thread->guarded)
+      history::forget(semaphore);
+    if (!table::release_slowly(*thread, semaphore, true)) {
+      note_signal(*thread, semaphore);
+      foreign_posts.fetch_add(1, std::memory_order_relaxed);
+    }
   }
   return real().sem_post(semaphore);
 }
@@ -216,10 +221,11 @@ namespace {
 FORKSCOPE_EXPORT int sem_post(sem_t* semaphore) noexcept {
   ThreadRecord* thread = detail::unguarded;
   if (thread == nullptr || thread->top == thread->slots) [[unlikely]]
-    return post_slowly(semaphore);
+    return post_slowly(semaphore, __builtin_dwarf_cfa());
   Slot& newest = thread->top[-1];
-  if (newest.word.load(std::memory_order_relaxed) != tagged(semaphore, Hold::kHeld)) [[unlikely]]
-    return post_slowly(semaphore);
+  if (newest.word.load(std::memory_order_relaxed) != tagged(semaphore, Hold::kHeld) ||
+      !history::count_release(*thread, semaphore)) [[unlikely]]
+    return post_slowly(semaphore, __builtin_dwarf_cfa());
   newest.word.store(0, std::memory_order_release);
   return real_functions.sem_post(semaphore);
 }

@@ -1,6 +1,7 @@
 // pthread_create and pthread_setname_np. The end of a thread is seen by registry.cpp.
 #include <cstring>
 
+#include "detector/tracker/history.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/stack.hpp"
 #include "preload/observed.hpp"
@@ -47,6 +48,7 @@ template <typename Create>
   thread->stack_span = stack_size_of(attributes);
   thread->creator_frames = walk_stack(thread->creator, record::kMaxCreatorFrames, caller);
   process.stacks_used_by.store(process.generation, std::memory_order_relaxed);
+  history::start();
   process.living.fetch_add(1, std::memory_order_relaxed);
   int result = create(thread);
   if (result != 0) {

@@ -55,6 +55,13 @@ struct Counters {
   std::atomic<std::uint64_t> abandoned_locks;  ///< still held when their thread exited
 };
 
+/// What many children may find alike: written by the first, counted by all.
+struct Repeat {
+  std::atomic<std::uint64_t> key;  ///< 0: free
+  std::atomic<std::uint64_t> count;
+};
+inline constexpr std::uint32_t kRepeats = 224;
+
 /// First page of the arena.
 struct ArenaHeader {
   char magic[8];
@@ -68,6 +75,7 @@ struct ArenaHeader {
   std::int32_t supervisor;                ///< pid of `forkscope run`, 0 without it
   std::uint32_t reserved;
   Counters counters;
+  Repeat repeats[kRepeats];
 };
 static_assert(sizeof(ArenaHeader) <= kArenaHeaderSize);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
@@ -288,8 +296,9 @@ enum class Evidence : std::uint8_t {
   kPointsThere,       ///< a register pointed into memory that was wiped by the fork
   kLoaderState,       ///< the loader's list of objects is marked as being changed
   kVforkChild,        ///< the process id is not that of the memory's owner
+  kTookBefore,        ///< a vanished thread had taken it before, and nothing protected it
 };
-inline constexpr Evidence kLastEvidence = Evidence::kVforkChild;
+inline constexpr Evidence kLastEvidence = Evidence::kTookBefore;
 
 /// Registers a frozen stack is unwound from: those of the call that took the lock, as they are when
 /// it returns. pc is a return address.
@@ -345,7 +354,11 @@ struct Finding {
   std::uint32_t living;       ///< threads alive in the child at the call, this one included
   std::uint32_t text_length;  ///< bytes of text that follow the slices
   std::uint64_t range_begin, range_end;  ///< kMissingMemory
+  std::uint64_t holder_uses;  ///< kLatent: times the holder took the lock before the fork, else 0
+  std::uint32_t held_share;   ///< and how much of the time, in parts per million; kUnknownShare
+  std::uint32_t repeat;       ///< 1 + index in ArenaHeader::repeats, where it is counted; 0: once
 };
+inline constexpr std::uint32_t kUnknownShare = ~std::uint32_t{0};
 
 inline constexpr std::uint32_t kFileLockReleased = 1, kFileLockTaken = 2;
 

@@ -245,6 +245,17 @@ void name_main_programs(Session& session) {
   }
 }
 
+/// How often what many processes met was met.
+void count_repeats(std::span<const std::byte> arena, Session& session) {
+  for (FindingRecord& record : session.findings) {
+    const std::uint32_t repeat = record.finding.repeat;
+    if (repeat == 0 || repeat > record::kRepeats) continue;
+    record.times = value_at<std::uint64_t>(
+        arena, offsetof(ArenaHeader, repeats) + (repeat - 1) * sizeof(record::Repeat) +
+                   offsetof(record::Repeat, count));
+  }
+}
+
 }  // namespace
 
 Session parse_session(std::span<const std::byte> arena) {
@@ -273,6 +284,7 @@ Session parse_session(std::span<const std::byte> arena) {
     if (!take(session, header.type, meta, payload)) skip(offset, end);
     offset = end;
   }
+  count_repeats(arena, session);
   name_main_programs(session);
   return session;
 }

@@ -62,6 +62,7 @@ struct FindingRecord {
   std::vector<record::ThreadInfo> threads;
   std::vector<MemoryBytes> memory;  ///< earlier entries win where two overlap
   std::string text;
+  std::uint64_t times = 1;  ///< how many processes met it, as far as they are counted together
 };
 struct FindingEndRecord {
   RecordMeta meta;

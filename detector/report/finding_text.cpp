@@ -59,6 +59,7 @@ Labels labels_of(const Finding& finding) {
   if (finding.kind == "libc-lock") return {"lock", "changed by", "it called at"};
   if (finding.kind == "shared-descriptor") return {"lock", "taken by", "taken at"};
   if (finding.kind == "missing-memory") return {"memory", "marked by", "marked at"};
+  if (finding.evidence == "took-before") return {"lock", "also taken by", "taken there at"};
   if (finding.evidence == "waited-last") return {"semaphore", "waited last", "it waited at"};
   return {};
 }
@@ -134,6 +135,7 @@ std::string holder_blocks(const Finding& finding, const TextOptions& options) {
   if (holder.tid != 0 || holder.start || !holder.name.empty()) {
     std::string line = thread_words(holder.tid, holder.name) + start_words(holder.start);
     if (holder.exited) line += ", had ended before the fork";
+    if (holder.uses > 0) line += fmt::format(", {} times", holder.uses);
     text += block(labels.holder, wrapped(line, kBlock, options.width), options);
   }
   std::string acquired = stack_lines(holder.acquired, kBlock, options.width, main_view(options));
@@ -175,7 +177,8 @@ std::string waiter_block(const Finding& finding, const TextOptions& options) {
   const std::string name = finding.died ? "child died at"
                            : finding.severity == "deadlock" || finding.certainty == "probable"
                                ? "child waits at"
-                               : "child called at";
+                           : finding.severity == "latent" ? "child took it at"
+                                                          : "child called at";
   std::string thread = fmt::format("thread {}", finding.waiter.tid);
   if (!finding.waiter.call.empty()) thread = call_words(finding.waiter.call) + ", " + thread;
   const std::string call =

@@ -88,6 +88,8 @@ static Json to_json(const Finding::Holder& holder) {
               {"acquired_complete", holder.acquired_complete},
               {"creator", array(holder.creator)},
               {"exited", holder.exited},
+              {"uses", holder.uses},
+              {"held_share", holder.held_share ? Json(*holder.held_share) : Json(nullptr)},
               {"now", array(holder.now)},
               {"python", array(holder.python)}};
 }

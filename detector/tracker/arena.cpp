@@ -88,6 +88,20 @@ bool Arena::crowded() const {
          header_->tail.load(std::memory_order_relaxed) > kArenaMaxSize / 8 * kArenaBoringEighths;
 }
 
+Arena::Repeat Arena::repeat(std::uint64_t key) {
+  if (header_ == nullptr) return {};
+  for (std::uint32_t i = 0; i < kRepeats; ++i) {
+    auto& entry = header_->repeats[i];
+    std::uint64_t found = 0;
+    const bool first = entry.key.compare_exchange_strong(found, key, std::memory_order_relaxed);
+    if (!first && found != key) continue;
+    entry.count.fetch_add(1, std::memory_order_relaxed);
+    return {first, i};
+  }
+  header_->counters.dropped_records.fetch_add(1, std::memory_order_relaxed);
+  return {};
+}
+
 std::uint64_t Arena::room() const {
   if (header_ == nullptr) return 0;
   std::uint64_t capacity = std::min(header_->capacity.load(std::memory_order_relaxed), mapped_);

@@ -24,6 +24,13 @@ class Arena {
   /// More than its share is used: what orphans nothing is only counted (kArenaBoringEighths).
   bool crowded() const;
 
+  /// Counts what happened once more in the session.
+  struct Repeat {
+    bool first = false;  ///< nobody else has counted it: to be written
+    std::uint32_t index = 0;
+  };
+  Repeat repeat(std::uint64_t key);
+
   /// Space for one record of `payload` bytes; null data when there is none (counted as dropped).
   struct Space {
     std::byte* data = nullptr;

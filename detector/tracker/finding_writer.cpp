@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "detector/tracker/fork_events.hpp"
+#include "detector/tracker/history.hpp"
 #include "detector/tracker/log.hpp"
 #include "detector/tracker/modules.hpp"
 #include "detector/tracker/registry.hpp"
@@ -159,13 +160,28 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
   finding.living = meeting.living;
   finding.range_begin = meeting.range_begin;
   finding.range_end = meeting.range_end;
+  finding.repeat = meeting.repeat;
   if (finding.holder_start != 0) note_module(finding.holder_start);
   note_modules(finding.waiter, finding.waiter_frames);
   note_modules(finding.holder_creator, finding.holder_creator_frames);
 
   MemorySlice slices[2] = {};
   const Slot* acquired = nullptr;
-  if (holder != nullptr && meeting.kind == Kind::kLostThread) {
+  const void* slice = nullptr;
+  if (meeting.use != nullptr) {
+    const history::Use& use = *meeting.use;
+    finding.holder_caller = use.caller;
+    finding.holder_uses = history::uses(use, meeting.object);
+    finding.held_share = history::held_share(use, meeting.object, history::ticks());
+    if (const history::Site* site = history::site_of(use)) {
+      finding.acquired = site->registers;
+      finding.holder_has_registers = 1;
+      note_module(site->registers.pc);
+      slices[0] = {site->registers.sp, site->size};
+      slice = site->stack;
+      note_stack(slice, slices[0].size);
+    }
+  } else if (holder != nullptr && meeting.kind == Kind::kLostThread) {
     if (holder->wait_object.load(std::memory_order_relaxed) != nullptr)
       finding.holder_caller = holder->wait_caller;
   } else if (holder != nullptr && meeting.holder_caller == nullptr) {
@@ -184,7 +200,8 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
       note_module(acquired->registers.pc);
       // The stack of the forking thread itself goes on in the child: only that of others is frozen.
       slices[0] = {acquired->sp(), acquired->slice_size()};
-      note_stack(acquired->slice, acquired->slice_size());
+      slice = acquired->slice;
+      note_stack(slice, slices[0].size);
       bool frozen = holder->generation >= process.stacks_used_by.load(std::memory_order_relaxed);
       if (meeting.kind == Kind::kOrphanedLock && finding.holder_exited == 0 && frozen) {
         slices[1] = frozen_stack(*holder, *acquired);
@@ -201,7 +218,7 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
   finding.text_length = meeting.text != nullptr ? std::uint32_t(std::strlen(meeting.text)) : 0;
 
   finding.threads = count_lost(kMaxForkThreads);
-  finding.slices = acquired != nullptr ? 2 : 0;
+  finding.slices = slice != nullptr ? 2 : 0;
   auto payload = [&] {
     return sizeof finding + finding.threads * sizeof(ThreadInfo) +
            finding.slices * sizeof(MemorySlice) + slices[0].size + slices[1].size +
@@ -224,9 +241,9 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
       fill.put(thread_info(thread));
       return true;
     });
-    if (acquired != nullptr) {
+    if (slice != nullptr) {
       fill.put(slices[0]);
-      fill.bytes(acquired->slice, slices[0].size);
+      fill.bytes(slice, slices[0].size);
       fill.put(slices[1]);
       fill.bytes(reinterpret_cast<const void*>(slices[1].address), slices[1].size);
     }

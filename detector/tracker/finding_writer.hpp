@@ -8,6 +8,10 @@
 
 namespace forkscope {
 
+namespace history {
+struct Use;
+}
+
 /// Only what is known need be set.
 struct Meeting {
   const ThreadRecord* thread = nullptr;  ///< who calls
@@ -30,6 +34,8 @@ struct Meeting {
   std::int32_t by = 0;         ///< pid of a vfork child, which is not process.pid
   const char* text = nullptr;  ///< path of the file that is locked or was mapped
   std::uint64_t range_begin = 0, range_end = 0;
+  const history::Use* use = nullptr;  ///< what `holder` did with the lock before the fork
+  std::uint32_t repeat = 0;           ///< see record::Finding
 };
 
 /// Writes the record (and a text to standard error with log=stderr). Gives the finding's id, never

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "detector/tracker/file_locks.hpp"
+#include "detector/tracker/history.hpp"
 #include "detector/tracker/loader_state.hpp"
 #include "detector/tracker/lock_words.hpp"
 #include "detector/tracker/missing_memory.hpp"
@@ -218,6 +219,7 @@ void fork_in_child() {
   });
   collect_held(*self, self->previous_tid, true);
   table::mark_inherited(*self);
+  history::in_child(*self);
   write_fork(*self, parent);
   process.count(&Counters::forks);
   self->fork.active = false;

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "detector/tracker/history.hpp"
 #include "detector/tracker/lost_join.hpp"
 #include "detector/tracker/sys.hpp"
 
@@ -92,12 +93,16 @@ void wipe(ThreadRecord& thread) {
   thread.fork = {};
   thread.vfork = 0;
   thread.vfork_open = false;
+  thread.timing = false;
+  thread.timed.store(nullptr, std::memory_order_relaxed);
+  for (Seen& seen : thread.seen) seen.word.store(0, std::memory_order_relaxed);
 }
 
 ThreadRecord* prepared(ThreadRecord& thread, std::uint32_t index) {
   thread.index = index;
   thread.generation.store(process.generation, std::memory_order_relaxed);
   thread.top = thread.slots;
+  thread.life_number.store(history::next_life(), std::memory_order_relaxed);
   thread.life.store(Life::kStarting, std::memory_order_release);
   return &thread;
 }
@@ -220,6 +225,7 @@ ThreadRecord* attach_current_thread() {
     return nullptr;
   }
   bool main_thread = libc_tid() == process.pid;
+  if (!main_thread) history::start();
   if (!main_thread) process.living.fetch_add(1, std::memory_order_relaxed);
   thread->guarded = process.generation > 0;
   adopt(*thread, 0);

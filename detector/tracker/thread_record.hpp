@@ -107,6 +107,14 @@ struct Recorded {
   const Slot* slot;  ///< null for a deep one
 };
 
+/// A lock the thread has given up before: how often since history.cpp was told last.
+struct Seen {
+  std::atomic<std::uintptr_t> word;  ///< history::seen_word; others clear it when the lock is gone
+  std::uint32_t count;
+  std::uint32_t due;  ///< the count at which history.cpp is to be told
+};
+inline constexpr std::uint32_t kSeen = 64;
+
 /// The fork in progress in this thread.
 struct ForkSite {
   std::uint64_t id;
@@ -158,6 +166,13 @@ struct alignas(64) ThreadRecord {
   std::uint64_t vfork;  ///< id of the last vfork of this thread
   bool vfork_open;      ///< it may be the vfork child that runs: see preload/observed.hpp
 
+  // -- the history: see history.hpp
+  std::atomic<std::uint32_t> life_number;  ///< of all threads there were; a new one after a fork
+  bool timing;                ///< the next lock it takes is to be timed; it is not `unguarded` then
+  std::atomic<const void*> timed;  ///< the lock being timed
+  std::uint64_t timed_since;       ///< ticks
+  Seen seen[kSeen];
+
   // -- the table
   Slot slots[kSlots + 1];  ///< one more: the slot above the top is read too
   DeepSlot deep_slots[kDeepSlots + 1];
@@ -191,7 +206,7 @@ struct alignas(64) ThreadRecord {
     return {untagged(word), Hold(word & kHoldMask), type, flags, caller, slot};
   }
 };
-static_assert(sizeof(ThreadRecord) <= 8192, "the price of a thread");
+static_assert(sizeof(ThreadRecord) <= 8704, "the price of a thread");
 
 /// Remembers what the thread signalled, posted or woke last.
 inline void note_signal(ThreadRecord& thread, const void* object) {
@@ -315,16 +330,20 @@ void settle_slowly(ThreadRecord& thread, const void* lock, bool got);
   slot->word.store(tagged(lock, Hold::kHeld), std::memory_order_release);
 }
 
-/// Before the call that gives `lock` up. The newest slot, as most often, or settle_slowly's
-/// counterpart.
+/// Before the call that gives `lock` up: `newest` is its slot, the one below the top.
+[[gnu::always_inline]] inline void release_newest(ThreadRecord& thread, Slot& newest,
+                                                  const void* lock) {
+  newest.word.store(tagged(lock, Hold::kReleasing), std::memory_order_release);
+  thread.top = &newest;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+/// The same, if it is the newest slot, as most often; else release_slowly().
 [[gnu::always_inline]] inline bool release(ThreadRecord& thread, const void* lock) {
   Slot* slot = thread.top - 1;
   if (thread.top == thread.slots ||
       slot->word.load(std::memory_order_relaxed) != tagged(lock, Hold::kHeld))
     return false;
-  slot->word.store(tagged(lock, Hold::kReleasing), std::memory_order_release);
-  thread.top = slot;
-  std::atomic_signal_fence(std::memory_order_seq_cst);
+  release_newest(thread, *slot, lock);
   return true;
 }
 /// Where release() was false. Gives whether it was recorded at all. `in_place`: the call may be in
@@ -333,7 +352,7 @@ bool release_slowly(ThreadRecord& thread, const void* lock, bool in_place);
 
 /// Takes the top slot off, if it is `lock`'s; before the lock is released, or after it was not got.
 [[gnu::always_inline]] inline bool pop(ThreadRecord& thread, const void* lock) {
-  Slot* slot = thread.top - 1;  // below slots[0] lies the header: never a lock
+  Slot* slot = thread.top - 1;
   if (thread.top == thread.slots ||
       slot->word.load(std::memory_order_relaxed) != tagged(lock, Hold::kOwnerWord))
     return false;

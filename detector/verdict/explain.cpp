@@ -51,8 +51,7 @@ std::string verdict_of(const FindingFacts& facts) {
   const Family family = family_of(facts.record.finding.kind);
   if (family == Family::kInherited) return inherited_verdict(facts);
   if (facts.severity == Severity::kLatent) {
-    return fmt::format("went well, but can wait for ever {} {}",
-                       family == Family::kWait ? "on" : "for", lock_words(facts.lock));
+    return latent_verdict(facts);
   }
   if (taken_back(facts)) return taken_back_verdict(facts, family);
   return family == Family::kWait ? wait_verdict(facts) : lock_verdict(facts);
@@ -61,10 +60,8 @@ std::string verdict_of(const FindingFacts& facts) {
 std::string explanation_of(const FindingFacts& facts) {
   const Family family = family_of(facts.record.finding.kind);
   if (family == Family::kInherited) return inherited_explanation(facts);
+  if (facts.severity == Severity::kLatent) return latent_explanation(facts);
   std::string text = family == Family::kWait ? wait_explanation(facts) : lock_explanation(facts);
-  if (facts.severity == Severity::kLatent) {
-    text += " This run passed; with another timing it deadlocks.";
-  }
   if (taken_back(facts)) {
     text +=
         " The call came back after all, so this was no deadlock: something outside what forkscope "

@@ -77,6 +77,9 @@ void fill_holder(Finding& finding, const FindingRecord& record, const AddressSpa
   finding.holder.start = space.function(f.holder_start);
   finding.holder.creator = space.stack(std::span(f.holder_creator, f.holder_creator_frames));
   finding.holder.exited = f.holder_exited != 0;
+  finding.holder.uses = f.holder_uses;
+  if (f.severity == record::Severity::kLatent && f.held_share != record::kUnknownShare)
+    finding.holder.held_share = f.held_share / 1e6;
   if (!is_present_call(f, space)) fill_acquisition(finding.holder, record, space, unwind);
   prefer_start_in_program(finding.holder);
 }
@@ -168,6 +171,14 @@ CureFacts cure_facts(const record::Finding& f, const LockInfo& lock, const Addre
   return facts;
 }
 
+/// A sem_trywait is no wait. But CPython begins with one where it takes a lock, and waits only if
+/// that fails (Python/thread_pthread.h, Modules/_threadmodule.c): the only one in it.
+bool is_mere_try(const record::Finding& f, const Finding& finding) {
+  if (f.severity != record::Severity::kLatent || !is_try(f.call)) return false;
+  const auto& stack = finding.waiter.stack;
+  return stack.empty() || !is_python_module(stack.front().module);
+}
+
 Candidate candidate_of(const FindingRecord& record, const Context& context,
                        const Unwinder& unwind) {
   const record::Finding& f = record.finding;
@@ -213,6 +224,7 @@ Candidate candidate_of(const FindingRecord& record, const Context& context,
   finding.cure = cure_for(cure_facts(f, finding.lock, space));
   finding.outcome = outcome_words(f, outcome, death);
   finding.records = {f.id};
+  finding.count = std::max<std::uint64_t>(record.times, 1);
 
   const auto& acquired = finding.holder.acquired;
   const auto& waiter = finding.waiter.stack;
@@ -262,7 +274,8 @@ std::string identity(const Frame* frame) {
 std::vector<Candidate> recorded_findings(const Context& context, const Unwinder& unwind) {
   std::vector<Candidate> candidates;
   for (const FindingRecord& record : context.session.findings) {
-    candidates.push_back(candidate_of(record, context, unwind));
+    Candidate candidate = candidate_of(record, context, unwind);
+    if (!is_mere_try(record.finding, candidate.finding)) candidates.push_back(std::move(candidate));
   }
   return candidates;
 }

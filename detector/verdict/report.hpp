@@ -101,6 +101,8 @@ struct Finding {
     bool acquired_complete = false;  ///< the stack reached the thread's first frame
     std::vector<Frame> creator;
     bool exited = false;
+    std::uint64_t uses = 0;  ///< of a latent finding: times it took the lock before the fork ...
+    std::optional<double> held_share;  ///< ... and how much of the time it had it, 0 to 1
     std::vector<Frame> now;           ///< where it is, if it lives on in the parent
     std::vector<PythonFrame> python;  ///< the same, in Python
   } holder;

@@ -28,6 +28,8 @@ bool compares_owner(const record::Finding& finding);
 // By family of kinds: the clause for the first line and the sentences of `why`.
 std::string lock_verdict(const FindingFacts& facts);
 std::string lock_explanation(const FindingFacts& facts);
+std::string latent_verdict(const FindingFacts& facts);
+std::string latent_explanation(const FindingFacts& facts);
 std::string wait_verdict(const FindingFacts& facts);
 std::string wait_explanation(const FindingFacts& facts);
 std::string inherited_verdict(const FindingFacts& facts);

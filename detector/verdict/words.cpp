@@ -122,6 +122,8 @@ std::string evidence_word(record::Evidence evidence) {
       return "loader-state";
     case record::Evidence::kVforkChild:
       return "vfork-child";
+    case record::Evidence::kTookBefore:
+      return "took-before";
   }
   return "unknown";
 }
@@ -280,6 +282,17 @@ std::string lock_words(const LockInfo& lock) {
     return fmt::format("{} at {}+{:#x}", type, base_name(lock.module), lock.offset);
   }
   return fmt::format("{} at {:#x}", type, lock.address);
+}
+
+std::string share_words(std::uint32_t per_million) {
+  const double percent = per_million / 1e4;
+  if (percent < 0.01) return "less than 0.01 %";
+  return fmt::format("{:.{}f} %", percent, percent < 1 ? 2 : percent < 10 ? 1 : 0);
+}
+
+bool is_python_module(const std::string& path) {
+  const std::string name = base_name(path);
+  return name.starts_with("python") || name.starts_with("libpython");
 }
 
 std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }

@@ -47,6 +47,10 @@ std::string thread_words(std::int32_t tid, const std::string& name);
 /// "flock lock on /run/app.lock (descriptor 5)".
 std::string lock_words(const LockInfo& lock);
 
+/// "12 %", "0.3 %", "less than 0.01 %" of parts per million.
+std::string share_words(std::uint32_t per_million);
+/// CPython: its executable, or the library that it is embedded by.
+bool is_python_module(const std::string& path);
 std::string base_name(const std::string& path);
 /// "a mutex", "an adaptive mutex".
 std::string with_article(const std::string& noun);

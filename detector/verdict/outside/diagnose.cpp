@@ -25,14 +25,9 @@ constexpr std::uint64_t kHarmlessHandlers = signal_bit(SIGSEGV) | signal_bit(SIG
                                             signal_bit(SIGFPE) | signal_bit(SIGILL) |
                                             signal_bit(SIGSYS) | signal_bit(32) | signal_bit(33);
 
-bool is_python(const std::string& module) {
-  const std::string name = base_name(module);
-  return name.starts_with("python") || name.starts_with("libpython");
-}
-
 bool has_python(const ProcessEvidence& process) {
   return std::any_of(process.modules.begin(), process.modules.end(),
-                     [](const ModuleRecord& module) { return is_python(module.path); });
+                     [](const ModuleRecord& module) { return is_python_module(module.path); });
 }
 
 /// CPython's handlers only make a note, which the interpreter reads when it runs the next time: never,
@@ -40,7 +35,7 @@ bool has_python(const ProcessEvidence& process) {
 bool handlers_only_make_notes(const ProcessEvidence& process, const ThreadView& view) {
   const Frame* frame = innermost_program_frame(view.thread->stack);
   if (!has_python(process) || frame == nullptr) return false;
-  if (!is_python(frame->module)) return true;
+  if (!is_python_module(frame->module)) return true;
   // Ctrl-C ends the wait for an event, and programs wait so until it comes; who waits for a lock
   // (the frame is not in threading.py's Condition.wait) does not wait for Ctrl-C.
   const std::vector<PythonFrame>& frames = view.thread->python;
@@ -256,7 +251,7 @@ class Judge {
   /// any library it uses (an event loop's callback), so of it only known pools count.
   bool may_miss_threads(const Component& component) const {
     // Every thread that runs Python runs the interpreter.
-    if (is_python(component.module)) return false;
+    if (is_python_module(component.module)) return false;
     if (component.module != process_.exe) return true;
     constexpr std::string_view kPools[] = {"rayon_core", "rayon", "tokio", "tbb", "arrow", "grpc_core"};
     return std::find(std::begin(kPools), std::end(kPools), component.name) != std::end(kPools);

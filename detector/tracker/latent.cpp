@@ -1,0 +1,66 @@
+#include "detector/tracker/latent.hpp"
+
+#include "detector/tracker/finding_writer.hpp"
+#include "detector/tracker/history.hpp"
+#include "detector/tracker/lock_words.hpp"
+#include "detector/tracker/process.hpp"
+#include "detector/tracker/sys.hpp"
+
+namespace forkscope {
+
+namespace {
+
+using namespace record;
+
+/// Whether the call would have waited for ever. A sem_trywait may be half of CPython's
+/// PyThread_acquire_lock_timed, which tries first: who reads the record sees who called.
+bool would_wait(Call call) {
+  return waits_of(call) == Waits::kForever || call == Call::kSemTrywait;
+}
+
+/// libc makes these good in the child, if it knows of the fork.
+bool made_good_by_libc(LockType type) {
+  return (type == LockType::kOnce || type == LockType::kFile) &&
+         handlers_of(process.last_api) == Handlers::kRun;
+}
+
+std::uint64_t key_of(const void* lock, const void* caller, Call call) {
+  std::uint64_t key = process.image;
+  for (std::uint64_t word : {reinterpret_cast<std::uint64_t>(lock),
+                             reinterpret_cast<std::uint64_t>(caller), std::uint64_t(call)})
+    key = (key ^ word) * 0xff51afd7ed558ccdu ^ key >> 31;
+  return key | 1;
+}
+
+}  // namespace
+
+void note_taken_in_child(ThreadRecord& thread, const void* lock, LockType type, std::uint8_t flags,
+                         Call call, const void* return_address) {
+  if (!would_wait(call) || !process.arena.attached()) return;
+  const history::Use* use = history::lost_use(lock, type, flags);
+  if (use != nullptr && !made_good_by_libc(type) && !sys::is_shared(lock)) {
+    const Arena::Repeat repeat = process.arena.repeat(key_of(lock, return_address, call));
+    if (repeat.first) {
+      Meeting meeting;
+      meeting.thread = &thread;
+      meeting.object = lock;
+      meeting.object_size = lock_words::size(type);
+      meeting.return_address = return_address;
+      meeting.severity = Severity::kLatent;
+      meeting.call = call;
+      meeting.evidence = Evidence::kTookBefore;
+      meeting.lock_type = type;
+      meeting.lock_flags = flags & kLockReader;
+      meeting.holder = &history::thread_of(*use);
+      meeting.holder_tid = meeting.holder->tid;
+      meeting.use = use;
+      meeting.repeat = repeat.index + 1;
+      meeting.living = process.living.load(std::memory_order_relaxed);
+      write_finding(meeting);
+    }
+  }
+  // From here on it is the child's own: whoever has it next will give it up.
+  history::forget(lock);
+}
+
+}  // namespace forkscope
