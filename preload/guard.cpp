@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "detector/tracker/lock_words.hpp"
+#include "detector/tracker/static_init.hpp"
 #include "preload/lock_call.hpp"
 
 using namespace forkscope;
@@ -68,6 +69,7 @@ constexpr lock_call::Kind kGuard{record::LockType::kStaticGuard, 0, Call::kGuard
   }
   int mine = real(guard);  // 0: somebody else has initialised it
   table::settle(*thread, guard, mine != 0);
+  if (mine != 0) note_static_init(*thread, guard);
   if (met.finding != 0) [[unlikely]]
     call_returned(met.finding, guard, true);
   return mine;

@@ -83,8 +83,8 @@ const Description kDescription = {
     .methods = {
         hangs("fork", "orphaned-lock", "forked while a thread holds the mtx_t; the worker locks"),
         silent("spawn", "the same moment, but the worker is a fresh image"),
-        hangs("fork-cnd", "lost-thread", "nothing is held; the worker waits for the lost thread"),
-        silent("fork-unlocked", "control: the thread has unlocked; the worker locks"),
+        waits_beside_a_lock("fork-cnd", "nothing is held; the worker waits for the lost thread"),
+        lucky("fork-lucky", "the thread has unlocked before the fork, and lives on"),
     }};
 
 int main(int argc, char** argv) {

@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <memory>
 #include <stdexcept>
+#include <string_view>
 
 #include "scenarios/support/blocked.hpp"
 #include "scenarios/support/holder.hpp"
@@ -101,8 +102,21 @@ Worker fork_with_shared_mutex() {
   });
 }
 
+/// Another thread has had it and lives on.
+Worker fork_beside_idle_thread() {
+  const Holder holder = Holder::that_had(
+      "holder-0", [] { pthread_mutex_lock(&account_lock); },
+      [] { pthread_mutex_unlock(&account_lock); });
+  return fork_worker(use_account);
+}
+
 Worker start(const std::string& method) {
   if (method == "pshared") return fork_with_shared_mutex();
+  constexpr std::string_view kLucky = "lucky-";
+  if (method.starts_with(kLucky)) {
+    make(account_lock, method.substr(kLucky.size()));
+    return fork_beside_idle_thread();
+  }
   make(account_lock, method);
   if (method == "normal-relock") return fork_inside(use_account);
   if (method == "normal-unlock") return fork_inside(leave_and_use_account);
@@ -133,6 +147,11 @@ const Description kDescription = {
         hangs("pi-holder-ended", "orphaned-lock",
               "the same, but that thread has ended in the parent when the worker locks"),
         hangs("normal-relock", "self-held-lock", "held by the forking thread, locked once more"),
+        lucky("lucky-normal", "another thread has unlocked it before the fork, and lives on"),
+        lucky("lucky-recursive", "the same with a recursive mutex"),
+        lucky("lucky-errorcheck", "the same with an error-checking one"),
+        lucky("lucky-robust", "the same with a robust one"),
+        lucky("lucky-pi", "the same with priority inheritance"),
         silent("normal-unlock", "control: held by the forking thread; the worker unlocks first"),
         silent("pshared", "control: in shared memory; its owner is alive and unlocks"),
     }};

@@ -174,20 +174,30 @@ class TableFile {
   std::string path_;
 };
 
-/// Threads that read the table. The first to have decoded a page waits there, inside read_row_group
-/// and so with orders.file_lock, until release(); the others come as far as the lock.
+/// Where the readers are when the process forks.
+enum class Readers { kInside, kDone };
+
+/// Threads that read the table. Readers::kInside: the first to have decoded a page waits there,
+/// inside read_row_group and so with orders.file_lock, until release(); the others come as far as
+/// the lock. kDone: all have read the table, and wait for release() with nothing in their hands.
 class ReaderThreads {
  public:
-  ReaderThreads() {
-    for (int number = 0; number < 3; ++number)
-      threads_.emplace_back([this, number] {
+  explicit ReaderThreads(Readers stay) {
+    for (int number = 0; number < kReaders; ++number)
+      threads_.emplace_back([this, number, stay] {
         pthread_setname_np(pthread_self(), ("reader-" + std::to_string(number)).c_str());
-        orders.read_parquet([this] { page_decoded(); });
+        if (stay == Readers::kInside) return void(orders.read_parquet([this] { page_decoded(); }));
+        orders.read_parquet();
+        done_.count_down();
+        released_.wait();
       });
+    if (stay == Readers::kInside)
+      inside_.wait();
+    else
+      done_.wait();
   }
   ~ReaderThreads() { join(); }
 
-  void wait_until_inside() { inside_.wait(); }
   void release() {
     if (!threads_.empty() && !released_.try_wait()) released_.count_down();
   }
@@ -204,7 +214,8 @@ class ReaderThreads {
   }
 
   // Latches wait on a futex of their own: no mutex but the one the scenario is about.
-  std::latch inside_{1}, released_{1};
+  static constexpr int kReaders = 3;
+  std::latch inside_{1}, done_{kReaders}, released_{1};
   std::atomic_flag stopped_;
   std::vector<std::jthread> threads_;
 };
@@ -239,10 +250,10 @@ int parent(const Options& options) {
   // One after the other, as in the guide, whose program would stay in join() at the first that
   // hangs.
   for (int number = 1; number <= options.workers; ++number) {
-    ReaderThreads readers;
-    readers.wait_until_inside();
+    const bool lucky = method == "fork-lucky";
+    ReaderThreads readers(lucky ? Readers::kDone : Readers::kInside);
     if (method == "fork-after-idle") readers.join();
-    std::printf("parent: %s\n", method == "fork-after-idle"
+    std::printf("parent: %s\n", lucky || method == "fork-after-idle"
                                     ? "the readers have finished, orders.file_lock is free"
                                     : "a reader decodes a page and holds orders.file_lock");
     Worker worker = method == "spawn"        ? spawn_worker(table.path())
@@ -289,6 +300,8 @@ const Description kDescription = {
         completes("fork-without-read", {},
                   "control: forked at the same moment; the worker filters rows it inherited, reads "
                   "nothing"),
+        lucky("fork-lucky",
+              "all readers have read the table before the fork, and live on; the worker reads it"),
         silent("fork-after-idle",
                "control: all readers have finished before the fork; the worker reads the table"),
     }};

@@ -58,6 +58,14 @@ Worker fork_with_handlers(void (*in_child)()) {
 Worker start(const std::string& method) {
   if (method == "fork-atfork") return fork_with_handlers(make_anew);
   if (method == "fork-atfork-unlock") return fork_with_handlers(unlock);
+  if (method == "fork-lucky") {
+    const Holder reader = Holder::that_had("reader-0", lock_for_reading, unlock);
+    return fork_worker(update_prices);
+  }
+  if (method == "fork-both-read") {
+    const Holder reader = Holder::that_had("reader-0", lock_for_reading, unlock);
+    return fork_worker(lookup_price);
+  }
   const bool writer = method == "fork-writer-held";
   Holder holder(writer ? "writer-0" : "reader-0", writer ? lock_for_writing : lock_for_reading,
                 unlock);
@@ -83,6 +91,8 @@ const Description kDescription = {
         silent("spawn", "the same moment, but the worker is a fresh image"),
         hangs("fork-writer-held", "orphaned-lock", "a writer holds it; the worker wants to read"),
         completes("fork-child-reads", {}, "a reader holds it; the worker reads too, which works"),
+        lucky("fork-lucky", "the reader has unlocked before the fork; the worker writes"),
+        silent("fork-both-read", "control: readers do not keep each other out"),
         silent("fork-atfork", "control: at-fork handlers take the lock; the child's makes it anew"),
         hangs("fork-atfork-unlock", "stale-owner",
               "at-fork handlers take the lock; the child's unlocks it, as if it were a mutex"),

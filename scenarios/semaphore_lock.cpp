@@ -42,9 +42,15 @@ void on_alarm(int) { sem_post(&alarm_rang); }
   return 0;
 }
 
+void take_session() { sem_wait(&session_lock); }
+void give_session_back() { sem_post(&session_lock); }
+
 Worker start(const std::string& method) {
-  Holder session(
-      "session-0", [] { sem_wait(&session_lock); }, [] { sem_post(&session_lock); });
+  if (method == "fork-lucky") {
+    const Holder session = Holder::that_had("session-0", take_session, give_session_back);
+    return fork_worker(use_session);
+  }
+  Holder session("session-0", take_session, give_session_back);
   if (method == "spawn") return spawn_worker("session");
   if (method == "fork-posted") session.finish();
   return fork_worker(method == "fork-signal-posts" ? wait_for_alarm : use_session);
@@ -66,6 +72,7 @@ const Description kDescription = {
     .methods = {
         hangs("fork", "orphaned-lock", "forked while a thread has the semaphore; the worker waits"),
         silent("spawn", "the same moment, but the worker is a fresh image"),
+        lucky("fork-lucky", "the thread has posted before the fork, and lives on"),
         silent("fork-posted", "control: the thread has posted and ended before the fork"),
         silent("fork-signal-posts",
                "control: the worker waits for a semaphore that its own signal handler posts"),

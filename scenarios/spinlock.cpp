@@ -23,9 +23,15 @@ long hits = 0;  // guarded by it
   return pthread_spin_unlock(&hits_lock);
 }
 
+void lock() { pthread_spin_lock(&hits_lock); }
+void unlock() { pthread_spin_unlock(&hits_lock); }
+
 Worker start(const std::string& method) {
-  Holder counter(
-      "counter-0", [] { pthread_spin_lock(&hits_lock); }, [] { pthread_spin_unlock(&hits_lock); });
+  if (method == "fork-lucky") {
+    const Holder counter = Holder::that_had("counter-0", lock, unlock);
+    return fork_worker(count_hit);
+  }
+  Holder counter("counter-0", lock, unlock);
   if (method == "spawn") return spawn_worker("hits");
   if (method == "fork-released") counter.finish();
   return fork_worker(count_hit);
@@ -45,6 +51,7 @@ const Description kDescription = {
     .methods = {
         hangs("fork", "orphaned-lock", "forked while a thread counts; the worker counts too"),
         silent("spawn", "the same moment, but the worker is a fresh image"),
+        lucky("fork-lucky", "the thread has unlocked before the fork, and lives on"),
         silent("fork-released", "control: the thread has unlocked and ended before the fork"),
     }};
 

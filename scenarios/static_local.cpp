@@ -38,6 +38,15 @@ Worker start(const std::string& method) {
     std::jthread([] { read_config(); }).join();
     return fork_worker(read_config);
   }
+  if (method == "fork-lucky") {
+    Pause before;
+    PausedThread reader("config-0", before, [&] {
+      before.here();
+      read_config();
+    });
+    reader.await();
+    return fork_worker(read_config);  // the thread goes on after that
+  }
   Pause pause;
   in_constructor = &pause;
   PausedThread reader("config-0", pause, read_config);
@@ -59,6 +68,7 @@ const Description kDescription = {
     .source = "scenarios/static_local.cpp",
     .methods = {
         hangs("fork", "orphaned-lock", "forked in the constructor; the worker calls the function"),
+        lucky("fork-lucky", "forked before the thread calls the function, which it does later"),
         silent("fork-initialised", "control: the static was constructed before the fork"),
     }};
 

@@ -248,7 +248,7 @@ const Description kDescription = {
         "handler of pthread_atfork, so that the next query starts a new one.",
     .source = "scenarios/worker_pool.cpp",
     .methods = {
-        hangs("fork", "lost-thread",
+        waits_beside_a_lock("fork",
               "forked with the pool idle; the worker runs a query on the pool it inherited"),
         silent("spawn", "the worker is a fresh image and starts a pool of its own"),
         silent("forkserver",

@@ -91,6 +91,7 @@ enum class Type : std::uint16_t {
   kExecFailed,   ///< that exec returned: ExecFailed
   kExit,         ///< about to exit: Exit
   kChildStatus,  ///< a parent collected a child's status: ChildStatus
+  kStaticInit,   ///< a function-local static is being initialised around a fork: StaticInit
 };
 
 struct RecordHeader {
@@ -297,8 +298,9 @@ enum class Evidence : std::uint8_t {
   kLoaderState,       ///< the loader's list of objects is marked as being changed
   kVforkChild,        ///< the process id is not that of the memory's owner
   kTookBefore,        ///< a vanished thread had taken it before, and nothing protected it
+  kBothInitialise,    ///< the child and a thread of its parent initialise the same static, each alone
 };
-inline constexpr Evidence kLastEvidence = Evidence::kTookBefore;
+inline constexpr Evidence kLastEvidence = Evidence::kBothInitialise;
 
 /// Registers a frozen stack is unwound from: those of the call that took the lock, as they are when
 /// it returns. pc is a return address.
@@ -399,6 +401,16 @@ struct ExecFailed {
 struct Exit {
   std::uint64_t fork;  ///< as in Exec
   std::int32_t status;
+  std::uint32_t reserved;
+};
+/// Followed by stack_size bytes of stack, from acquired.sp on.
+struct StaticInit {
+  std::uint64_t object;  ///< the guard
+  std::uint64_t fork;    ///< of a child that lost threads: the fork that made it; else 0
+  Registers acquired;
+  std::uint64_t start;  ///< of the thread
+  char name[kThreadNameSize];
+  std::uint32_t stack_size;
   std::uint32_t reserved;
 };
 struct ChildStatus {

@@ -183,6 +183,13 @@ bool parse(ByteReader& in, FindingRecord& out) {
   return in.read(out.text, f.text_length);
 }
 
+bool parse(ByteReader& in, StaticInitRecord& out) {
+  out.stack.address = 0;
+  if (!in.read(out.init) || !in.read(out.stack.bytes, out.init.stack_size)) return false;
+  out.stack.address = out.init.acquired.sp;
+  return out.stack.address + out.init.stack_size >= out.stack.address;
+}
+
 bool parse(ByteReader& in, ExecRecord& out) {
   return in.read(out.exec) && out.exec.reason <= record::NotObserved::kUnreadable &&
          in.read(out.path, out.exec.path_length);
@@ -220,6 +227,8 @@ bool take(Session& session, Type type, const RecordMeta& meta, std::span<const s
       return take(meta, payload, session.fork_failures);
     case Type::kFinding:
       return take(meta, payload, session.findings);
+    case Type::kStaticInit:
+      return take(meta, payload, session.static_inits);
     case Type::kFindingEnd:
       return take(meta, payload, session.finding_ends);
     case Type::kExec:

@@ -64,6 +64,11 @@ struct FindingRecord {
   std::string text;
   std::uint64_t times = 1;  ///< how many processes met it, as far as they are counted together
 };
+struct StaticInitRecord {
+  RecordMeta meta;
+  record::StaticInit init{};
+  MemoryBytes stack;
+};
 struct FindingEndRecord {
   RecordMeta meta;
   record::FindingEnd end{};
@@ -99,6 +104,7 @@ struct Session {
   std::vector<ForkFailedRecord> fork_failures;
   std::vector<FindingRecord> findings;
   std::vector<FindingEndRecord> finding_ends;
+  std::vector<StaticInitRecord> static_inits;
   std::vector<ExecRecord> execs;
   std::vector<ExecFailedRecord> exec_failures;
   std::vector<ExitRecord> exits;

@@ -59,6 +59,7 @@ Labels labels_of(const Finding& finding) {
   if (finding.kind == "libc-lock") return {"lock", "changed by", "it called at"};
   if (finding.kind == "shared-descriptor") return {"lock", "taken by", "taken at"};
   if (finding.kind == "missing-memory") return {"memory", "marked by", "marked at"};
+  if (finding.evidence == "both-initialise") return {"lock", "also begun by", "begun there at"};
   if (finding.evidence == "took-before") return {"lock", "also taken by", "taken there at"};
   if (finding.evidence == "waited-last") return {"semaphore", "waited last", "it waited at"};
   return {};

@@ -203,6 +203,7 @@ void fork_in_child() {
   self->generation = process.generation;
   if (!alone || !self->empty()) guard(*self);
   process.living.store(1, std::memory_order_relaxed);
+  process.copies.store(0, std::memory_order_relaxed);
   loader_state::in_child();
   missing_memory::in_child();
   // The memory is a copy: nobody shares it, and whose vfork was open in it is not here.
@@ -229,6 +230,7 @@ void fork_in_parent(int error) {
   ThreadRecord* self = current();
   if (self == nullptr || !self->fork.active) return;
   self->fork.active = false;
+  if (error == 0) process.copies.fetch_add(1, std::memory_order_relaxed);
   if (error != 0) {
     process.count(&Counters::fork_failures);
     process.append(Type::kForkFailed, ForkFailed{self->fork.id, self->fork.api, {}, error});

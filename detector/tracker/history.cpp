@@ -25,8 +25,7 @@ using namespace record;
 /// Where a lock lies, as far as it matters for how its end is noticed.
 enum class Place : std::uint8_t {
   kModule,  ///< dlclose
-  kStack,   ///< not at all: a frame ends without a word
-  kOther,   ///< free, munmap
+  kOther,   ///< free, munmap; on a stack not at all: a frame ends without a word
 };
 
 struct Lock {
@@ -61,6 +60,10 @@ std::atomic<std::uint32_t>& bucket_of(Store& in, std::uintptr_t address) {
 template <typename T>
 T* at(Store& in, std::uint32_t offset) {
   return reinterpret_cast<T*>(reinterpret_cast<char*>(&in) + offset);
+}
+
+std::uint32_t offset_of(const Store& in, const Use& use) {
+  return std::uint32_t(reinterpret_cast<const char*>(&use) - reinterpret_cast<const char*>(&in));
 }
 
 /// Offset of zeroed memory, or 0.
@@ -116,14 +119,16 @@ bool on_stack(const ThreadRecord& of, std::uintptr_t address) {
   return address - (of.stack_high - below) < below + kPage;
 }
 
-Place place_of(const ThreadRecord& thread, const void* lock) {
-  auto address = reinterpret_cast<std::uintptr_t>(lock);
-  if (on_stack(thread, address)) return Place::kStack;
-  dl_find_object object{};
-  if (_dl_find_object(const_cast<void*>(lock), &object) == 0) return Place::kModule;
+/// The stacks of all threads, lost ones included: asked in a child only, about few locks.
+bool on_any_stack(std::uintptr_t address) {
   bool stack = false;
-  registry.each([&](const ThreadRecord& other) { return !(stack = on_stack(other, address)); });
-  return stack ? Place::kStack : Place::kOther;
+  registry.each([&](const ThreadRecord& one) { return !(stack = on_stack(one, address)); });
+  return stack;
+}
+
+Place place_of(const void* lock) {
+  dl_find_object object{};
+  return _dl_find_object(const_cast<void*>(lock), &object) == 0 ? Place::kModule : Place::kOther;
 }
 
 /// The stack of the acquire: its innermost words, and with `whole` its callers as they are now.
@@ -149,7 +154,7 @@ std::uint32_t keep_site(Store& in, const ThreadRecord& thread, const Slot& slot,
   return offset;
 }
 
-Lock* find_or_add_lock(Store& in, const ThreadRecord& thread, const void* lock, LockType type) {
+Lock* find_or_add_lock(Store& in, const void* lock, LockType type) {
   auto address = reinterpret_cast<std::uintptr_t>(lock);
   auto& bucket = bucket_of(in, address);
   Lock* found = nullptr;
@@ -160,7 +165,7 @@ Lock* find_or_add_lock(Store& in, const ThreadRecord& thread, const void* lock, 
   if (found != nullptr) return found;
   const std::uint32_t bit = page_bit(lock);
   pages[bit / 64].fetch_or(std::uint64_t{1} << bit % 64, std::memory_order_relaxed);
-  const Place place = place_of(thread, lock);
+  const Place place = place_of(lock);
   each_in(in, bucket, [&](Lock& one) {
     std::uintptr_t none = 0;
     if (!one.address.compare_exchange_strong(none, 1)) return true;
@@ -185,25 +190,45 @@ Lock* find_or_add_lock(Store& in, const ThreadRecord& thread, const void* lock, 
   return found;
 }
 
-Use* find_use(Store& in, const ThreadRecord& thread, std::uintptr_t address) {
+/// A lock that thousands of threads take has as many uses: who does not find its own among the
+/// newest begins another one.
+constexpr int kMostLooks = 64, kMostLooksForFree = 8;
+
+/// Offset of the thread's use of this lock, or 0.
+std::uint32_t find_use(Store& in, const ThreadRecord& thread, std::uintptr_t address) {
   const std::uint64_t own = owner_word(thread);
-  Use* found = nullptr;
+  std::uint32_t found = 0;
+  int looks = 0;
   each_in(in, bucket_of(in, address), [&](Lock& one) {
     if (one.address.load(std::memory_order_relaxed) != address) return true;
     each_use(in, one, [&](Use& use) {
-      found = use.owner.load(std::memory_order_relaxed) == own ? &use : nullptr;
-      return found == nullptr;
+      if (use.owner.load(std::memory_order_relaxed) == own) found = offset_of(in, use);
+      return found == 0 && ++looks < kMostLooks;
     });
-    return found == nullptr;
+    return found == 0;
   });
   return found;
+}
+
+/// The same, by way of the thread's own record where it has it.
+Use* seen_use(Store& in, const ThreadRecord& thread, std::uintptr_t word) {
+  const std::uintptr_t address = word & ~std::uintptr_t{1};
+  const std::uint32_t index = seen_index(reinterpret_cast<const void*>(address));
+  std::uint32_t offset = thread.seen[index].word.load(std::memory_order_relaxed) == word
+                             ? thread.seen_uses[index]
+                             : find_use(in, thread, address);
+  if (offset == 0) return nullptr;
+  Use* use = at<Use>(in, offset);
+  return use->owner.load(std::memory_order_relaxed) == owner_word(thread) ? use : nullptr;
 }
 
 /// A Use of this thread's, one whose thread has ended if there is such a one.
 Use* claim_use(Store& in, const ThreadRecord& thread, Lock& lock) {
   const std::uint64_t own = owner_word(thread);
   Use* claimed = nullptr;
+  int looks = 0;
   each_use(in, lock, [&](Use& use) {
+    if (++looks > kMostLooksForFree) return false;
     std::uint64_t other = use.owner.load(std::memory_order_relaxed);
     // Those of lost threads are evidence.
     const ThreadRecord* record = other != 0 ? registry.at(std::uint32_t(other >> 32)) : nullptr;
@@ -228,9 +253,9 @@ Use* claim_use(Store& in, const ThreadRecord& thread, Lock& lock) {
 }
 
 Use* find_or_add(Store& in, ThreadRecord& thread, const Release& release) {
-  if (Use* known = find_use(in, thread, reinterpret_cast<std::uintptr_t>(release.lock)))
-    return known;
-  Lock* entry = find_or_add_lock(in, thread, release.lock, release.type);
+  const auto word = seen_word(release.lock, release.flags);
+  if (Use* known = seen_use(in, thread, word)) return known;
+  Lock* entry = find_or_add_lock(in, release.lock, release.type);
   if (entry == nullptr) return nullptr;
   Use* use = claim_use(in, thread, *entry);
   if (use == nullptr) return nullptr;
@@ -241,7 +266,7 @@ Use* find_or_add(Store& in, ThreadRecord& thread, const Release& release) {
   // whose callers are those that it had at the acquire.
   const bool same = release.slot != nullptr &&
                     reinterpret_cast<std::uint64_t>(release.cfa) == release.slot->sp();
-  use->site = release.slot != nullptr && entry->place != Place::kStack
+  use->site = release.slot != nullptr
                   ? keep_site(in, thread, *release.slot, same, use->site)
                   : 0;
   use->ready.store(true, std::memory_order_release);
@@ -351,11 +376,11 @@ void note_release(ThreadRecord& thread, const Release& release) {
                   ? store.load(std::memory_order_acquire)
                   : nullptr;
   if (!known && in != nullptr && other != 0)
-    if (Use* evicted = find_use(*in, thread, other & ~std::uintptr_t{1}))
-      evicted->count += seen.count;
+    if (Use* evicted = seen_use(*in, thread, other)) evicted->count += seen.count;
   Use* use = in != nullptr ? find_or_add(*in, thread, release) : nullptr;
   if (use == nullptr) {
     seen.count = seen.due = 0;  // not due before it wraps
+    thread.seen_uses[seen_index(lock)] = 0;
     seen.word.store(word, std::memory_order_relaxed);
     return;
   }
@@ -369,6 +394,7 @@ void note_release(ThreadRecord& thread, const Release& release) {
   }
   seen.count = 0;
   seen.due = due_after(use->count);
+  thread.seen_uses[seen_index(lock)] = offset_of(*in, *use);
   seen.word.store(word, std::memory_order_relaxed);
   // At first every acquire is timed, whatever the order of locks; later one in due_after().
   constexpr std::uint64_t kOften = 16;
@@ -382,12 +408,13 @@ void begin_timing(ThreadRecord& thread, const void* lock) {
   thread.timing = false;
   if (!thread.guarded && !thread.vfork_open) detail::unguarded = &thread;
   Store* in = store.load(std::memory_order_acquire);
-  Use* use = in != nullptr ? find_use(*in, thread, reinterpret_cast<std::uintptr_t>(lock)) : nullptr;
-  if (use != nullptr && use->site != 0 && !use->exact) keep_exact_site(*in, thread, lock, *use);
+  const auto address = reinterpret_cast<std::uintptr_t>(lock);
   Seen& seen = thread.seen[seen_index(lock)];
-  if ((seen.word.load(std::memory_order_relaxed) & ~std::uintptr_t{1}) ==
-      reinterpret_cast<std::uintptr_t>(lock))
-    seen.due = seen.count + 1;
+  const std::uintptr_t word = seen.word.load(std::memory_order_relaxed);
+  Use* use = in != nullptr ? seen_use(*in, thread, (word & ~std::uintptr_t{1}) == address ? word : address)
+                           : nullptr;
+  if (use != nullptr && use->site != 0 && !use->exact) keep_exact_site(*in, thread, lock, *use);
+  if ((word & ~std::uintptr_t{1}) == address) seen.due = seen.count + 1;
   thread.timed_since = ticks();
   thread.timed.store(lock, std::memory_order_relaxed);
 }
@@ -466,7 +493,7 @@ const Use* lost_use(const void* lock, LockType type, std::uint8_t flags) {
   const Use* longest = nullptr;
   each_in(*in, bucket_of(*in, address), [&](Lock& one) {
     if (one.address.load(std::memory_order_relaxed) != address || one.type != type) return true;
-    if (one.place == Place::kStack || (one.place == Place::kOther && !watches_heap)) return true;
+    if (one.place == Place::kOther && (!watches_heap || on_any_stack(address))) return true;
     each_use(*in, one, [&](Use& use) {
       const ThreadRecord* thread = owner(use.owner.load(std::memory_order_relaxed));
       if (thread == nullptr || !is_lost(*thread) || !use.ready.load(std::memory_order_relaxed))

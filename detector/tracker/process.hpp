@@ -26,6 +26,7 @@ struct Process {
   std::atomic<std::uint32_t> stacks_used_by{0};
   /// Others that may run in this memory, vfork children and the like: then pid may be another's.
   std::atomic<std::uint32_t> shares_memory{0};
+  std::atomic<std::uint32_t> copies{0};  ///< forks by this process that copied its memory
   std::atomic<std::uint32_t> living{1};  ///< threads the tracker knows of
   Options options;
   Arena arena;

@@ -172,6 +172,7 @@ struct alignas(64) ThreadRecord {
   std::atomic<const void*> timed;  ///< the lock being timed
   std::uint64_t timed_since;       ///< ticks
   Seen seen[kSeen];
+  std::uint32_t seen_uses[kSeen];  ///< where history.cpp has them, 0: nowhere
 
   // -- the table
   Slot slots[kSlots + 1];  ///< one more: the slot above the top is read too
@@ -206,7 +207,7 @@ struct alignas(64) ThreadRecord {
     return {untagged(word), Hold(word & kHoldMask), type, flags, caller, slot};
   }
 };
-static_assert(sizeof(ThreadRecord) <= 8704, "the price of a thread");
+static_assert(sizeof(ThreadRecord) <= 8960, "the price of a thread");
 
 /// Remembers what the thread signalled, posted or woke last.
 inline void note_signal(ThreadRecord& thread, const void* object) {

@@ -6,7 +6,28 @@
 
 namespace forkscope {
 
+namespace {
+
+bool is_initialisation(const FindingFacts& facts) {
+  return facts.record.finding.lock_type == record::LockType::kStaticGuard;
+}
+
+std::string initialisation_explanation(const FindingFacts& facts) {
+  return fmt::format(
+      "{} lived {} and initialises it, too, later in the parent. The child did it for itself, as "
+      "nobody had begun when it was forked. A fork in the middle of it leaves the child with an "
+      "initialisation that is in progress for ever, and this call waits for its end.",
+      capitalised(holder_words(facts)),
+      facts.fork != nullptr ? "when " + fork_clause(*facts.fork) : "at the fork");
+}
+
+}  // namespace
+
 std::string latent_verdict(const FindingFacts& facts) {
+  if (is_initialisation(facts))
+    return fmt::format("did {}, and so does {} in the parent: forked in the middle of it, it waits "
+                       "for ever",
+                       lock_words(facts.lock), holder_words(facts));
   return fmt::format("took {}, which {} takes in the parent: forked at the wrong moment, it waits "
                      "for ever",
                      lock_words(facts.lock), holder_words(facts));
@@ -14,6 +35,7 @@ std::string latent_verdict(const FindingFacts& facts) {
 
 std::string latent_explanation(const FindingFacts& facts) {
   const record::Finding& f = facts.record.finding;
+  if (is_initialisation(facts)) return initialisation_explanation(facts);
   std::string often = f.holder_uses == 1 ? "once" : fmt::format("{} times", f.holder_uses);
   const std::string before_fork =
       "before " + (facts.fork != nullptr

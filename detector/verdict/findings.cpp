@@ -171,12 +171,15 @@ CureFacts cure_facts(const record::Finding& f, const LockInfo& lock, const Addre
   return facts;
 }
 
-/// A sem_trywait is no wait. But CPython begins with one where it takes a lock, and waits only if
-/// that fails (Python/thread_pthread.h, Modules/_threadmodule.c): the only one in it.
-bool is_mere_try(const record::Finding& f, const Finding& finding) {
-  if (f.severity != record::Severity::kLatent || !is_try(f.call)) return false;
+/// A sem_trywait is no wait, but in CPython: a threading.Lock is tried first, and waited for only if
+/// that fails (Modules/_threadmodule.c, acquire_timed). Its own locks the interpreter takes with
+/// sem_wait at once, and nearly always with the GIL, which then the forking thread has: nobody else
+/// has such a lock at a fork.
+bool is_no_risk(const record::Finding& f, const Finding& finding) {
+  if (f.severity != record::Severity::kLatent) return false;
   const auto& stack = finding.waiter.stack;
-  return stack.empty() || !is_python_module(stack.front().module);
+  const bool python = !stack.empty() && is_python_module(stack.front().module);
+  return python ? f.lock_type == record::LockType::kSemaphore && !is_try(f.call) : is_try(f.call);
 }
 
 Candidate candidate_of(const FindingRecord& record, const Context& context,
@@ -271,11 +274,15 @@ std::string identity(const Frame* frame) {
                                : fmt::format("{}+{:#x}", frame->module, frame->offset);
 }
 
+Candidate finding_of(const FindingRecord& record, const Context& context, const Unwinder& unwind) {
+  return candidate_of(record, context, unwind);
+}
+
 std::vector<Candidate> recorded_findings(const Context& context, const Unwinder& unwind) {
   std::vector<Candidate> candidates;
   for (const FindingRecord& record : context.session.findings) {
     Candidate candidate = candidate_of(record, context, unwind);
-    if (!is_mere_try(record.finding, candidate.finding)) candidates.push_back(std::move(candidate));
+    if (!is_no_risk(record.finding, candidate.finding)) candidates.push_back(std::move(candidate));
   }
   return candidates;
 }

@@ -38,6 +38,12 @@ struct Context {
 /// One for each record::Finding.
 std::vector<Candidate> recorded_findings(const Context& context, const Unwinder& unwind);
 
+/// The same for a record that the tracker would have written, had it known all.
+Candidate finding_of(const FindingRecord& record, const Context& context, const Unwinder& unwind);
+
+/// Function-local statics that a thread of the parent and the child initialise, each for itself.
+std::vector<Candidate> latent_statics(const Context& context, const Unwinder& unwind);
+
 /// Locks that other threads held at a fork whose child did not exec, and that no recorded finding
 /// is about. `outcomes` has an entry for each of session.forks.
 std::vector<Candidate> untouched_orphans(const Context& context,

@@ -131,6 +131,9 @@ Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwi
 
   std::vector<Candidate> candidates = recorded_findings(context, unwind);
   join_watched_findings(candidates, context, facts);
+  for (Candidate& latent : latent_statics(context, unwind)) {
+    candidates.push_back(std::move(latent));
+  }
   for (Candidate& orphan : untouched_orphans(context, outcomes)) {
     candidates.push_back(std::move(orphan));
   }

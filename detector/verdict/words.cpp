@@ -124,6 +124,8 @@ std::string evidence_word(record::Evidence evidence) {
       return "vfork-child";
     case record::Evidence::kTookBefore:
       return "took-before";
+    case record::Evidence::kBothInitialise:
+      return "both-initialise";
   }
   return "unknown";
 }

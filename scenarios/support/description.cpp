@@ -53,6 +53,16 @@ Method completes(std::string name, std::vector<ExpectedFinding> findings, std::s
   return {std::move(name), End::kCompletes, std::move(findings), std::move(note)};
 }
 
+Method waits_beside_a_lock(std::string name, std::string note) {
+  Method method = hangs(std::move(name), "lost-thread", std::move(note));
+  method.findings.push_back({"orphaned-lock", "latent"});
+  return method;
+}
+
+Method lucky(std::string name, std::string note) {
+  return completes(std::move(name), {{"orphaned-lock", "latent"}}, std::move(note));
+}
+
 Method silent(std::string name, std::string note) {
   return {std::move(name), End::kCompletes, {}, std::move(note), true};
 }

@@ -35,11 +35,16 @@ struct Method {
   std::string death = {};  ///< of kDies: the signal ("SIGABRT") or the status ("exit 127")
 };
 
-// The four sorts of methods there are. `kind` is that of a finding with the severity `deadlock`.
+// The sorts of methods there are. `kind` is that of a finding with the severity `deadlock`.
 Method hangs(std::string name, std::string kind, std::string note);
 Method dies(std::string name, std::string death, std::string kind, std::string note);
 Method completes(std::string name, std::vector<ExpectedFinding> findings, std::string note);
 Method silent(std::string name, std::string note);
+/// Hangs waiting for a lost thread, with a lock taken on the way that the thread uses, too.
+Method waits_beside_a_lock(std::string name, std::string note);
+/// Completes, by luck: a lock that another thread uses was free at the fork. The finding is a
+/// `latent` one of kind orphaned-lock.
+Method lucky(std::string name, std::string note);
 
 struct Description {
   std::string name;

@@ -70,6 +70,17 @@ class Holder {
       : Holder(
             name, [] {}, [] {}) {}
 
+  /// A thread that has taken and given back what it shares with others, and lives on.
+  static Holder that_had(const std::string& name, const Action& acquire, const Action& release) {
+    return Holder(
+        name,
+        [acquire, release] {
+          acquire();
+          release();
+        },
+        [] {});
+  }
+
   void let_go() { thread_.let_go(); }
   void finish() { thread_.finish(); }
 

@@ -69,6 +69,8 @@ def main(method, facts_file):
     query = Query(connection)
     if method == "fork-after":
         query.finish()
+        while os.path.exists(f"/proc/self/task/{query.tid}"):  # Python's join comes back earlier
+            pass
 
     context = multiprocessing.get_context("spawn" if method == "spawn-inside" else "fork")
     if method in ("fork-inside", "fork-after"):
