@@ -5,6 +5,8 @@
 // alone (table::capture).
 #pragma once
 
+#include "detector/tracker/handler_trace.hpp"
+#include "detector/tracker/handler_wait.hpp"
 #include "detector/tracker/orphan.hpp"
 #include "detector/tracker/sys.hpp"
 #include "preload/observed.hpp"
@@ -36,7 +38,9 @@ inline void forget_lock(ThreadRecord& thread, const void* mutex) {
 /// Initialised or destroyed while this thread had it recorded: a repair in a forked child.
 inline void forget(const void* lock) {
   ThreadRecord* thread = detail::self;
-  if (thread != nullptr && !thread->vfork_open) forget_own(*thread, lock);
+  if (thread == nullptr || thread->vfork_open) return;
+  forget_own(*thread, lock);
+  if (thread->fork.handler != nullptr) handler_trace::note_released(*thread, lock, nullptr);
 }
 
 /// See kPatienceSeconds. An errno value.
@@ -51,6 +55,25 @@ inline int lock_for_a_while(void* mutex) {
   ThreadRecord* thread = detail::self;
   return thread != nullptr && !thread->vfork_open && !owned(*thread, mutex) &&
          table::push(*thread, mutex, caller, cfa);
+}
+
+/// A call with a limit cannot be part of a ring of locks: see is_ordered().
+inline void mark_unordered(ThreadRecord& thread, const void* mutex) {
+  Slot& slot = thread.top[-1];
+  if (thread.top > thread.slots &&
+      slot.word.load(std::memory_order_relaxed) == tagged(mutex, Hold::kOwnerWord))
+    slot.time = unordered_mark(slot);
+}
+
+/// In a handler, and somebody has the mutex: waits for it, but not blindly. True when `result` is
+/// what the call gives.
+[[gnu::noinline]] inline bool wait_in_handler(ThreadRecord& thread, void* mutex, record::Call call,
+                                              void* caller, int& result, Met& met) {
+  if (!handler_waits(thread, mutex)) return false;
+  result = lock_for_a_while(mutex);
+  if (result != ETIMEDOUT) return true;
+  met = meet_in_handler(thread, mutex, call, caller);
+  return false;
 }
 
 /// Everything but the plain fast path of pthread_mutex_lock: `recorded` says that the interposer
@@ -70,13 +93,25 @@ template <typename Lock>
       int result = lock_for_a_while(mutex);
       if (result != ETIMEDOUT) {
         if (!taken(result)) forget_lock(*thread, mutex);
+        if (taken(result) && thread->fork.handler != nullptr)
+          handler_trace::note_taken(*thread, mutex, call, caller);
         return result;
       }
       met = meet_mutex(*thread, object, call, caller, true);
     }
   }
-  int result = lock();
-  if (!taken(result)) forget_lock(*thread, mutex);
+  int result = 0;
+  const bool in_handler = thread->fork.handler != nullptr;
+  const bool for_ever = record::waits_of(call) == record::Waits::kForever;
+  if (!(in_handler && for_ever && !thread->guarded && MutexWords(mutex).lock_word() != 0 &&
+        wait_in_handler(*thread, mutex, call, caller, result, met)))
+    result = lock();
+  if (!taken(result))
+    forget_lock(*thread, mutex);
+  else if (!for_ever)
+    mark_unordered(*thread, mutex);
+  if (in_handler && taken(result)) [[unlikely]]
+    handler_trace::note_taken(*thread, mutex, call, caller);
   if (met.finding != 0) [[unlikely]]
     call_returned(met.finding, mutex,
                   record::waits_of(call) == record::Waits::kForever && taken(result));
@@ -93,6 +128,8 @@ template <typename Unlock>
   int result = unlock();
   if (thread == nullptr) return result;
   if (result == 0 && last) forget_lock(*thread, mutex);
+  if (result == 0 && last && thread->fork.handler != nullptr) [[unlikely]]
+    handler_trace::note_released(*thread, mutex, caller);
   if (result == refused && thread->guarded) [[unlikely]] {
     MutexWords words(mutex);
     meet_stale_owner(*thread, mutex, words.type(), words.flags(), words.owner(), call, caller);

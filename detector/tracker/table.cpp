@@ -38,6 +38,8 @@ void remove(ThreadRecord& thread, Slot& slot) {
     slot.time = last.time;
     std::memcpy(slot.slice, last.slice, sizeof slot.slice);
     slot.word.store(last.word.load(std::memory_order_relaxed), std::memory_order_release);
+    if ((slot.word.load(std::memory_order_relaxed) & kHoldMask) == 0)
+      slot.time = unordered_mark(slot);
   }
   clear_typed(last.word);
   --thread.top;
