@@ -44,10 +44,12 @@ inline void forget(const void* lock) {
 }
 
 /// See kPatienceSeconds. An errno value.
-inline int lock_for_a_while(void* mutex) {
-  timespec until{time_t(sys::now() / 1'000'000'000) + kPatienceSeconds, 0};
+inline int lock_until(void* mutex, timespec until) {
   return real().pthread_mutex_clocklock(static_cast<pthread_mutex_t*>(mutex), CLOCK_MONOTONIC,
                                         &until);
+}
+inline int lock_for_a_while(void* mutex) {
+  return lock_until(mutex, {time_t(sys::now() / 1'000'000'000) + kPatienceSeconds, 0});
 }
 
 /// What every interposer that takes a mutex begins with; the second half is its tail call.
@@ -70,9 +72,13 @@ inline void mark_unordered(ThreadRecord& thread, const void* mutex) {
 [[gnu::noinline]] inline bool wait_in_handler(ThreadRecord& thread, void* mutex, record::Call call,
                                               void* caller, int& result, Met& met) {
   if (!handler_waits(thread, mutex)) return false;
-  result = lock_for_a_while(mutex);
-  if (result != ETIMEDOUT) return true;
-  met = meet_in_handler(thread, mutex, call, caller);
+  constexpr int kLooks = 3;
+  for (int look = 1; look <= kLooks && met.finding == 0; ++look) {
+    const std::uint64_t until = sys::now() + kPatienceSeconds * 1'000'000'000u / kLooks;
+    result = lock_until(mutex, {time_t(until / 1'000'000'000), long(until % 1'000'000'000)});
+    if (result != ETIMEDOUT) return true;
+    met = meet_in_handler(thread, mutex, call, caller, look == kLooks);
+  }
   return false;
 }
 

@@ -138,7 +138,8 @@ std::string holder_blocks(const Finding& finding, const TextOptions& options) {
   }
   std::string acquired = stack_lines(holder.acquired, kBlock, options.width, main_view(options));
   // Of these kinds one frame is all that was kept, and all that is needed.
-  const bool one_frame = finding.kind == "lost-thread" || finding.kind == "missing-memory" ||
+  const bool one_frame = finding.evidence == "lock-order" || finding.evidence == "not-released" ||
+                         finding.kind == "lost-thread" || finding.kind == "missing-memory" ||
                          finding.kind == "shared-descriptor" || finding.kind == "libc-lock";
   if (!one_frame && !acquired.empty() && !holder.acquired_complete) {
     acquired += std::string(kBlock, ' ') + "(the rest of this stack is not known)\n";

@@ -133,13 +133,13 @@ bool handler_waits(ThreadRecord& thread, const void* mutex) {
 }
 
 Met meet_in_handler(ThreadRecord& thread, const void* mutex, Call call,
-                    const void* return_address) {
+                    const void* return_address, bool last_look) {
   MutexWords words(mutex);
   const Ring ring = ring_from(thread, mutex);
   // What was seen first still holds if all of it is seen once more.
   const bool closed = ring.closed && ring == ring_from(thread, mutex);
   const std::int32_t owner = words.owner();
-  if (owner == 0) return {};  // it is being given up
+  if (owner == 0 || (!closed && !last_look)) return {};
   Meeting meeting;
   meeting.thread = &thread;
   meeting.object = mutex;
