@@ -179,7 +179,8 @@ Json to_json(const Summary& summary) {
               {"dropped_records", summary.dropped_records},
               {"dropped_locks", summary.dropped_locks},
               {"dropped_threads", summary.dropped_threads},
-              {"abandoned_locks", summary.abandoned_locks}};
+              {"abandoned_locks", summary.abandoned_locks},
+              {"dropped_handlers", summary.dropped_handlers}};
 }
 
 std::string dumped(const Json& json) {

@@ -177,21 +177,20 @@ void compare_held(const ThreadRecord& self, HandlerTrace& trace, std::uint32_t r
                had->flags & kLockReader, false);
 }
 
-/// Whether the forking thread, by its id before or after the fork, has the lock still.
+/// Whether the forking thread, by its id before or after the fork, has the lock still. Nothing is
+/// said of shared memory: the other process may be about to unlock it.
 bool still_held(const ThreadRecord& self, const HandlerLock& taken, bool in_child) {
   const void* lock = lock_at(taken.address);
-  // Its owner may be in the other process by now, on the way to unlocking it.
-  if (sys::is_shared(lock)) return false;
   if (taken.type == LockType::kUnknown || taken.type <= LockType::kMutexAdaptive) {
     if (!sys::readable(lock, sizeof(pthread_mutex_t))) return false;
     MutexWords words(lock);
     const std::int32_t owner = words.owner();
     return words.plausible() && words.lock_word() != 0 &&
-           (owner == self.tid || (in_child && owner == self.previous_tid));
+           (owner == self.tid || (in_child && owner == self.previous_tid)) && !sys::is_shared(lock);
   }
   bool held = false;
   each_held_only(self, [&](const HeldLockOnly& one) { held = held || one.lock == lock; });
-  return held && lock_words::surely_taken(lock, taken.type);
+  return held && lock_words::surely_taken(lock, taken.type) && !sys::is_shared(lock);
 }
 
 bool held_before(const HandlerTrace& trace, std::uint64_t lock) {

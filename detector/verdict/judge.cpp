@@ -110,6 +110,9 @@ Summary summarise(const Session& session, const RunFacts& facts,
   summary.dropped_records = session.counters.dropped_records;
   summary.dropped_locks = session.counters.dropped_locks;
   summary.dropped_threads = session.counters.dropped_threads;
+  summary.dropped_handlers = static_cast<std::uint64_t>(
+      std::count_if(session.atforks.begin(), session.atforks.end(),
+                    [](const AtforkRecord& record) { return record.atfork.unwatched != 0; }));
   summary.abandoned_locks = session.counters.abandoned_locks;
   return summary;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <span>
 
+#include "detector/verdict/handlers.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -100,6 +101,21 @@ void add_fork(Finding& finding, const ForkRecord& fork, const AddressSpace& spac
       finding.lost.push_back(thread_report(thread, space));
 }
 
+/// The handler that the child is in, by our frame between it and libc's.
+void add_handler(Finding& finding) {
+  const auto& stack = finding.waiter.stack;
+  const auto ours = std::find_if(stack.begin(), stack.end(), [](const Frame& frame) {
+    return base_name(frame.module) == "libforkscope.so" &&
+           frame.function.find("run_handler") != std::string::npos;
+  });
+  if (ours == stack.begin() || ours == stack.end()) return;
+  finding.handler.emplace();
+  finding.handler->function = *std::prev(ours);
+  if (finding.kind == kind_word(record::Kind::kOrphanedLock))
+    finding.kind = kind_word(record::Kind::kAtforkHandler);
+  finding.explanation += " " + inside_handler_words(*finding.handler);
+}
+
 std::string key_of(const Finding& finding, std::uint32_t image) {
   std::string key =
       fmt::format("{}|{}|{}|-", finding.kind, finding.severity, identity(finding.lock, image));
@@ -151,6 +167,7 @@ void join_watched_findings(std::vector<Candidate>& candidates, Context& context,
       add_view(same->finding, finding);
       continue;
     }
+    add_handler(finding);
     if (finding.outcome == "came back") finding.severity = severity_word(record::Severity::kHazard);
     for (std::size_t i = 0; i < candidates.size() && proves_hang(watched); ++i) {
       const Finding& recorded = candidates[i].finding;

@@ -39,7 +39,18 @@ NAMED read_rw() { pthread_rwlock_rdlock(&lock_rw); }
 NAMED give_rw() { pthread_rwlock_unlock(&lock_rw); }
 NAMED take_recursive() { pthread_mutex_lock(&lock_recursive); }
 NAMED give_recursive() { pthread_mutex_unlock(&lock_recursive); }
-NAMED nothing() {}
+/// As libgomp does: no function is called that could be interposed.
+NAMED wait_unseen() {
+  static int word = 0;
+  register long timeout asm("r10") = 0;
+  while (__atomic_load_n(&word, __ATOMIC_RELAXED) == 0) {
+    long result = SYS_futex;
+    asm volatile("syscall"
+                 : "+a"(result)
+                 : "D"(&word), "S"(128L), "d"(0L), "r"(timeout)  // FUTEX_WAIT | FUTEX_PRIVATE_FLAG
+                 : "rcx", "r11", "memory");
+  }
+}
 }
 
 namespace {
@@ -280,6 +291,11 @@ int waits_in_child() {
       take_a, nullptr, [] { give_a(); });
 }
 
+int waits_unseen_in_child() {
+  pthread_atfork(nullptr, nullptr, wait_unseen);
+  return fork_beside([] {}, nullptr, [] {});
+}
+
 int inverted() {
   pthread_atfork(take_b, give_b, give_b);
   pthread_atfork(take_a, give_a, give_a);
@@ -383,6 +399,7 @@ constexpr std::pair<std::string_view, int (*)()> kModes[] = {
     {"twice", registered_twice},
     {"long", waits_long},
     {"child", waits_in_child},
+    {"futex", waits_unseen_in_child},
     {"inverted", inverted},
     {"same-order", same_order},
     {"gated", gated},

@@ -214,6 +214,22 @@ TEST_CASE("handlers registered after a fork beside threads are a note, after oth
   CHECK(observe("single").report["findings"].empty());
 }
 
+TEST_CASE("more handlers than there is room for are counted as not watched") {
+  const Observed seen = observe("many");
+  CHECK(seen.report["summary"]["dropped_handlers"] == 300 - 256);
+  CHECK(seen.ended.errors.find("44 registrations of at-fork handlers were not watched") !=
+        std::string::npos);
+}
+
+TEST_CASE("a child handler that only the look from outside sees waiting is named") {
+  const Observed seen = observe("futex");
+  const json finding = seen.only();
+  REQUIRE(finding.is_object());
+  CHECK(finding["kind"] == "lost-thread");
+  CHECK(finding["severity"] == "deadlock");
+  CHECK(function_of(finding["handler"]["function"]).find("wait_unseen") != std::string::npos);
+}
+
 TEST_CASE("handlers registered inside a handler are a note") {
   const json finding = observe("inside").only();
   REQUIRE(finding.is_object());
