@@ -22,6 +22,7 @@
 #include <vector>
 
 extern "C" pid_t _Fork();
+extern "C" int __register_atfork(void (*)(), void (*)(), void (*)(), void*) noexcept;
 
 pthread_mutex_t lock_a = PTHREAD_MUTEX_INITIALIZER;
 pthread_mutex_t lock_b = PTHREAD_MUTEX_INITIALIZER;
@@ -156,6 +157,14 @@ int order() {
 
 int many() {
   for (int i = 0; i < 300; ++i) pthread_atfork(say_name<'p'>, say_name<'q'>, say_name<'r'>);
+  return fork_and_tell();
+}
+
+/// Each for another object, so that no two are the same.
+int too_many() {
+  static char objects[300];
+  for (char& object : objects)
+    __register_atfork(say_name<'p'>, say_name<'q'>, say_name<'r'>, &object);
   return fork_and_tell();
 }
 
@@ -388,6 +397,7 @@ int passed_by() {
 constexpr std::pair<std::string_view, int (*)()> kModes[] = {
     {"order", order},
     {"many", many},
+    {"too-many", too_many},
     {"errno", keeps_errno},
     {"inside", registers_inside},
     {"nested", nested},
