@@ -74,8 +74,7 @@ FORKSCOPE_EXPORT int __register_atfork(void (*prepare)(), void (*parent)(), void
                                        void* dso) noexcept {
   using namespace forkscope;
   register_atfork_handlers();
-  HandlerEntry* entry =
-      add_handlers({prepare, parent, child}, dso, __builtin_return_address(0));
+  HandlerEntry* entry = add_handlers({prepare, parent, child}, dso, __builtin_return_address(0));
   if (entry == nullptr) return real().__register_atfork(prepare, parent, child, dso);
   return real().__register_atfork(trampoline_for(*entry, HandlerPhase::kPrepare),
                                   trampoline_for(*entry, HandlerPhase::kParent),

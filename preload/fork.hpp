@@ -29,8 +29,7 @@ template <typename Fork>
     fork_in_child();  // the at-fork handler did it, unless there was none to call
   else
     fork_in_parent(child < 0 ? error : 0);
-  if (ThreadRecord* thread = detail::self)
-    handler_trace::finish(*thread, child == 0, child < 0);
+  if (ThreadRecord* thread = detail::self) handler_trace::finish(*thread, child == 0, child < 0);
   errno = error;
   return child;
 }

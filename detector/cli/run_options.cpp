@@ -51,8 +51,9 @@ void add_report_options(CLI::App& run, RunOptions& options) {
   run.add_option("--json", options.json, "Write the report as JSON (schema forkscope.report/1)")
       ->type_name("FILE");
   run.add_flag("-q,--quiet", options.quiet, "Print no findings and no summary");
-  run.add_flag("-v,--verbose", options.verbose,
-               "Print hazards and notes in full, not in one line together, and the at-fork handlers");
+  run.add_flag(
+      "-v,--verbose", options.verbose,
+      "Print hazards and notes in full, not in one line together, and the at-fork handlers");
   run.add_option("--session", options.session,
                  "Keep the records in this folder, for `forkscope report`; it is created if "
                  "missing, and must hold no session yet")

@@ -353,7 +353,8 @@ struct Finding {
   std::uint32_t living;       ///< threads alive in the child at the call, this one included
   std::uint32_t text_length;  ///< bytes of text that follow the slices
   std::uint64_t range_begin, range_end;  ///< kMissingMemory
-  std::uint64_t handler;  ///< the call is in an at-fork handler: offset of its Atfork record, else 0
+  std::uint64_t
+      handler;  ///< the call is in an at-fork handler: offset of its Atfork record, else 0
   HandlerPhase handler_phase;
   std::uint8_t in_handler;  ///< 1: so it is, although its Atfork record may be lost
   std::uint8_t reserved[6];
@@ -404,7 +405,6 @@ struct ChildStatus {
   std::int32_t child;
   std::int32_t status;  ///< as wait(2) stores it
 };
-
 
 /// At-fork handlers, as they were given to pthread_atfork(). Known by the record's offset.
 struct Atfork {

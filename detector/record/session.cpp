@@ -165,9 +165,8 @@ bool parse(ByteReader& in, FindingRecord& out) {
   if (!in.read(f) || f.waiter_frames > record::kMaxFrames ||
       f.holder_creator_frames > record::kMaxCreatorFrames || f.kind > record::kLastKind ||
       f.severity > record::Severity::kNote || f.evidence > record::kLastEvidence ||
-      f.handler_phase > record::HandlerPhase::kChild ||
-      !is_known(f.call) || !is_known(f.lock_type) || !in.read(out.threads, f.threads) ||
-      !are_known(out.threads)) {
+      f.handler_phase > record::HandlerPhase::kChild || !is_known(f.call) ||
+      !is_known(f.lock_type) || !in.read(out.threads, f.threads) || !are_known(out.threads)) {
     return false;
   }
   for (std::uint32_t i = 0; i < f.slices; ++i) {

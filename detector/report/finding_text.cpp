@@ -175,8 +175,8 @@ std::string waiter_block(const Finding& finding, const TextOptions& options) {
   if (finding.waiter.tid == 0) return "";
   const bool atfork = finding.kind == "atfork-handler";
   const std::string name = atfork && finding.severity == "deadlock" ? "handler waits at"
-                           : atfork ? "handler takes it at"
-                           : finding.died ? "child died at"
+                           : atfork                                 ? "handler takes it at"
+                           : finding.died                           ? "child died at"
                            : finding.severity == "deadlock" || finding.certainty == "probable"
                                ? "child waits at"
                                : "child called at";
@@ -193,11 +193,10 @@ std::string waiter_block(const Finding& finding, const TextOptions& options) {
 std::string handler_block(const Finding& finding, const TextOptions& options) {
   if (!finding.handler) return "";
   const Finding::Handler& handler = *finding.handler;
-  std::string lines =
-      handler.function
-          ? wrapped(frame_words(*handler.function, options.width - int(kBlock)), kBlock,
-                    options.width)
-          : "";
+  std::string lines = handler.function
+                          ? wrapped(frame_words(*handler.function, options.width - int(kBlock)),
+                                    kBlock, options.width)
+                          : "";
   std::string registered;
   if (handler.order != 0) registered = fmt::format("registration {}", handler.order);
   if (handler.registered) {

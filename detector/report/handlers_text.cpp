@@ -98,10 +98,11 @@ std::string handlers_text(const Report& report, const TextOptions& options) {
       "forkscope: at-fork handlers by registration (prepare runs from the last to the first)\n";
   for (const auto& [key, row] : rows) {
     std::string head = fmt::format("{}", std::get<0>(key));
-    if (row.registered) head += "  registered at " + frame_words(*row.registered, options.width - 20);
+    if (row.registered)
+      head += "  registered at " + frame_words(*row.registered, options.width - 20);
     if (row.passed_by > 0)
-      head += fmt::format("; passed by in {} {}", row.passed_by,
-                          row.passed_by == 1 ? "fork" : "forks");
+      head +=
+          fmt::format("; passed by in {} {}", row.passed_by, row.passed_by == 1 ? "fork" : "forks");
     text += wrapped(printable(head), 2, options.width);
     text += phase_lines("prepare", row.prepare, options);
     text += phase_lines("parent", row.parent, options);

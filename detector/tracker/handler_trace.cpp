@@ -43,7 +43,7 @@ constinit HandlerTrace traces[kTraces] = {};
 HandlerTrace* own(const ThreadRecord& self) {
   HandlerTrace* trace = self.fork.trace;
   return trace != nullptr && trace->owner.load(std::memory_order_relaxed) == &self ? trace
-                                                                                    : nullptr;
+                                                                                   : nullptr;
 }
 
 HandlerTrace* claim(ThreadRecord& self) {
@@ -85,7 +85,8 @@ void look_at_own(HandlerTrace& trace, const ThreadRecord& self) {
     const bool held = one.hold == Hold::kOwnerWord
                           ? owned_by(one.lock, self.tid)
                           : one.hold == Hold::kHeld && lock_words::surely_taken(one.lock, one.type);
-    if (held) found[count++] = {address_of(one.lock), one.caller, self.tid, one.type, one.flags, 1, 0};
+    if (held)
+      found[count++] = {address_of(one.lock), one.caller, self.tid, one.type, one.flags, 1, 0};
     return count < std::size(found);
   });
   add_before(trace, found, count);
@@ -159,7 +160,8 @@ void each_held_only(const ThreadRecord& self, Visit&& visit) {
   });
 }
 
-/// Locks without owner word, by what was held before and after: not those that it gave back at once.
+/// Locks without owner word, by what was held before and after: not those that it gave back at
+/// once.
 void compare_held(const ThreadRecord& self, HandlerTrace& trace, std::uint32_t run) {
   HeldLockOnly* end = trace.had_locks + trace.had;
   each_held_only(self, [&](const HeldLockOnly& now) {
@@ -194,9 +196,8 @@ bool still_held(const ThreadRecord& self, const HandlerLock& taken, bool in_chil
 }
 
 bool held_before(const HandlerTrace& trace, std::uint64_t lock) {
-  return std::any_of(trace.held, trace.held + trace.before, [&](const HeldBefore& one) {
-    return one.self != 0 && one.address == lock;
-  });
+  return std::any_of(trace.held, trace.held + trace.before,
+                     [&](const HeldBefore& one) { return one.self != 0 && one.address == lock; });
 }
 
 bool taken_in_prepare(const HandlerTrace& trace, const HandlerLock& one) {
@@ -240,6 +241,16 @@ std::uint32_t drop_unrelated(HandlerTrace& trace) {
   return others;
 }
 
+/// What the parent writes down as well.
+void drop_of_parent(HandlerTrace& trace) {
+  trace.before = 0;
+  HandlerLock* end =
+      std::remove_if(trace.lock, trace.lock + trace.locks, [&](const HandlerLock& one) {
+        return one.event != LockEvent::kLeft && trace.run[one.run].phase != HandlerPhase::kChild;
+      });
+  trace.locks = std::uint32_t(end - trace.lock);
+}
+
 void write(const HandlerTrace& trace, bool in_child) {
   for (std::uint32_t i = 0; i < trace.locks; ++i) {
     note_module(trace.lock[i].address);
@@ -257,9 +268,9 @@ void write(const HandlerTrace& trace, bool in_child) {
   header.before = trace.before;
   header.dropped_runs = trace.dropped_runs;
   header.dropped_locks = trace.dropped_locks;
-  auto space = process.reserve(sizeof header + trace.runs * sizeof(HandlerRun) +
-                               trace.locks * sizeof(HandlerLock) +
-                               trace.before * sizeof(HeldBefore));
+  auto space =
+      process.reserve(sizeof header + trace.runs * sizeof(HandlerRun) +
+                      trace.locks * sizeof(HandlerLock) + trace.before * sizeof(HeldBefore));
   if (!space) return;
   Filler fill(space.payload());
   fill.put(header);
@@ -298,8 +309,10 @@ void finish(ThreadRecord& self, bool in_child, bool failed) {
   if (trace == nullptr) return;
   if (!failed && trace->runs > 0) {
     std::uint32_t wrong = note_left_locked(self, *trace, in_child);
-    wrong += in_child ? 0 : drop_unrelated(*trace);
-    if (in_child) trace->before = 0;  // the parent writes it
+    if (in_child)
+      drop_of_parent(*trace);
+    else
+      wrong += drop_unrelated(*trace);
     if (wrong > 0 || !process.arena.crowded()) write(*trace, in_child);
   }
   release(self, *trace);
@@ -352,8 +365,7 @@ void note_taken(ThreadRecord& self, const void* mutex, Call call, const void* ca
   HandlerCall* handler = live_handler(self);
   if (handler == nullptr || handler->trace == nullptr) return;
   add_lock(*handler->trace, address_of(mutex), address_of(caller), handler->run, LockEvent::kTaken,
-           MutexWords(mutex).type(), MutexWords(mutex).flags(),
-           waits_of(call) == Waits::kForever);
+           MutexWords(mutex).type(), MutexWords(mutex).flags(), waits_of(call) == Waits::kForever);
 }
 
 void note_released(ThreadRecord& self, const void* mutex, const void* caller) {

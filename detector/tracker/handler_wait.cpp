@@ -132,8 +132,8 @@ bool handler_waits(ThreadRecord& thread, const void* mutex) {
   return true;
 }
 
-Met meet_in_handler(ThreadRecord& thread, const void* mutex, Call call,
-                    const void* return_address, bool last_look) {
+Met meet_in_handler(ThreadRecord& thread, const void* mutex, Call call, const void* return_address,
+                    bool last_look) {
   MutexWords words(mutex);
   const Ring ring = ring_from(thread, mutex);
   // What was seen first still holds if all of it is seen once more.
@@ -153,7 +153,8 @@ Met meet_in_handler(ThreadRecord& thread, const void* mutex, Call call,
   meeting.holder_tid = owner;
   meeting.holder = owner == thread.tid ? &thread : ring.count > 0 ? ring.threads[0] : nullptr;
   // One that runs on changes its table: of that only a word is believed.
-  if (meeting.holder != nullptr && !closed) meeting.holder_caller = where_taken(*meeting.holder, mutex);
+  if (meeting.holder != nullptr && !closed)
+    meeting.holder_caller = where_taken(*meeting.holder, mutex);
   meeting.living = process.living.load(std::memory_order_relaxed);
   meeting.fork = thread.fork.id;
   if (!closed && meeting.holder_caller == nullptr) meeting.holder = nullptr;

@@ -53,8 +53,9 @@ class HandlerCall {
 
   const std::uint64_t atfork;
   const record::HandlerPhase phase;
-  std::uint32_t run = 0;          ///< index in `trace`
-  HandlerTrace* trace = nullptr;  ///< null: nothing is written down of this fork, or of a nested one
+  std::uint32_t run = 0;  ///< index in `trace`
+  HandlerTrace* trace =
+      nullptr;  ///< null: nothing is written down of this fork, or of a nested one
 
  private:
   friend HandlerCall* live_handler(ThreadRecord&);

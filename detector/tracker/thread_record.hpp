@@ -92,7 +92,8 @@ static_assert(sizeof(Slot) == 384 && offsetof(Slot, slice) % 16 == 0);
 /// Not where it was moved down into the place of one that was unlocked out of order, nor where it
 /// was only tried: the mark is of what the slot holds, so whatever comes next is without it.
 inline std::uint32_t unordered_mark(const Slot& slot) {
-  return std::uint32_t(slot.word.load(std::memory_order_relaxed)) ^ std::uint32_t(slot.registers.pc);
+  return std::uint32_t(slot.word.load(std::memory_order_relaxed)) ^
+         std::uint32_t(slot.registers.pc);
 }
 inline bool is_ordered(const Slot& slot) { return slot.time != unordered_mark(slot); }
 

@@ -39,8 +39,8 @@ std::string explanation(const ForkRecord& fork) {
       fork.fork.parent_tid, call, fork.fork.threads_total);
 }
 
-Candidate candidate_of(const ForkRecord& fork, const ChildOutcome& outcome,
-                       const Context& context, const AddressSpace& space) {
+Candidate candidate_of(const ForkRecord& fork, const ChildOutcome& outcome, const Context& context,
+                       const AddressSpace& space) {
   Candidate candidate;
   candidate.time = fork.meta.time;
   Finding& finding = candidate.finding;

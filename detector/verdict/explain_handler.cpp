@@ -33,9 +33,10 @@ std::string handler_verdict(const FindingFacts& facts) {
     return fmt::format("waits for ever inside fork(): {} takes {}, which the forking thread has",
                        handler_clause(facts), lock);
   }
-  return fmt::format("waits for ever inside fork(): {} takes {}, held by {}, which waits for the "
-                     "forking thread",
-                     handler_clause(facts), lock, holder_words(facts));
+  return fmt::format(
+      "waits for ever inside fork(): {} takes {}, held by {}, which waits for the "
+      "forking thread",
+      handler_clause(facts), lock, holder_words(facts));
 }
 
 std::string handler_explanation(const FindingFacts& facts) {

@@ -120,8 +120,7 @@ std::optional<std::vector<HandlerReport>> HandlerBook::reports(std::uint64_t for
           if (lock.run == i && lock.event == record::LockEvent::kLeft &&
               std::none_of(slot->left.begin(), slot->left.end(),
                            [&](const LockInfo& one) { return one.address == lock.address; }))
-            slot->left.push_back(
-                space.lock(lock.address, lock_type_words(lock.type, lock.flags)));
+            slot->left.push_back(space.lock(lock.address, lock_type_words(lock.type, lock.flags)));
       }
     }
   }
@@ -132,8 +131,8 @@ std::optional<std::vector<HandlerReport>> HandlerBook::reports(std::uint64_t for
 }
 
 record::Kind reported_kind(const record::Finding& finding) {
-  const bool lock = finding.kind == record::Kind::kOrphanedLock ||
-                    finding.kind == record::Kind::kSelfHeldLock;
+  const bool lock =
+      finding.kind == record::Kind::kOrphanedLock || finding.kind == record::Kind::kSelfHeldLock;
   return finding.in_handler && lock && finding.severity == record::Severity::kDeadlock
              ? record::Kind::kAtforkHandler
              : finding.kind;
@@ -169,17 +168,15 @@ std::string handler_words(const Finding::Handler& handler) {
 }
 
 std::string inside_handler_words(const Finding::Handler& handler) {
-  std::string text =
-      fmt::format("The call is inside fork(), in {}{}", handler.function ? "the " : "",
-                  handler_words(handler));
+  std::string text = fmt::format("The call is inside fork(), in {}{}",
+                                 handler.function ? "the " : "", handler_words(handler));
   if (handler.registered && !handler.registered->function.empty()) {
     text += fmt::format(", which {} registered", call_words(handler.registered->function));
   }
   return text + ".";
 }
 
-std::string passed_by_words(std::uint64_t fork, const Context& context,
-                            const AddressSpace& space) {
+std::string passed_by_words(std::uint64_t fork, const Context& context, const AddressSpace& space) {
   constexpr std::size_t kMost = 4;
   const auto reports = HandlerBook(context.session).reports(fork, space);
   if (!reports) return "";
@@ -189,7 +186,9 @@ std::string passed_by_words(std::uint64_t fork, const Context& context,
     for (const auto* run : {&report.prepare, &report.child, &report.parent}) {
       if (!*run) continue;
       Finding::Handler handler;
-      handler.phase = run == &report.prepare ? "prepare" : run == &report.child ? "child" : "parent";
+      handler.phase = run == &report.prepare ? "prepare"
+                      : run == &report.child ? "child"
+                                             : "parent";
       handler.function = (*run)->function;
       names.push_back(handler_words(handler));
       break;

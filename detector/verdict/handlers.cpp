@@ -105,10 +105,9 @@ std::optional<Inversion> inversion_of(const Taken& taken,
 }
 
 Candidate inversion_finding(const HandlerRunsRecord& record, const ForkRecord& fork,
-                            const Taken& taken, const Inversion& inversion,
-                            const HandlerBook& book, const AddressSpace& space) {
-  Candidate candidate =
-      begun(record::Severity::kLatent, "lock-order", fork.fork.parent, space);
+                            const Taken& taken, const Inversion& inversion, const HandlerBook& book,
+                            const AddressSpace& space) {
+  Candidate candidate = begun(record::Severity::kLatent, "lock-order", fork.fork.parent, space);
   fill_fork(candidate, fork, space);
   Finding& finding = candidate.finding;
   const auto lock_info = [&](const record::HandlerLock& lock) {
@@ -131,21 +130,22 @@ Candidate inversion_finding(const HandlerRunsRecord& record, const ForkRecord& f
   finding.waiter.tid = fork.fork.parent_tid;
   finding.waiter.stack = space.stack({&taken.second->caller, 1});
   const std::string other = thread_words(finding.holder.tid, finding.holder.name);
-  finding.verdict = fmt::format("can wait for ever inside {} for {}: {} takes two locks the other "
-                                "way round",
-                                call_words(api_word(fork.fork.api)), lock_words(finding.lock), other);
+  finding.verdict = fmt::format(
+      "can wait for ever inside {} for {}: {} takes two locks the other "
+      "way round",
+      call_words(api_word(fork.fork.api)), lock_words(finding.lock), other);
   finding.explanation = fmt::format(
-      "Before the process is copied, the {} takes {}, and then the {} takes {}. {} had both when {}, "
-      "and had taken {} first. If it takes that one just before a fork and the other just after the "
+      "Before the process is copied, the {} takes {}, and then the {} takes {}. {} had both when "
+      "{}, "
+      "and had taken {} first. If it takes that one just before a fork and the other just after "
+      "the "
       "handler has, each waits for the other: the fork never returns, and no child is made.",
       handler_words(handler(*taken.first)), lock_words(first), handler_words(*finding.handler),
       lock_words(finding.lock), capitalised(other), fork_clause(fork), lock_words(finding.lock));
   fill_cure(finding, space);
-  candidate.key = fmt::format("order|{}|{}|{}", identity(first, fork.meta.image),
-                              identity(finding.lock, fork.meta.image),
-                              identity(finding.holder.acquired.empty()
-                                           ? nullptr
-                                           : &finding.holder.acquired.front()));
+  candidate.key = fmt::format(
+      "order|{}|{}|{}", identity(first, fork.meta.image), identity(finding.lock, fork.meta.image),
+      identity(finding.holder.acquired.empty() ? nullptr : &finding.holder.acquired.front()));
   return candidate;
 }
 
@@ -193,7 +193,8 @@ void find_left_locked(const HandlerRunsRecord& record, const ForkRecord& fork,
         handler_words(*finding.handler), lock_words(finding.lock), where, where);
     finding.cure = fmt::format(
         "What a prepare handler takes has to be given back twice: by the parent handler and by the "
-        "child handler of the same pthread_atfork(). In the child set up anew (pthread_mutex_init()) "
+        "child handler of the same pthread_atfork(). In the child set up anew "
+        "(pthread_mutex_init()) "
         "what compares thread ids: recursive, error-checking and robust mutexes.");
     candidate.key = fmt::format("left|{}|{}", where, identity(finding.lock, fork.meta.image));
     found.push_back(std::move(candidate));
@@ -213,13 +214,13 @@ HandlerPhase some_phase(const record::Atfork& atfork) {
 bool was_loaded(const AtforkRecord& record, const ForkRecord& fork, const Context& context,
                 const AddressSpace& space) {
   const std::uint64_t address = record.atfork.function[std::size_t(some_phase(record.atfork))];
-  return std::any_of(context.session.modules.begin(), context.session.modules.end(),
-                     [&](const ModuleRecord& module) {
-                       return module.meta.image == record.meta.image && address >= module.start &&
-                              address < module.end &&
-                              (module.path == space.executable() ||
-                               module.meta.time <= fork.meta.time);
-                     });
+  return std::any_of(
+      context.session.modules.begin(), context.session.modules.end(),
+      [&](const ModuleRecord& module) {
+        return module.meta.image == record.meta.image && address >= module.start &&
+               address < module.end &&
+               (module.path == space.executable() || module.meta.time <= fork.meta.time);
+      });
 }
 
 Candidate registration_finding(const AtforkRecord& record, const char* evidence,
@@ -228,11 +229,10 @@ Candidate registration_finding(const AtforkRecord& record, const char* evidence,
   candidate.time = record.meta.time;
   Finding& finding = candidate.finding;
   finding.handler = handler_at(&record.atfork, some_phase(record.atfork), space);
-  const Frame* registered =
-      finding.handler->registered ? &*finding.handler->registered : nullptr;
-  candidate.key = fmt::format("{}|{}|{}", evidence, identity(registered),
-                              identity(finding.handler->function ? &*finding.handler->function
-                                                                 : nullptr));
+  const Frame* registered = finding.handler->registered ? &*finding.handler->registered : nullptr;
+  candidate.key =
+      fmt::format("{}|{}|{}", evidence, identity(registered),
+                  identity(finding.handler->function ? &*finding.handler->function : nullptr));
   return candidate;
 }
 

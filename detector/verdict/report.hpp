@@ -138,7 +138,7 @@ struct Finding {
     std::optional<Frame> function, registered;
   };
   std::optional<Handler> handler{};
-  std::string advice;          ///< and why: "MADV_DONTFORK"
+  std::string advice;  ///< and why: "MADV_DONTFORK"
   std::string explanation;
   std::string cure;
   /// blocked | killed | aborted | exited | let through | acquired later | came back |

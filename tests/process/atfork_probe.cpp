@@ -144,7 +144,9 @@ int fork_beside(Take take, const void* awaited, Give give) {
 // ---- what must be the same ----------------------------------------------------------------------
 
 template <char Name>
-void say_name() { say(Name); }
+void say_name() {
+  say(Name);
+}
 
 int order() {
   pthread_atfork(say_name<'a'>, say_name<'b'>, say_name<'c'>);
@@ -169,8 +171,16 @@ int too_many() {
 }
 
 int keeps_errno() {
-  pthread_atfork([] { say(errno == ENOTTY ? '=' : '!'); errno = EDOM; },
-                 [] { say(errno == EDOM ? '=' : '!'); errno = ERANGE; }, [] {});
+  pthread_atfork(
+      [] {
+        say(errno == ENOTTY ? '=' : '!');
+        errno = EDOM;
+      },
+      [] {
+        say(errno == EDOM ? '=' : '!');
+        errno = ERANGE;
+      },
+      [] {});
   errno = ENOTTY;
   const pid_t child = fork();
   const int error = errno;
@@ -181,8 +191,12 @@ int keeps_errno() {
 }
 
 int registers_inside() {
-  pthread_atfork([] { say('1'); pthread_atfork(say_name<'2'>, say_name<'3'>, say_name<'4'>); },
-                 say_name<'5'>, say_name<'6'>);
+  pthread_atfork(
+      [] {
+        say('1');
+        pthread_atfork(say_name<'2'>, say_name<'3'>, say_name<'4'>);
+      },
+      say_name<'5'>, say_name<'6'>);
   return fork_and_tell() | fork_and_tell();
 }
 
@@ -206,7 +220,12 @@ int nested() {
 std::jmp_buf back;
 bool jumps = true;
 int jumps_out() {
-  pthread_atfork([] { if (jumps) std::longjmp(back, 1); take_a(); }, give_a, give_a);
+  pthread_atfork(
+      [] {
+        if (jumps) std::longjmp(back, 1);
+        take_a();
+      },
+      give_a, give_a);
   if (setjmp(back) == 0) fork();
   jumps = false;
   take_b();
@@ -223,7 +242,16 @@ int exits_in_handler() {
 
 int forks_at_once() {
   static std::atomic<int> prepared{0}, done{0};
-  pthread_atfork([] { ++prepared; take_a(); }, [] { give_a(); ++done; }, give_a);
+  pthread_atfork(
+      [] {
+        ++prepared;
+        take_a();
+      },
+      [] {
+        give_a();
+        ++done;
+      },
+      give_a);
   std::vector<std::thread> threads;
   std::atomic<int> failed{0};
   for (int i = 0; i < 12; ++i)
@@ -257,7 +285,10 @@ int plugins(const char* path) {
 int protects() {
   pthread_atfork(take_a, give_a, give_a);
   pthread_atfork(read_rw, give_rw, give_rw);
-  std::thread([] { take_a(); give_a(); }).join();
+  std::thread([] {
+    take_a();
+    give_a();
+  }).join();
   return fork_once();
 }
 
@@ -296,8 +327,7 @@ int waits_long() {
 
 int waits_in_child() {
   pthread_atfork(nullptr, nullptr, take_a);
-  return fork_beside(
-      take_a, nullptr, [] { give_a(); });
+  return fork_beside(take_a, nullptr, [] { give_a(); });
 }
 
 int waits_unseen_in_child() {
@@ -308,13 +338,31 @@ int waits_unseen_in_child() {
 int inverted() {
   pthread_atfork(take_b, give_b, give_b);
   pthread_atfork(take_a, give_a, give_a);
-  return fork_beside([] { take_b(); take_a(); }, &lock_a, [] { give_a(); give_b(); });
+  return fork_beside(
+      [] {
+        take_b();
+        take_a();
+      },
+      &lock_a,
+      [] {
+        give_a();
+        give_b();
+      });
 }
 
 int same_order() {
   pthread_atfork(take_b, give_b, give_b);
   pthread_atfork(take_a, give_a, give_a);
-  return fork_beside([] { take_a(); take_b(); }, &lock_a, [] { give_b(); give_a(); });
+  return fork_beside(
+      [] {
+        take_a();
+        take_b();
+      },
+      &lock_a,
+      [] {
+        give_b();
+        give_a();
+      });
 }
 
 int gated() {
@@ -322,15 +370,33 @@ int gated() {
   pthread_atfork(take_a, give_a, give_a);
   pthread_atfork([] { pthread_mutex_lock(&gate_lock); }, [] { pthread_mutex_unlock(&gate_lock); },
                  [] { pthread_mutex_unlock(&gate_lock); });
-  return fork_beside([] { pthread_mutex_lock(&gate_lock); take_b(); take_a(); }, &gate_lock,
-                     [] { give_a(); give_b(); pthread_mutex_unlock(&gate_lock); });
+  return fork_beside(
+      [] {
+        pthread_mutex_lock(&gate_lock);
+        take_b();
+        take_a();
+      },
+      &gate_lock,
+      [] {
+        give_a();
+        give_b();
+        pthread_mutex_unlock(&gate_lock);
+      });
 }
 
 int tried() {
   pthread_atfork(take_b, give_b, give_b);
   pthread_atfork(take_a, give_a, give_a);
-  return fork_beside([] { take_b(); pthread_mutex_trylock(&lock_a); }, &lock_a,
-                     [] { give_a(); give_b(); });
+  return fork_beside(
+      [] {
+        take_b();
+        pthread_mutex_trylock(&lock_a);
+      },
+      &lock_a,
+      [] {
+        give_a();
+        give_b();
+      });
 }
 
 /// Held in the order of the handlers, although the table's slots are not.
@@ -344,7 +410,11 @@ int unlocked_out_of_order() {
         take_b();
         pthread_mutex_unlock(&gate_lock);
       },
-      &lock_a, [] { give_b(); give_a(); });
+      &lock_a,
+      [] {
+        give_b();
+        give_a();
+      });
 }
 
 int left_in_parent() {

@@ -1,5 +1,5 @@
-// At-fork handlers under `forkscope run`: the program runs as alone, what they did is in the report,
-// and what is wrong with them is found; what is right is left in peace.
+// At-fork handlers under `forkscope run`: the program runs as alone, what they did is in the
+// report, and what is wrong with them is found; what is right is left in peace.
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <nlohmann/json.hpp>

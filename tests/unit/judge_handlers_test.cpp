@@ -74,14 +74,16 @@ TEST_CASE("lock order AB in prepare, BA in another thread: latent", "[judge][han
   CHECK(f.severity == "latent");
   CHECK(f.evidence == "lock-order");
   CHECK(f.process == 100);
-  CHECK(f.verdict ==
-        "can wait for ever inside fork() for mutex orders.index_lock: thread 102 (row-reader) takes "
-        "two locks the other way round");
-  CHECK_THAT(f.explanation,
-             Contains("the prepare handler lock_table() of reader takes mutex orders.file_lock, and "
-                      "then the prepare handler lock_index() of reader takes mutex "
-                      "orders.index_lock") &&
-                 Contains("had taken mutex orders.index_lock first"));
+  CHECK(
+      f.verdict ==
+      "can wait for ever inside fork() for mutex orders.index_lock: thread 102 (row-reader) takes "
+      "two locks the other way round");
+  CHECK_THAT(
+      f.explanation,
+      Contains("the prepare handler lock_table() of reader takes mutex orders.file_lock, and "
+               "then the prepare handler lock_index() of reader takes mutex "
+               "orders.index_lock") &&
+          Contains("had taken mutex orders.index_lock first"));
   CHECK(f.holder.acquired.at(0).function == "update");
   REQUIRE(f.handler);
   CHECK(f.handler->phase == "prepare");
