@@ -64,7 +64,7 @@ inline void mark_unordered(ThreadRecord& thread, const void* mutex) {
   Slot& slot = thread.top[-1];
   if (thread.top > thread.slots &&
       slot.word.load(std::memory_order_relaxed) == tagged(mutex, Hold::kOwnerWord))
-    slot.time = unordered_mark(slot);
+    slot.time = unordered_mark(tagged(mutex, Hold::kOwnerWord), slot.registers.pc);
 }
 
 /// In a handler, and somebody has the mutex: waits for it, but not blindly. True when `result` is
@@ -109,13 +109,11 @@ template <typename Lock>
   int result = 0;
   const bool in_handler = thread->fork.handler != nullptr;
   const bool for_ever = record::waits_of(call) == record::Waits::kForever;
+  if (!for_ever) mark_unordered(*thread, mutex);
   if (!(in_handler && for_ever && !thread->guarded && MutexWords(mutex).lock_word() != 0 &&
         wait_in_handler(*thread, mutex, call, caller, result, met)))
     result = lock();
-  if (!taken(result))
-    forget_lock(*thread, mutex);
-  else if (!for_ever)
-    mark_unordered(*thread, mutex);
+  if (!taken(result)) forget_lock(*thread, mutex);
   if (in_handler && taken(result)) [[unlikely]]
     handler_trace::note_taken(*thread, mutex, call, caller);
   if (met.finding != 0) [[unlikely]]

@@ -90,12 +90,14 @@ static_assert(sizeof(Slot) == 384 && offsetof(Slot, slice) % 16 == 0);
 
 /// Whether a mutex's slot says when it was taken: after all below it, and waited for without limit.
 /// Not where it was moved down into the place of one that was unlocked out of order, nor where it
-/// was only tried: the mark is of what the slot holds, so whatever comes next is without it.
-inline std::uint32_t unordered_mark(const Slot& slot) {
-  return std::uint32_t(slot.word.load(std::memory_order_relaxed)) ^
-         std::uint32_t(slot.registers.pc);
+/// was only tried: the mark is of what the slot holds, so whatever comes next is without it. It is
+/// there before the slot says so, or before the mutex is owned: others look at any moment.
+inline std::uint32_t unordered_mark(std::uintptr_t word, std::uint64_t caller) {
+  return std::uint32_t(word) ^ std::uint32_t(caller);
 }
-inline bool is_ordered(const Slot& slot) { return slot.time != unordered_mark(slot); }
+inline bool is_ordered(const Slot& slot) {
+  return slot.time != unordered_mark(slot.word.load(std::memory_order_relaxed), slot.registers.pc);
+}
 
 /// A lock taken when all slots were in use.
 struct DeepSlot {
