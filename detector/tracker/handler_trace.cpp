@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "detector/tracker/handlers.hpp"
+#include "detector/tracker/held_before.hpp"
 #include "detector/tracker/lock_words.hpp"
 #include "detector/tracker/modules.hpp"
 #include "detector/tracker/registry.hpp"
@@ -12,26 +13,6 @@
 namespace forkscope {
 
 using namespace record;
-
-/// A lock without owner word that the thread holds.
-struct HeldLockOnly {
-  const void* lock;
-  LockType type;
-  std::uint8_t flags;
-  std::uint64_t caller;
-};
-
-struct HandlerTrace {
-  std::atomic<const ThreadRecord*> owner;
-  std::uint64_t fork;  ///< Fork::id
-  std::uint32_t runs, locks, before, dropped_runs, dropped_locks, had;
-  HandlerRun run[kMaxHandlerRuns];
-  HandlerLock lock[kMaxHandlerLocks];
-  HeldBefore held[kMaxHeldBefore];
-  HeldLockOnly had_locks[kSlots + kDeepSlots + 2];  ///< when the handler that runs was entered
-
-  void clear() { runs = locks = before = dropped_runs = dropped_locks = had = 0; }
-};
 
 namespace handler_trace {
 
@@ -64,82 +45,6 @@ void release(ThreadRecord& self, HandlerTrace& trace) {
 
 std::uint64_t address_of(const void* lock) { return reinterpret_cast<std::uint64_t>(lock); }
 const void* lock_at(std::uint64_t address) { return reinterpret_cast<const void*>(address); }
-
-bool owned_by(const void* mutex, std::int32_t tid) {
-  return sys::equals(MutexWords(mutex).owner_address(), tid);
-}
-
-// ---- who holds what when the fork begins --------------------------------------------------------
-
-void add_before(HandlerTrace& trace, const HeldBefore* locks, std::uint32_t count) {
-  if (trace.before + count > kMaxHeldBefore) return;  // all of a thread's locks, or none
-  std::copy_n(locks, count, trace.held + trace.before);
-  trace.before += count;
-}
-
-/// The forking thread's own, which may keep others out of the order they take things in.
-void look_at_own(HandlerTrace& trace, const ThreadRecord& self) {
-  HeldBefore found[kSlots];
-  std::uint32_t count = 0;
-  self.each([&](const Recorded& one) {
-    const bool held = one.hold == Hold::kOwnerWord
-                          ? owned_by(one.lock, self.tid)
-                          : one.hold == Hold::kHeld && lock_words::surely_taken(one.lock, one.type);
-    if (held)
-      found[count++] = {address_of(one.lock), one.caller, self.tid, one.type, one.flags, 1, 0};
-    return count < std::size(found);
-  });
-  add_before(trace, found, count);
-}
-
-/// The locks of a thread that runs meanwhile. Nothing is kept that changed while it was read.
-std::uint32_t read_running(const ThreadRecord& thread, HeldBefore (&found)[kSlots]) {
-  const std::int32_t tid = thread.tid;
-  const Slot* top = __atomic_load_n(&thread.top, __ATOMIC_ACQUIRE);
-  if (top < thread.slots + 2 || top > thread.slots + kSlots) return 0;
-  std::uintptr_t words[kSlots];
-  std::uint32_t count = 0;
-  for (const Slot* slot = thread.slots; slot < top; ++slot) {
-    const std::uintptr_t word = words[slot - thread.slots] =
-        slot->word.load(std::memory_order_acquire);
-    const void* lock = untagged(word);
-    const bool mutex = (word & kHoldMask) == std::uintptr_t(Hold::kOwnerWord);
-    // A lock without owner word only matters for keeping others out: what the table says will do.
-    if (lock == nullptr || (!mutex && Hold(word & kHoldMask) != Hold::kHeld)) continue;
-    if (mutex && !owned_by(lock, tid)) continue;
-    for (std::uint32_t i = 0; i < count; ++i)
-      if (found[i].address == address_of(lock)) return 0;  // in two slots: which is the older one?
-    found[count++] = {address_of(lock),
-                      slot->registers.pc,
-                      tid,
-                      mutex ? LockType::kMutexNormal : slot->type,
-                      mutex ? std::uint8_t(0) : slot->flags,
-                      0,
-                      mutex && is_ordered(*slot)};
-  }
-  if (__atomic_load_n(&thread.top, __ATOMIC_ACQUIRE) != top || thread.deep > 0) return 0;
-  for (const Slot* slot = thread.slots; slot < top; ++slot)
-    if (slot->word.load(std::memory_order_acquire) != words[slot - thread.slots]) return 0;
-  // Held all the time, as far as the owner words tell: then in this order.
-  for (std::uint32_t i = 0; i < count; ++i)
-    if (found[i].type == LockType::kMutexNormal && !owned_by(lock_at(found[i].address), tid))
-      return 0;
-  return count;
-}
-
-void look_at(HandlerTrace& trace, const ThreadRecord& thread) {
-  HeldBefore found[kSlots];
-  const std::uint32_t count = read_running(thread, found);
-  const auto mutexes = std::count_if(found, found + count, [](const HeldBefore& one) {
-    return one.type == LockType::kMutexNormal;
-  });
-  if (mutexes >= 2) add_before(trace, found, count);
-}
-
-bool lives(const ThreadRecord& thread) {
-  return thread.generation >= process.generation &&
-         thread.life.load(std::memory_order_acquire) == Life::kAlive;
-}
 
 // ---- what a handler does ------------------------------------------------------------------------
 
@@ -195,7 +100,7 @@ bool still_held(const ThreadRecord& self, const HandlerLock& taken, bool in_chil
   return held && lock_words::surely_taken(lock, taken.type) && !sys::is_shared(lock);
 }
 
-bool held_before(const HandlerTrace& trace, std::uint64_t lock) {
+bool had_before(const HandlerTrace& trace, std::uint64_t lock) {
   return std::any_of(trace.held, trace.held + trace.before,
                      [&](const HeldBefore& one) { return one.self != 0 && one.address == lock; });
 }
@@ -210,7 +115,7 @@ std::uint32_t note_left_locked(const ThreadRecord& self, HandlerTrace& trace, bo
   const std::uint32_t events = trace.locks;
   for (std::uint32_t i = 0; i < events; ++i) {
     const HandlerLock one = trace.lock[i];
-    if (!taken_in_prepare(trace, one) || held_before(trace, one.address)) continue;
+    if (!taken_in_prepare(trace, one) || had_before(trace, one.address)) continue;
     if (std::any_of(trace.lock + events, trace.lock + trace.locks,
                     [&](const HandlerLock& left) { return left.address == one.address; }))
       continue;  // taken twice
@@ -289,10 +194,10 @@ void begin(ThreadRecord& self) {
   if (trace == nullptr) return;
   trace->clear();
   trace->fork = self.fork.id;
-  if (!self.empty()) look_at_own(*trace, self);
+  if (!self.empty()) held_before::look_at_own(*trace, self);
   if (process.living.load(std::memory_order_relaxed) == 1) return;
   registry.each([&](const ThreadRecord& thread) {
-    if (&thread != &self && lives(thread)) look_at(*trace, thread);
+    if (&thread != &self && held_before::lives(thread)) held_before::look_at(*trace, thread);
     return true;
   });
 }
@@ -384,8 +289,8 @@ void note_contended(ThreadRecord& self, std::int32_t owner) {
                   [&](const HeldBefore& one) { return one.tid == owner; }))
     return;
   registry.each([&](const ThreadRecord& thread) {
-    if (thread.tid != owner || !lives(thread)) return true;
-    look_at(trace, thread);
+    if (thread.tid != owner || !held_before::lives(thread)) return true;
+    held_before::look_at(trace, thread);
     return false;
   });
 }
