@@ -110,7 +110,7 @@ template <typename Lock>
   const bool in_handler = thread->fork.handler != nullptr;
   const bool for_ever = record::waits_of(call) == record::Waits::kForever;
   if (!for_ever) mark_unordered(*thread, mutex);
-  if (!(in_handler && for_ever && !thread->guarded && MutexWords(mutex).lock_word() != 0 &&
+  if (!(in_handler && for_ever && met.finding == 0 && MutexWords(mutex).lock_word() != 0 &&
         wait_in_handler(*thread, mutex, call, caller, result, met)))
     result = lock();
   if (!taken(result)) forget_lock(*thread, mutex);
