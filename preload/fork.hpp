@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "detector/tracker/fork_events.hpp"
+#include "detector/tracker/handler_trace.hpp"
 #include "preload/observed.hpp"
 
 namespace forkscope {
@@ -28,6 +29,7 @@ template <typename Fork>
     fork_in_child();  // the at-fork handler did it, unless there was none to call
   else
     fork_in_parent(child < 0 ? error : 0);
+  if (ThreadRecord* thread = detail::self) handler_trace::finish(*thread, child == 0, child < 0);
   errno = error;
   return child;
 }

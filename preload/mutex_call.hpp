@@ -7,6 +7,8 @@
 
 #include "detector/tracker/history.hpp"
 #include "detector/tracker/latent.hpp"
+#include "detector/tracker/handler_trace.hpp"
+#include "detector/tracker/handler_wait.hpp"
 #include "detector/tracker/orphan.hpp"
 #include "detector/tracker/sys.hpp"
 #include "preload/observed.hpp"
@@ -62,14 +64,18 @@ inline void forget_lock(ThreadRecord& thread, const void* mutex) {
 inline void forget(const void* lock) {
   history::forget(lock);
   ThreadRecord* thread = detail::self;
-  if (thread != nullptr && !thread->vfork_open) forget_own(*thread, lock);
+  if (thread == nullptr || thread->vfork_open) return;
+  forget_own(*thread, lock);
+  if (thread->fork.handler != nullptr) handler_trace::note_released(*thread, lock, nullptr);
 }
 
 /// See kPatienceSeconds. An errno value.
-inline int lock_for_a_while(void* mutex) {
-  timespec until{time_t(sys::now() / 1'000'000'000) + kPatienceSeconds, 0};
+inline int lock_until(void* mutex, timespec until) {
   return real().pthread_mutex_clocklock(static_cast<pthread_mutex_t*>(mutex), CLOCK_MONOTONIC,
                                         &until);
+}
+inline int lock_for_a_while(void* mutex) {
+  return lock_until(mutex, {time_t(sys::now() / 1'000'000'000) + kPatienceSeconds, 0});
 }
 
 /// What every interposer that takes a mutex begins with; the second half is its tail call.
@@ -84,8 +90,33 @@ inline int lock_for_a_while(void* mutex) {
                                        void* caller, const Met& met) {
   if (thread.timing) [[unlikely]]
     history::begin_timing(thread, mutex);
+  if (thread.fork.handler != nullptr) [[unlikely]]
+    handler_trace::note_taken(thread, mutex, call, caller);
   if (thread.guarded && met.finding == 0) [[unlikely]]
     note_taken_in_child(thread, mutex, MutexWords(mutex).type(), 0, call, caller);
+}
+
+/// A call with a limit cannot be part of a ring of locks: see is_ordered().
+inline void mark_unordered(ThreadRecord& thread, const void* mutex) {
+  Slot& slot = thread.top[-1];
+  if (thread.top > thread.slots &&
+      slot.word.load(std::memory_order_relaxed) == tagged(mutex, Hold::kOwnerWord))
+    slot.time = unordered_mark(tagged(mutex, Hold::kOwnerWord), slot.registers.pc);
+}
+
+/// In a handler, and somebody has the mutex: waits for it, but not blindly. True when `result` is
+/// what the call gives.
+[[gnu::noinline]] inline bool wait_in_handler(ThreadRecord& thread, void* mutex, record::Call call,
+                                              void* caller, int& result, Met& met) {
+  if (!handler_waits(thread, mutex)) return false;
+  constexpr int kLooks = 3;
+  for (int look = 1; look <= kLooks && met.finding == 0; ++look) {
+    const std::uint64_t until = sys::now() + kPatienceSeconds * 1'000'000'000u / kLooks;
+    result = lock_until(mutex, {time_t(until / 1'000'000'000), long(until % 1'000'000'000)});
+    if (result != ETIMEDOUT) return true;
+    met = meet_in_handler(thread, mutex, call, caller, look == kLooks);
+  }
+  return false;
 }
 
 /// Everything but the plain fast path of pthread_mutex_lock: `recorded` says that the interposer
@@ -113,7 +144,13 @@ template <typename Lock>
       met = meet_mutex(*thread, object, call, caller, true);
     }
   }
-  int result = lock();
+  int result = 0;
+  const bool in_handler = thread->fork.handler != nullptr;
+  const bool for_ever = record::waits_of(call) == record::Waits::kForever;
+  if (!for_ever) mark_unordered(*thread, mutex);
+  if (!(in_handler && for_ever && met.finding == 0 && MutexWords(mutex).lock_word() != 0 &&
+        wait_in_handler(*thread, mutex, call, caller, result, met)))
+    result = lock();
   if (!taken(result))
     forget_lock(*thread, mutex);
   else
@@ -139,6 +176,8 @@ template <typename Unlock>
   int result = unlock();
   if (thread == nullptr) return result;
   if (result == 0 && last) forget_lock(*thread, mutex);
+  if (result == 0 && last && thread->fork.handler != nullptr) [[unlikely]]
+    handler_trace::note_released(*thread, mutex, caller);
   if (result == refused && thread->guarded) [[unlikely]] {
     MutexWords words(mutex);
     meet_stale_owner(*thread, mutex, words.type(), words.flags(), words.owner(), call, caller);

@@ -47,7 +47,7 @@ void open_vfork(ThreadRecord& thread, std::uint64_t id) {
 void close_vfork(ThreadRecord& thread) {
   if (!thread.vfork_open) return;
   thread.vfork_open = false;
-  if (!thread.guarded) detail::unguarded = &thread;
+  restore_lock_path(thread);
   process.shares_memory.fetch_sub(1, std::memory_order_relaxed);
 }
 

@@ -27,7 +27,7 @@ std::string report_text(const Report& report, const TextOptions& options) {
   std::string text;
   for (const Finding& finding : report.findings)
     if (printed_in_full(finding, options.verbose)) text += finding_text(finding, options);
-  return text + summary_text(report, options);
+  return text + handlers_text(report, options) + summary_text(report, options);
 }
 
 }  // namespace
@@ -42,7 +42,8 @@ CLI::App* add_report_command(CLI::App& app, ReportOptions& options) {
       ->add_option("--json", options.json, "Write JSON to this file instead; - is standard output")
       ->type_name("FILE");
   report->add_flag("-v,--verbose", options.verbose,
-                   "Print hazards and notes in full, not in one line together");
+                   "Print hazards and notes in full, not in one line together, and the at-fork "
+                   "handlers");
   add_colour_option(*report, options.colour);
   return report;
 }

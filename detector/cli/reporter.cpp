@@ -164,6 +164,7 @@ Report Reporter::finish(RunFacts& facts) {
   if (settings_.quiet) return report;
   for (const Finding& finding : report.findings)
     if (printed_in_full(finding, settings_.text.verbose) && is_new(finding)) print(finding);
+  write_text(STDERR_FILENO, handlers_text(report, settings_.text));
   write_text(STDERR_FILENO, summary_text(report, settings_.text));
   return report;
 }

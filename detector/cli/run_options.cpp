@@ -19,6 +19,8 @@ constexpr const char* kExamples = R"(Examples:
       ends the whole process tree after a minute, and writes the report as JSON
   forkscope run --on-deadlock=kill --fail-on=deadlock,latent make test
       kills each child that deadlocks, and exits with 86 when there was a finding
+  forkscope run --verbose ./server
+      prints notes, too, and who registered at-fork handlers, how long they took, what they locked
 
 The exit status is the program's; when a signal ended it, forkscope ends by the same signal.
   86   a finding named by --fail-on was made (--error-exitcode changes the number)
@@ -49,8 +51,9 @@ void add_report_options(CLI::App& run, RunOptions& options) {
   run.add_option("--json", options.json, "Write the report as JSON (schema forkscope.report/1)")
       ->type_name("FILE");
   run.add_flag("-q,--quiet", options.quiet, "Print no findings and no summary");
-  run.add_flag("-v,--verbose", options.verbose,
-               "Print hazards and notes in full, not in one line together");
+  run.add_flag(
+      "-v,--verbose", options.verbose,
+      "Print hazards and notes in full, not in one line together, and the at-fork handlers");
   run.add_option("--session", options.session,
                  "Keep the records in this folder, for `forkscope report`; it is created if "
                  "missing, and must hold no session yet")

@@ -92,6 +92,8 @@ enum class Type : std::uint16_t {
   kExit,         ///< about to exit: Exit
   kChildStatus,  ///< a parent collected a child's status: ChildStatus
   kStaticInit,   ///< a function-local static is being initialised around a fork: StaticInit
+  kAtfork,       ///< at-fork handlers were registered: Atfork
+  kHandlerRuns,  ///< what they did around a fork: HandlerRuns and what follows it
 };
 
 struct RecordHeader {
@@ -258,8 +260,9 @@ enum class Kind : std::uint8_t {
   kSharedDescriptor,
   kMissingMemory,
   kUnsafeCall,
+  kAtforkHandler,
 };
-inline constexpr Kind kLastKind = Kind::kUnsafeCall;
+inline constexpr Kind kLastKind = Kind::kAtforkHandler;
 enum class Severity : std::uint8_t { kDeadlock, kLatent, kHazard, kNote };
 
 /// The call in which the child met the lock.
@@ -299,8 +302,13 @@ enum class Evidence : std::uint8_t {
   kVforkChild,        ///< the process id is not that of the memory's owner
   kTookBefore,        ///< a vanished thread had taken it before, and nothing protected it
   kBothInitialise,    ///< the child and a thread of its parent initialise the same static, each alone
+  kLockCycle,         ///< threads that all live wait for each other's locks, in a ring
 };
-inline constexpr Evidence kLastEvidence = Evidence::kBothInitialise;
+inline constexpr Evidence kLastEvidence = Evidence::kLockCycle;
+
+/// When an at-fork handler runs.
+enum class HandlerPhase : std::uint8_t { kPrepare, kParent, kChild };
+inline constexpr std::size_t kHandlerPhases = 3;
 
 /// Registers a frozen stack is unwound from: those of the call that took the lock, as they are when
 /// it returns. pc is a return address.
@@ -359,6 +367,11 @@ struct Finding {
   std::uint64_t holder_uses;  ///< kLatent: times the holder took the lock before the fork, else 0
   std::uint32_t held_share;   ///< and how much of the time, in parts per million; kUnknownShare
   std::uint32_t repeat;       ///< 1 + index in ArenaHeader::repeats, where it is counted; 0: once
+  std::uint64_t
+      handler;  ///< the call is in an at-fork handler: offset of its Atfork record, else 0
+  HandlerPhase handler_phase;
+  std::uint8_t in_handler;  ///< 1: so it is, although its Atfork record may be lost
+  std::uint8_t reserved[6];
 };
 inline constexpr std::uint32_t kUnknownShare = ~std::uint32_t{0};
 
@@ -417,5 +430,63 @@ struct ChildStatus {
   std::int32_t child;
   std::int32_t status;  ///< as wait(2) stores it
 };
+
+/// At-fork handlers, as they were given to pthread_atfork(). Known by the record's offset.
+struct Atfork {
+  std::uint64_t function[kHandlerPhases];  ///< 0: none for that phase
+  std::uint64_t caller;                    ///< return address of the registration
+  std::uint64_t next_fork;                 ///< forks with smaller ids had begun by then
+  std::uint32_t order;                     ///< from 1: prepare runs from the last to the first
+  std::uint8_t inside_handler;             ///< registered while one ran
+  std::uint8_t unwatched;                  ///< no room: libc calls them, and we do not see it
+  std::uint8_t reserved[2];
+};
+
+/// One handler that ran, or that a fork passed by.
+struct HandlerRun {
+  std::uint64_t atfork;  ///< offset of its Atfork record, 0 when that was lost
+  std::uint64_t nanoseconds;
+  std::uint32_t order;
+  HandlerPhase phase;
+  std::uint8_t passed_by;  ///< 1: it did not run, by the fork's interface
+  std::uint8_t reserved[2];
+};
+
+enum class LockEvent : std::uint8_t {
+  kTaken,
+  kReleased,
+  kLeft,  ///< `run` took it, and it is still taken when the fork is over
+};
+struct HandlerLock {
+  std::uint64_t address;
+  std::uint64_t caller;
+  std::uint32_t run;  ///< index of the HandlerRun
+  LockEvent event;
+  LockType type;
+  std::uint8_t flags;
+  std::uint8_t ordered;  ///< 1: waited for without limit, and its place in the list is exact
+};
+
+/// A lock that a thread had when the fork was called: the forking one (`self`), or another that had
+/// at least two locks which prepare handlers of this fork then took. In the order of taking.
+struct HeldBefore {
+  std::uint64_t address;
+  std::uint64_t caller;
+  std::int32_t tid;
+  LockType type;
+  std::uint8_t flags;
+  std::uint8_t self;
+  std::uint8_t ordered;  ///< 1: waited for without limit, and the locks before it were there first
+};
+
+/// Followed by HandlerRun[runs], HandlerLock[locks], HeldBefore[before].
+struct HandlerRuns {
+  std::uint64_t fork;
+  HandlerPhase last_phase;  ///< kParent: prepare and parent, by the parent; kChild: by the child
+  std::uint8_t reserved[3];
+  std::uint32_t runs, locks, before;
+  std::uint32_t dropped_runs, dropped_locks;
+};
+inline constexpr std::uint32_t kMaxHandlerRuns = 128, kMaxHandlerLocks = 256, kMaxHeldBefore = 64;
 
 }  // namespace forkscope::record

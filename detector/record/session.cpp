@@ -165,8 +165,8 @@ bool parse(ByteReader& in, FindingRecord& out) {
   if (!in.read(f) || f.waiter_frames > record::kMaxFrames ||
       f.holder_creator_frames > record::kMaxCreatorFrames || f.kind > record::kLastKind ||
       f.severity > record::Severity::kNote || f.evidence > record::kLastEvidence ||
-      !is_known(f.call) || !is_known(f.lock_type) || !in.read(out.threads, f.threads) ||
-      !are_known(out.threads)) {
+      f.handler_phase > record::HandlerPhase::kChild || !is_known(f.call) ||
+      !is_known(f.lock_type) || !in.read(out.threads, f.threads) || !are_known(out.threads)) {
     return false;
   }
   for (std::uint32_t i = 0; i < f.slices; ++i) {
@@ -204,6 +204,30 @@ bool parse(ByteReader& in, ExecFailedRecord& out) { return in.read(out.failed); 
 bool parse(ByteReader& in, ExitRecord& out) { return in.read(out.exit); }
 bool parse(ByteReader& in, ChildStatusRecord& out) { return in.read(out.status); }
 
+bool parse(ByteReader& in, AtforkRecord& out) { return in.read(out.atfork); }
+
+bool are_known(const std::vector<record::HandlerRun>& runs) {
+  return std::all_of(runs.begin(), runs.end(), [](const record::HandlerRun& run) {
+    return run.phase <= record::HandlerPhase::kChild;
+  });
+}
+bool are_known(const std::vector<record::HandlerLock>& locks, std::size_t runs) {
+  return std::all_of(locks.begin(), locks.end(), [&](const record::HandlerLock& lock) {
+    return is_known(lock.type) && lock.event <= record::LockEvent::kLeft && lock.run < runs;
+  });
+}
+bool are_known(const std::vector<record::HeldBefore>& locks) {
+  return std::all_of(locks.begin(), locks.end(),
+                     [](const record::HeldBefore& lock) { return is_known(lock.type); });
+}
+
+bool parse(ByteReader& in, HandlerRunsRecord& out) {
+  return in.read(out.header) && out.header.last_phase <= record::HandlerPhase::kChild &&
+         in.read(out.runs, out.header.runs) && are_known(out.runs) &&
+         in.read(out.locks, out.header.locks) && are_known(out.locks, out.runs.size()) &&
+         in.read(out.before, out.header.before) && are_known(out.before);
+}
+
 /// Appends the record when its payload makes sense.
 template <typename Record>
 bool take(const RecordMeta& meta, std::span<const std::byte> payload, std::vector<Record>& into) {
@@ -239,6 +263,10 @@ bool take(Session& session, Type type, const RecordMeta& meta, std::span<const s
       return take(meta, payload, session.exits);
     case Type::kChildStatus:
       return take(meta, payload, session.child_statuses);
+    case Type::kAtfork:
+      return take(meta, payload, session.atforks);
+    case Type::kHandlerRuns:
+      return take(meta, payload, session.handler_runs);
   }
   return false;  // a type of a damaged record
 }

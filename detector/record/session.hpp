@@ -90,6 +90,17 @@ struct ChildStatusRecord {
   RecordMeta meta;
   record::ChildStatus status{};
 };
+struct AtforkRecord {
+  RecordMeta meta;
+  record::Atfork atfork{};
+};
+struct HandlerRunsRecord {
+  RecordMeta meta;
+  record::HandlerRuns header{};
+  std::vector<record::HandlerRun> runs;
+  std::vector<record::HandlerLock> locks;
+  std::vector<record::HeldBefore> before;
+};
 
 /// Plain copy of record::Counters.
 struct CounterValues {
@@ -109,6 +120,8 @@ struct Session {
   std::vector<ExecFailedRecord> exec_failures;
   std::vector<ExitRecord> exits;
   std::vector<ChildStatusRecord> child_statuses;
+  std::vector<AtforkRecord> atforks;
+  std::vector<HandlerRunsRecord> handler_runs;
   CounterValues counters;
   std::uint64_t skipped_bytes = 0;  ///< holes and damage between records
 };

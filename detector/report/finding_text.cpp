@@ -141,7 +141,8 @@ std::string holder_blocks(const Finding& finding, const TextOptions& options) {
   }
   std::string acquired = stack_lines(holder.acquired, kBlock, options.width, main_view(options));
   // Of these kinds one frame is all that was kept, and all that is needed.
-  const bool one_frame = finding.kind == "lost-thread" || finding.kind == "missing-memory" ||
+  const bool one_frame = finding.evidence == "lock-order" || finding.evidence == "not-released" ||
+                         finding.kind == "lost-thread" || finding.kind == "missing-memory" ||
                          finding.kind == "shared-descriptor" || finding.kind == "libc-lock";
   if (!one_frame && !acquired.empty() && !holder.acquired_complete) {
     acquired += std::string(kBlock, ' ') + "(the rest of this stack is not known)\n";
@@ -175,7 +176,10 @@ std::string lost_block(const Finding& finding, const TextOptions& options) {
 
 std::string waiter_block(const Finding& finding, const TextOptions& options) {
   if (finding.waiter.tid == 0) return "";
-  const std::string name = finding.died ? "child died at"
+  const bool atfork = finding.kind == "atfork-handler";
+  const std::string name = atfork && finding.severity == "deadlock" ? "handler waits at"
+                           : atfork                                 ? "handler takes it at"
+                           : finding.died                           ? "child died at"
                            : finding.severity == "deadlock" || finding.certainty == "probable"
                                ? "child waits at"
                            : finding.severity == "latent" ? "child took it at"
@@ -189,11 +193,32 @@ std::string waiter_block(const Finding& finding, const TextOptions& options) {
                options);
 }
 
+/// Which at-fork handler it is about, or happened in.
+std::string handler_block(const Finding& finding, const TextOptions& options) {
+  if (!finding.handler) return "";
+  const Finding::Handler& handler = *finding.handler;
+  std::string lines = handler.function
+                          ? wrapped(frame_words(*handler.function, options.width - int(kBlock)),
+                                    kBlock, options.width)
+                          : "";
+  std::string registered;
+  if (handler.order != 0) registered = fmt::format("registration {}", handler.order);
+  if (handler.registered) {
+    registered += (registered.empty() ? "" : ", at ") +
+                  frame_words(*handler.registered, options.width - int(kBlock));
+  }
+  if (!registered.empty()) lines += wrapped(registered, kBlock, options.width);
+  const std::string name =
+      handler.phase.empty() ? "at-fork handler" : handler.phase + " handler (pthread_atfork)";
+  return block(name, lines, options);
+}
+
 /// What was done to the child, unless it is what the headline says anyway.
 std::string end_block(const Finding& finding, const TextOptions& options) {
   if (finding.outcome.empty() || finding.outcome == "blocked" || finding.died) return "";
-  std::string line = "the child was " + finding.outcome + " (--on-deadlock)";
-  if (finding.outcome == "acquired later") line = "the child acquired it later";
+  const char* who = finding.kind == "atfork-handler" ? "process" : "child";
+  std::string line = fmt::format("the {} was {} (--on-deadlock)", who, finding.outcome);
+  if (finding.outcome == "acquired later") line = fmt::format("the {} acquired it later", who);
   if (finding.outcome == "came back") line = "the call came back";
   return block("then", wrapped(line, kBlock, options.width), options);
 }
@@ -209,6 +234,7 @@ std::string finding_text(const Finding& finding, const TextOptions& options) {
       block("fork at", stack_lines(finding.fork_stack, kBlock, options.width, main_view(options)),
             options);
   text += waiter_block(finding, options);
+  text += handler_block(finding, options);
   text += end_block(finding, options);
   text += block("why", wrapped(finding.explanation, kBlock, options.width), options);
   text += block("cure", wrapped(finding.cure, kBlock, options.width), options);

@@ -59,6 +59,24 @@ Json to_json(const HeldReport& held) {
               {"acquired", to_json(held.acquired)}};
 }
 
+static Json to_json(const std::optional<HandlerReport::Run>& run, bool passed_by) {
+  if (!run) return nullptr;
+  return Json{{"function", to_json(run->function)},
+              {"nanoseconds", passed_by ? Json(nullptr) : Json(run->nanoseconds)},
+              {"taken", array(run->taken)},
+              {"released", array(run->released)},
+              {"left", array(run->left)}};
+}
+
+Json to_json(const HandlerReport& handler) {
+  return Json{{"order", handler.order},
+              {"registered", to_json(handler.registered)},
+              {"passed_by", handler.passed_by},
+              {"prepare", to_json(handler.prepare, handler.passed_by)},
+              {"parent", to_json(handler.parent, handler.passed_by)},
+              {"child", to_json(handler.child, handler.passed_by)}};
+}
+
 Json to_json(const ForkReport& fork) {
   return Json{{"id", fork.id},
               {"api", fork.api},
@@ -73,8 +91,15 @@ Json to_json(const ForkReport& fork) {
               {"dropped_locks", fork.dropped_locks},
               {"outcome", fork.outcome},
               {"status", number_or_null(fork.status)},
-              // Not recorded yet. An empty list would say that there are none.
-              {"handlers", nullptr}};
+              {"handlers", fork.handlers ? array(*fork.handlers) : Json(nullptr)}};
+}
+
+static Json to_json(const std::optional<Finding::Handler>& handler) {
+  if (!handler) return nullptr;
+  return Json{{"phase", text_or_null(handler->phase)},
+              {"order", handler->order == 0 ? Json(nullptr) : Json(handler->order)},
+              {"function", to_json(handler->function)},
+              {"registered", to_json(handler->registered)}};
 }
 
 static Json to_json(const Finding::Holder& holder) {
@@ -124,6 +149,7 @@ Json to_json(const Finding& finding) {
               {"file", text_or_null(finding.lock.file)},
               {"range", range_json(finding.range)},
               {"advice", text_or_null(finding.advice)},
+              {"handler", to_json(finding.handler)},
               {"explanation", finding.explanation},
               {"cure", finding.cure},
               {"outcome", text_or_null(finding.outcome)},
@@ -155,7 +181,8 @@ Json to_json(const Summary& summary) {
               {"dropped_records", summary.dropped_records},
               {"dropped_locks", summary.dropped_locks},
               {"dropped_threads", summary.dropped_threads},
-              {"abandoned_locks", summary.abandoned_locks}};
+              {"abandoned_locks", summary.abandoned_locks},
+              {"dropped_handlers", summary.dropped_handlers}};
 }
 
 std::string dumped(const Json& json) {

@@ -24,6 +24,7 @@ Json to_json(const PythonFrame& frame);
 Json to_json(const LockInfo& lock);
 Json to_json(const ThreadReport& thread);
 Json to_json(const HeldReport& held);
+Json to_json(const HandlerReport& handler);
 Json to_json(const ForkReport& fork);
 Json to_json(const Finding& finding);
 Json to_json(const NotObservedProgram& program);

@@ -19,6 +19,9 @@ std::string finding_text(const Finding& finding, const TextOptions& options);
 /// What `run` prints at the end: findings not yet printed are the caller's business; this is the
 /// lines after them: unobserved programs, hazards in one line, drops, and the summary line.
 std::string summary_text(const Report& report, const TextOptions& options);
+/// With `verbose`: the at-fork handlers, how long they took, and which locks they took; of all
+/// forks together. Else empty.
+std::string handlers_text(const Report& report, const TextOptions& options);
 /// schema forkscope.report/1, indented by 2, ends with a newline.
 std::string report_json(const Report& report);
 

@@ -65,6 +65,11 @@ std::string drop_lines(const Summary& summary, const TextOptions& options) {
     lines += fmt::format("forkscope: {} not watched: there were too many at once\n",
                          counted(summary.dropped_threads, "thread was", "threads were"));
   }
+  if (summary.dropped_handlers > 0) {
+    lines += fmt::format("forkscope: {} not watched: there were too many at once\n",
+                         counted(summary.dropped_handlers, "registration of at-fork handlers was",
+                                 "registrations of at-fork handlers were"));
+  }
   if (summary.abandoned_locks > 0 && options.verbose) {
     lines += fmt::format("forkscope: {} still held when the thread that took {} ended\n",
                          counted(summary.abandoned_locks, "lock was", "locks were"),

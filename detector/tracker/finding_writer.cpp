@@ -5,6 +5,7 @@
 
 #include "detector/tracker/fork_events.hpp"
 #include "detector/tracker/history.hpp"
+#include "detector/tracker/handlers.hpp"
 #include "detector/tracker/log.hpp"
 #include "detector/tracker/modules.hpp"
 #include "detector/tracker/registry.hpp"
@@ -66,6 +67,8 @@ const char* kind_text(Kind kind) {
       return "memory that fork did not copy";
     case Kind::kUnsafeCall:
       return "a call that is not safe here";
+    case Kind::kAtforkHandler:
+      return "an at-fork handler waits for a lock";
   }
   return "";
 }
@@ -161,6 +164,13 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
   finding.range_begin = meeting.range_begin;
   finding.range_end = meeting.range_end;
   finding.repeat = meeting.repeat;
+  if (meeting.thread != nullptr && meeting.thread == detail::self) {
+    if (const HandlerCall* handler = live_handler(*detail::self)) {
+      finding.in_handler = 1;
+      finding.handler = handler->atfork;
+      finding.handler_phase = handler->phase;
+    }
+  }
   if (finding.holder_start != 0) note_module(finding.holder_start);
   note_modules(finding.waiter, finding.waiter_frames);
   note_modules(finding.holder_creator, finding.holder_creator_frames);
@@ -186,7 +196,8 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
       finding.holder_caller = holder->wait_caller;
   } else if (holder != nullptr && meeting.holder_caller == nullptr) {
     // Of the forking thread itself the oldest: the newest is the call it is in just now.
-    bool oldest = meeting.kind == Kind::kSelfHeldLock || meeting.kind == Kind::kStaleOwner;
+    bool oldest = meeting.kind == Kind::kSelfHeldLock || meeting.kind == Kind::kStaleOwner ||
+                  holder == meeting.thread;
     holder->each([&](const Recorded& one) {
       if (one.lock != meeting.object) return true;
       finding.holder_caller = one.caller;
@@ -203,7 +214,10 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
       slice = acquired->slice;
       note_stack(slice, slices[0].size);
       bool frozen = holder->generation >= process.stacks_used_by.load(std::memory_order_relaxed);
-      if (meeting.kind == Kind::kOrphanedLock && finding.holder_exited == 0 && frozen) {
+      // A thread in a ring of locks stays where it is, as one that was not copied.
+      bool stays = meeting.kind == Kind::kOrphanedLock ||
+                   (meeting.evidence == Evidence::kLockCycle && holder != meeting.thread);
+      if (stays && finding.holder_exited == 0 && frozen) {
         slices[1] = frozen_stack(*holder, *acquired);
         // Many children may deadlock at once, faster than the command adds room: a short stack of
         // each is better than none of some.

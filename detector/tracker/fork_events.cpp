@@ -5,6 +5,7 @@
 
 #include "detector/tracker/file_locks.hpp"
 #include "detector/tracker/history.hpp"
+#include "detector/tracker/handler_trace.hpp"
 #include "detector/tracker/loader_state.hpp"
 #include "detector/tracker/lock_words.hpp"
 #include "detector/tracker/missing_memory.hpp"
@@ -179,6 +180,7 @@ void fork_begin(Api api, const void* return_address) {
   self->fork.api = api;
   self->fork.frames = walk_stack(self->fork.stack, kMaxFrames, return_address);
   self->fork.active = true;
+  if (api != Api::kAtfork && handlers_of(api) == Handlers::kRun) handler_trace::begin(*self);
   missing_memory::before_fork();
   file_locks_before_fork();
 }
@@ -204,13 +206,14 @@ void fork_in_child() {
   if (!alone || !self->empty()) guard(*self);
   process.living.store(1, std::memory_order_relaxed);
   process.copies.store(0, std::memory_order_relaxed);
+  handler_trace::in_child(*self);
   loader_state::in_child();
   missing_memory::in_child();
   // The memory is a copy: nobody shares it, and whose vfork was open in it is not here.
   process.shares_memory.store(0, std::memory_order_relaxed);
   if (self->vfork_open) {
     self->vfork_open = false;
-    if (!self->guarded) detail::unguarded = self;
+    restore_lock_path(*self);
   }
 
   held_total = 0;
@@ -222,6 +225,8 @@ void fork_in_child() {
   table::mark_inherited(*self);
   history::in_child(*self);
   write_fork(*self, parent);
+  if (!alone && handlers_of(self->fork.api) == Handlers::kSkipped)
+    handler_trace::note_passed_by(self->fork.id);
   process.count(&Counters::forks);
   self->fork.active = false;
 }

@@ -406,7 +406,7 @@ void note_release(ThreadRecord& thread, const Release& release) {
 
 void begin_timing(ThreadRecord& thread, const void* lock) {
   thread.timing = false;
-  if (!thread.guarded && !thread.vfork_open) detail::unguarded = &thread;
+  restore_lock_path(thread);
   Store* in = store.load(std::memory_order_acquire);
   const auto address = reinterpret_cast<std::uintptr_t>(lock);
   Seen& seen = thread.seen[seen_index(lock)];
@@ -459,7 +459,7 @@ void in_child(ThreadRecord& self) {
   clear_seen(self);
   self.timing = false;
   self.timed.store(nullptr, std::memory_order_relaxed);
-  if (!self.guarded && !self.vfork_open) detail::unguarded = &self;
+  restore_lock_path(self);
 }
 
 const ThreadRecord& thread_of(const Use& use) {

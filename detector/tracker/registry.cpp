@@ -207,7 +207,7 @@ void adopt(ThreadRecord& thread, std::size_t stack_size) {
     set_window(thread, frame, stack_size / 2);
   }
   detail::self = &thread;
-  if (!thread.guarded) detail::unguarded = &thread;
+  restore_lock_path(thread);
   thread.life.store(Life::kAlive, std::memory_order_release);
   if (has_exit_key) libc_calls.setspecific(exit_key, &thread);
 }

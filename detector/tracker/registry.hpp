@@ -100,6 +100,14 @@ extern constinit thread_local ThreadRecord* unguarded;
 /// From here on the calling thread asks orphan.cpp before it locks.
 void guard(ThreadRecord& self);
 
+/// The calling thread's lock calls take the short path from here on, unless something still wants
+/// the long one.
+inline void restore_lock_path(ThreadRecord& self) {
+  const bool looks = self.guarded != 0 || self.vfork_open || self.timing ||
+                     self.fork.handler != nullptr;
+  detail::unguarded = looks ? nullptr : &self;
+}
+
 /// The calling thread's record, or null.
 [[gnu::always_inline]] inline ThreadRecord* current() {
   ThreadRecord* thread = detail::self;

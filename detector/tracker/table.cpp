@@ -35,9 +35,10 @@ void remove(ThreadRecord& thread, Slot& slot) {
     slot.short_size = last.short_size;
     slot.type = last.type;
     slot.flags = last.flags;
-    slot.time = last.time;
+    const std::uintptr_t word = last.word.load(std::memory_order_relaxed);
+    slot.time = (word & kHoldMask) == 0 ? unordered_mark(word, last.registers.pc) : last.time;
     std::memcpy(slot.slice, last.slice, sizeof slot.slice);
-    slot.word.store(last.word.load(std::memory_order_relaxed), std::memory_order_release);
+    slot.word.store(word, std::memory_order_release);
   }
   clear_typed(last.word);
   --thread.top;

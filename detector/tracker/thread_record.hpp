@@ -76,7 +76,7 @@ struct alignas(64) Slot {
   std::uint16_t short_size;          ///< with kShort: bytes copied
   record::LockType type;             ///< unless kOwnerWord
   std::uint8_t flags;                ///< unless kOwnerWord: kLockReader, kInherited
-  std::uint32_t time;                ///< of a semaphore: orders the waits of several threads
+  std::uint32_t time;  ///< of a semaphore: orders the waits of several threads; see is_ordered()
   std::uint64_t slice[2 * kLongSlicePairs];  ///< from sp on
 
   static constexpr std::uint64_t kShort = 1, kLong = 2;  ///< stack pointers are multiples of 8
@@ -87,6 +87,17 @@ struct alignas(64) Slot {
   }
 };
 static_assert(sizeof(Slot) == 384 && offsetof(Slot, slice) % 16 == 0);
+
+/// Whether a mutex's slot says when it was taken: after all below it, and waited for without limit.
+/// Not where it was moved down into the place of one that was unlocked out of order, nor where it
+/// was only tried: the mark is of what the slot holds, so whatever comes next is without it. It is
+/// there before the slot says so, or before the mutex is owned: others look at any moment.
+inline std::uint32_t unordered_mark(std::uintptr_t word, std::uint64_t caller) {
+  return std::uint32_t(word) ^ std::uint32_t(caller);
+}
+inline bool is_ordered(const Slot& slot) {
+  return slot.time != unordered_mark(slot.word.load(std::memory_order_relaxed), slot.registers.pc);
+}
 
 /// A lock taken when all slots were in use.
 struct DeepSlot {
@@ -114,6 +125,8 @@ struct Seen {
   std::uint32_t due;  ///< the count at which history.cpp is to be told
 };
 inline constexpr std::uint32_t kSeen = 64;
+class HandlerCall;    // handlers.hpp
+struct HandlerTrace;  // handler_trace.hpp
 
 /// The fork in progress in this thread.
 struct ForkSite {
@@ -122,6 +135,8 @@ struct ForkSite {
   bool active;  ///< between fork_begin() and its end, in parent and child
   bool inside;  ///< the call has not returned: at-fork handlers may run
   std::uint16_t frames;
+  HandlerCall* handler;  ///< the at-fork handler it is in: ask live_handler()
+  HandlerTrace* trace;   ///< what handlers do in this fork
   std::uint64_t stack[record::kMaxFrames];
 };
 

@@ -6,6 +6,7 @@
 
 #include "detector/verdict/cures.hpp"
 #include "detector/verdict/findings.hpp"
+#include "detector/verdict/handlers.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -38,7 +39,7 @@ std::string explanation(const ForkRecord& fork) {
       fork.fork.parent_tid, call, fork.fork.threads_total);
 }
 
-Candidate candidate_of(const ForkRecord& fork, const ChildOutcome& outcome,
+Candidate candidate_of(const ForkRecord& fork, const ChildOutcome& outcome, const Context& context,
                        const AddressSpace& space) {
   Candidate candidate;
   candidate.time = fork.meta.time;
@@ -57,6 +58,8 @@ Candidate candidate_of(const ForkRecord& fork, const ChildOutcome& outcome,
     if (!thread.is_forker) finding.lost.push_back(thread_report(thread, space));
   }
   finding.explanation = explanation(fork);
+  if (const std::string passed = passed_by_words(fork.fork.id, context, space); !passed.empty())
+    finding.explanation += " " + passed;
   CureFacts cure;
   cure.runtime = runtime_of(space.executable(), space.modules());
   cure.kind = record::Kind::kForkBypass;
@@ -81,7 +84,7 @@ std::vector<Candidate> fork_bypasses(const Context& context,
     const Site site{fork.meta.image, fork.fork.api, call_site(fork.fork, space)};
     const auto [entry, is_new] = known.emplace(site, candidates.size());
     if (is_new) {
-      candidates.push_back(candidate_of(fork, outcomes[i], space));
+      candidates.push_back(candidate_of(fork, outcomes[i], context, space));
     } else {
       ++candidates[entry->second].finding.count;
     }

@@ -54,6 +54,7 @@ std::string python_cure(Kind kind) {
     case Kind::kForkBypass:
     case Kind::kSharedDescriptor:
     case Kind::kUnsafeCall:
+    case Kind::kAtforkHandler:
       break;
   }
   return cure;
@@ -95,7 +96,9 @@ bool is_about_threads(const CureFacts& facts) {
 }
 
 /// What is done by system calls and by native code only, whatever the program is written in.
-bool is_native_matter(Kind kind) { return kind == Kind::kForkBypass || kind == Kind::kUnsafeCall; }
+bool is_native_matter(Kind kind) {
+  return kind == Kind::kForkBypass || kind == Kind::kUnsafeCall || kind == Kind::kAtforkHandler;
+}
 
 }  // namespace
 

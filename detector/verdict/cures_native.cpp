@@ -181,6 +181,13 @@ constexpr const char* kVforkCure =
     "done between vfork() and exec (descriptors, signal mask, process group, working directory). "
     "Prepare everything else before the vfork(), and leave only exec and _exit() for the child.";
 
+constexpr const char* kHandlerCure =
+    "Give the locks one order that all threads keep to, the prepare handlers among them: handlers "
+    "that are registered last take theirs first, so the library whose locks are taken first "
+    "elsewhere registers last. A handler takes each lock once, waits for no other thread, and "
+    "takes nothing that is held across calls into other libraries. Or start the process with "
+    "posix_spawn(), which runs no handlers.";
+
 constexpr const char* kBypassCure =
     "Use fork(), which runs the handlers and repairs malloc and stdio, or posix_spawn() for "
     "another program. Where it must be _Fork() or clone(), let the child call async-signal-safe "
@@ -207,6 +214,8 @@ std::string native_cure(const CureFacts& facts) {
       return memory_cure(facts);
     case Kind::kUnsafeCall:
       return kVforkCure;
+    case Kind::kAtforkHandler:
+      return kHandlerCure;
   }
   return "";
 }

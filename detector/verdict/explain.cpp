@@ -11,7 +11,7 @@ namespace {
 using record::Kind;
 using record::Severity;
 
-enum class Family { kLock, kWait, kInherited };
+enum class Family { kLock, kWait, kInherited, kHandler };
 
 Family family_of(Kind kind) {
   switch (kind) {
@@ -27,6 +27,8 @@ Family family_of(Kind kind) {
     case Kind::kMissingMemory:
     case Kind::kUnsafeCall:
       break;
+    case Kind::kAtforkHandler:
+      return Family::kHandler;
   }
   return Family::kInherited;
 }
@@ -50,6 +52,7 @@ std::string taken_back_verdict(const FindingFacts& facts, Family family) {
 std::string verdict_of(const FindingFacts& facts) {
   const Family family = family_of(facts.record.finding.kind);
   if (family == Family::kInherited) return inherited_verdict(facts);
+  if (family == Family::kHandler) return handler_verdict(facts);
   if (facts.severity == Severity::kLatent) {
     return latent_verdict(facts);
   }
@@ -60,6 +63,7 @@ std::string verdict_of(const FindingFacts& facts) {
 std::string explanation_of(const FindingFacts& facts) {
   const Family family = family_of(facts.record.finding.kind);
   if (family == Family::kInherited) return inherited_explanation(facts);
+  if (family == Family::kHandler) return handler_explanation(facts);
   if (facts.severity == Severity::kLatent) return latent_explanation(facts);
   std::string text = family == Family::kWait ? wait_explanation(facts) : lock_explanation(facts);
   if (taken_back(facts)) {

@@ -9,6 +9,7 @@
 
 #include "detector/verdict/cures.hpp"
 #include "detector/verdict/explain.hpp"
+#include "detector/verdict/handlers.hpp"
 #include "detector/verdict/sentences.hpp"
 #include "detector/verdict/words.hpp"
 
@@ -196,7 +197,7 @@ Candidate candidate_of(const FindingRecord& record, const Context& context,
   Candidate candidate;
   candidate.time = record.meta.time;
   Finding& finding = candidate.finding;
-  finding.kind = kind_word(f.kind);
+  finding.kind = kind_word(reported_kind(f));
   const std::optional<Death> death = death_of(f, outcome, child_of(record, context));
   const record::Severity severity = severity_of(f, outcome, death);
   finding.severity = severity_word(severity);
@@ -222,8 +223,10 @@ Candidate candidate_of(const FindingRecord& record, const Context& context,
     finding.advice = advice_word(f.lock_words[0]);
   }
   const FindingFacts facts{record, fork, outcome, space, finding.lock, severity, death};
+  if (f.in_handler) finding.handler = handler_of(f, context, space);
   finding.verdict = verdict_of(facts);
   finding.explanation = explanation_of(facts);
+  if (finding.handler) finding.explanation += " " + inside_handler_words(*finding.handler);
   finding.cure = cure_for(cure_facts(f, finding.lock, space));
   finding.outcome = outcome_words(f, outcome, death);
   finding.records = {f.id};

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "detector/verdict/findings.hpp"
+#include "detector/verdict/handlers.hpp"
 #include "detector/verdict/outcomes.hpp"
 #include "detector/verdict/report.hpp"
 #include "detector/verdict/watched.hpp"
@@ -53,6 +54,8 @@ std::uint64_t deadlocks_without_fork(const Session& session, const RunFacts& fac
   const auto ends = finding_outcomes(session);
   std::set<std::int32_t> lost;
   for (const FindingRecord& record : session.findings) {
+    // A process that hangs in a handler of its own fork need be nobody's child.
+    if (record.finding.kind == record::Kind::kAtforkHandler) continue;
     if (is_hang(record, ends) && !known.count(record.meta.pid)) lost.insert(record.meta.pid);
   }
   for (const WatchedFinding& watched : facts.watched) {
@@ -107,6 +110,9 @@ Summary summarise(const Session& session, const RunFacts& facts,
   summary.dropped_records = session.counters.dropped_records;
   summary.dropped_locks = session.counters.dropped_locks;
   summary.dropped_threads = session.counters.dropped_threads;
+  summary.dropped_handlers = static_cast<std::uint64_t>(
+      std::count_if(session.atforks.begin(), session.atforks.end(),
+                    [](const AtforkRecord& record) { return record.atfork.unwatched != 0; }));
   summary.abandoned_locks = session.counters.abandoned_locks;
   return summary;
 }
@@ -140,15 +146,21 @@ Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwi
   for (Candidate& bypass : fork_bypasses(context, outcomes)) {
     candidates.push_back(std::move(bypass));
   }
+  for (Candidate& handler : handler_findings(context, outcomes)) {
+    candidates.push_back(std::move(handler));
+  }
   report.findings = merged(std::move(candidates));
 
   std::set<std::uint64_t> with_findings;
   for (const Finding& finding : report.findings) with_findings.insert(finding.fork);
+  const HandlerBook book(session);
   for (std::size_t i = 0; i < session.forks.size(); ++i) {
     const ForkRecord& fork = session.forks[i];
     report.forks.push_back(fork_report(fork, outcomes[i],
                                        spaces.of(fork.fork.parent, fork.meta.image),
                                        with_findings.count(fork.fork.id) > 0));
+    report.forks.back().handlers =
+        book.reports(fork.fork.id, spaces.of(fork.fork.parent, fork.meta.image));
   }
   report.not_observed = unobserved_programs(session);
   report.summary = summarise(session, facts, outcomes, report.findings);

@@ -64,6 +64,20 @@ struct HeldReport {
   std::optional<Frame> acquired;
 };
 
+/// At-fork handlers that were registered together, and what they did around one fork.
+struct HandlerReport {
+  struct Run {
+    std::optional<Frame> function;
+    std::uint64_t nanoseconds = 0;
+    std::vector<LockInfo> taken, released;
+    std::vector<LockInfo> left;  ///< taken here, and still taken when the fork was over
+  };
+  std::uint32_t order = 0;          ///< of registration, from 1
+  std::optional<Frame> registered;  ///< the call
+  std::optional<Run> prepare, parent, child;
+  bool passed_by = false;  ///< the fork did not run them; the runs have the functions only
+};
+
 struct ForkReport {
   std::uint64_t id = 0;
   std::string api;  ///< "fork", "_Fork", "vfork", "posix_spawn", "clone", ...
@@ -77,6 +91,7 @@ struct ForkReport {
   std::uint32_t dropped_locks = 0;
   std::string outcome;        ///< exec | exit | signal | running | deadlock | unknown
   std::optional<int> status;  ///< exit status or signal number
+  std::optional<std::vector<HandlerReport>> handlers;  ///< nothing: none ran, or not recorded
 };
 
 struct Finding {
@@ -118,7 +133,14 @@ struct Finding {
     std::uint64_t begin = 0, end = 0;
   };
   std::optional<Range> range;  ///< memory that was not copied
-  std::string advice;          ///< and why: "MADV_DONTFORK"
+  /// The at-fork handler it is about, or that the call is in.
+  struct Handler {
+    std::string phase;        ///< prepare | parent | child; empty when not known
+    std::uint32_t order = 0;  ///< of registration; 0 when not known
+    std::optional<Frame> function, registered;
+  };
+  std::optional<Handler> handler{};
+  std::string advice;  ///< and why: "MADV_DONTFORK"
   std::string explanation;
   std::string cure;
   /// blocked | killed | aborted | exited | let through | acquired later | came back |
@@ -146,6 +168,7 @@ struct Summary {
   std::uint64_t safe = 0;  ///< recorded forks that cannot leave an orphaned lock, whatever is held
   std::map<std::string, std::uint64_t> apis;  ///< recorded forks by ForkReport::api
   std::uint64_t dropped_records = 0, dropped_locks = 0, dropped_threads = 0, abandoned_locks = 0;
+  std::uint64_t dropped_handlers = 0;  ///< registrations of at-fork handlers that were not watched
 };
 
 struct Report {

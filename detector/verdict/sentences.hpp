@@ -34,5 +34,7 @@ std::string wait_verdict(const FindingFacts& facts);
 std::string wait_explanation(const FindingFacts& facts);
 std::string inherited_verdict(const FindingFacts& facts);
 std::string inherited_explanation(const FindingFacts& facts);
+std::string handler_verdict(const FindingFacts& facts);
+std::string handler_explanation(const FindingFacts& facts);
 
 }  // namespace forkscope

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <span>
 
+#include "detector/verdict/handlers.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -100,6 +101,33 @@ void add_fork(Finding& finding, const ForkRecord& fork, const AddressSpace& spac
       finding.lost.push_back(thread_report(thread, space));
 }
 
+/// The at-fork handler that the child is in: a registered function that libc called.
+void add_handler(Finding& finding, std::uint32_t image, const Context& context,
+                 const AddressSpace& space) {
+  const auto& stack = finding.waiter.stack;
+  const auto called_by_libc = [&](const Frame& function) {
+    for (std::size_t i = 0; i + 1 < stack.size(); ++i)
+      if (stack[i].function == function.function && stack[i].module == function.module &&
+          base_name(stack[i + 1].module).starts_with("libc.so"))
+        return true;
+    return false;
+  };
+  for (const AtforkRecord& record : context.session.atforks) {
+    if (record.meta.image != image) continue;
+    for (const auto phase : {record::HandlerPhase::kChild, record::HandlerPhase::kPrepare}) {
+      const Finding::Handler handler = handler_at(&record.atfork, phase, space);
+      if (!handler.function || handler.function->function.empty() ||
+          !called_by_libc(*handler.function))
+        continue;
+      finding.handler = handler;
+      if (finding.kind == kind_word(record::Kind::kOrphanedLock))
+        finding.kind = kind_word(record::Kind::kAtforkHandler);
+      finding.explanation += " " + inside_handler_words(handler);
+      return;
+    }
+  }
+}
+
 std::string key_of(const Finding& finding, std::uint32_t image) {
   std::string key =
       fmt::format("{}|{}|{}|-", finding.kind, finding.severity, identity(finding.lock, image));
@@ -141,6 +169,7 @@ void join_watched_findings(std::vector<Candidate>& candidates, Context& context,
       image = fork.meta.image;
       add_fork(finding, fork, space);
       if (finding.lock.address != 0) add_holder(finding, fork, space);
+      add_handler(finding, image, context, space);
     }
     const auto same = std::find_if(candidates.begin(), candidates.begin() + recorded_end,
                                    [&](const Candidate& recorded) {

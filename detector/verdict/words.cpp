@@ -32,6 +32,8 @@ std::string kind_word(record::Kind kind) {
       return "missing-memory";
     case record::Kind::kUnsafeCall:
       return "unsafe-call";
+    case record::Kind::kAtforkHandler:
+      return "atfork-handler";
   }
   return "unknown";
 }
@@ -126,8 +128,22 @@ std::string evidence_word(record::Evidence evidence) {
       return "took-before";
     case record::Evidence::kBothInitialise:
       return "both-initialise";
+    case record::Evidence::kLockCycle:
+      return "lock-cycle";
   }
   return "unknown";
+}
+
+std::string phase_word(record::HandlerPhase phase) {
+  switch (phase) {
+    case record::HandlerPhase::kPrepare:
+      return "prepare";
+    case record::HandlerPhase::kParent:
+      return "parent";
+    case record::HandlerPhase::kChild:
+      return "child";
+  }
+  return "";
 }
 
 std::string evidence_word(const record::HeldLock& held) {

@@ -16,6 +16,7 @@ std::string api_word(record::Api api);
 std::string call_word(record::Call call);
 std::string outcome_word(record::Outcome outcome);
 std::string evidence_word(record::Evidence evidence);
+std::string phase_word(record::HandlerPhase phase);
 /// The evidence for a lock that was held at a fork.
 std::string evidence_word(const record::HeldLock& held);
 std::string thread_state_word(record::ThreadState state);

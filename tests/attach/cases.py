@@ -30,10 +30,14 @@ HANDLER = "whether its handler posts is not to be seen"
 ALONE = "the forker's other threads may have ended before the fork: then nothing shows one"
 SPIN = "a thread that runs may always stop running"
 OTHERS = "the child has threads of its own, which could act"
+INSIDE = "the process hangs in making a child, not as one: that takes the library to see"
 
 # (scenario, method): every method that hangs without help; the test `labels` compares the list
 # with the programs' own descriptions.
 SCENARIOS = {
+    ("atfork-inversion", "inverted"): waits("stuck", why=INSIDE),
+    ("atfork-inversion", "registered-twice"): waits("stuck", why=INSIDE),
+    ("atfork-late", "late"): hangs("orphaned-lock", "cache_lock"),
     ("barrier", "fork"): hangs("lost-thread", "step_done"),
     ("c11-threads", "fork"): hangs("orphaned-lock", "queue_lock"),
     ("c11-threads", "fork-cnd"): hangs("lost-thread", "job_done"),

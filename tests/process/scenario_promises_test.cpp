@@ -37,6 +37,12 @@ TEST_CASE("the scenarios of the build promise what the issues ask for") {
       promises[entry.description.name + " " + method.name] = promise_of(method);
   }
   const std::map<std::string, std::string> expected = {
+      {"atfork-inversion inverted", "deadlock: atfork-handler"},
+      {"atfork-inversion inverted-in-time", "completes: latent atfork-handler"},
+      {"atfork-inversion ordered", "completes, silent"},
+      {"atfork-inversion registered-twice", "deadlock: atfork-handler"},
+      {"atfork-late late", "deadlock: note atfork-handler, orphaned-lock"},
+      {"atfork-late early", "completes, silent"},
       {"barrier fork", "deadlock: lost-thread"},
       {"barrier fork-own-barrier", "completes, silent"},
       {"c11-threads fork", "deadlock: orphaned-lock"},

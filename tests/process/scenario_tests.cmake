@@ -5,6 +5,9 @@ set(scenario_patience 1000)  # milliseconds; only methods that deadlock use it u
 # What each method must do, written here a second time on purpose: a test must not take the word of
 # the program it tests. 0: all workers done; hangs: the first worker hung; else: it died of that.
 set(scenario_ends
+  atfork-inversion:inverted:hangs atfork-inversion:inverted-in-time:0 atfork-inversion:ordered:0
+  atfork-inversion:registered-twice:hangs
+  atfork-late:late:hangs atfork-late:early:0
   barrier:fork:hangs barrier:fork-own-barrier:0
   c11-threads:fork:hangs c11-threads:spawn:0 c11-threads:fork-cnd:hangs c11-threads:fork-unlocked:0
   call-once:fork:0 call-once:underscore-fork:hangs call-once:fork-over:0

@@ -39,7 +39,7 @@ complete -c forkscope -f -n $scan -l user -x -a '(__fish_complete_users)' -d 'On
 complete -c forkscope -n $scan -l json -r -d 'Write JSON; - is standard output'
 
 set -l both '__fish_seen_subcommand_from run attach scan report'
-complete -c forkscope -n $both -s v -l verbose -d 'Print hazards and notes in full'
+complete -c forkscope -n $both -s v -l verbose -d 'Print hazards, notes and at-fork handlers'
 complete -c forkscope -n $both -l colour -x -a 'auto always never' -d 'When to colour'
 
 complete -c forkscope -f -n '__fish_seen_subcommand_from scenario' -a 'list show run'

@@ -86,6 +86,19 @@ class ArenaBuilder {
   std::uint64_t child_status(std::int32_t child, std::int32_t status) {
     return add(record::Type::kChildStatus, {of(record::ChildStatus{child, status})});
   }
+  /// The id of the handlers is the record's offset, which is returned.
+  std::uint64_t atfork(const record::Atfork& atfork) {
+    return add(record::Type::kAtfork, {of(atfork)});
+  }
+  std::uint64_t handler_runs(record::HandlerRuns header,
+                             const std::vector<record::HandlerRun>& runs,
+                             const std::vector<record::HandlerLock>& locks = {},
+                             const std::vector<record::HeldBefore>& before = {}) {
+    header.runs = static_cast<std::uint32_t>(runs.size());
+    header.locks = static_cast<std::uint32_t>(locks.size());
+    header.before = static_cast<std::uint32_t>(before.size());
+    return add(record::Type::kHandlerRuns, {of(header), of(runs), of(locks), of(before)});
+  }
   std::uint64_t fork_failed(record::Api api, std::int32_t error) {
     return add(record::Type::kForkFailed, {of(record::ForkFailed{1, api, {}, error})});
   }
