@@ -68,6 +68,7 @@ struct ArenaHeader {
   std::int32_t supervisor;                ///< pid of `forkscope run`, 0 without it
   std::uint32_t reserved;
   Counters counters;
+  std::atomic<std::uint64_t> unsafe_sites;  ///< offset of the UnsafeSites record, 0 without one
 };
 static_assert(sizeof(ArenaHeader) <= kArenaHeaderSize);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
@@ -83,6 +84,7 @@ enum class Type : std::uint16_t {
   kExecFailed,   ///< that exec returned: ExecFailed
   kExit,         ///< about to exit: Exit
   kChildStatus,  ///< a parent collected a child's status: ChildStatus
+  kUnsafeSites,  ///< calls of libc in forked children, counted: UnsafeSites (unsafe_calls.hpp)
 };
 
 struct RecordHeader {
@@ -288,8 +290,10 @@ enum class Evidence : std::uint8_t {
   kPointsThere,       ///< a register pointed into memory that was wiped by the fork
   kLoaderState,       ///< the loader's list of objects is marked as being changed
   kVforkChild,        ///< the process id is not that of the memory's owner
+  kForkedChild,       ///< the calling process is a copy that lost threads
+  kInsideCall,        ///< a vanished thread had entered a function of libc and not left it
 };
-inline constexpr Evidence kLastEvidence = Evidence::kVforkChild;
+inline constexpr Evidence kLastEvidence = Evidence::kInsideCall;
 
 /// Registers a frozen stack is unwound from: those of the call that took the lock, as they are when
 /// it returns. pc is a return address.
@@ -314,7 +318,8 @@ inline constexpr std::size_t kMaxStackSnapshot = 64u << 10;
 ///                      the child does: kFileLockReleased or kFileLockTaken
 ///   kMissingMemory     lock: the address of the fault; range: what was not copied; holder_caller:
 ///                      who called madvise, lock_words[0]: its advice
-///   kUnsafeCall        lock: the call's object, else 0
+///   kUnsafeCall        lock: the call's object, else 0; with kForkedChild lock_words[0]: UnsafeCall
+///   kLibcLock with kInsideCall: lock_words: UnsafeCall of the child's call, of the lost thread's
 ///   kLostThread at a join: lock: the pthread_t
 struct Finding {
   std::uint64_t id;    ///< unique in the session: its offset in the arena

@@ -85,6 +85,12 @@ struct ChildStatusRecord {
   record::ChildStatus status{};
 };
 
+/// A call site of which the first child wrote a finding, and the others only their number.
+struct UnsafeSiteCount {
+  std::uint64_t finding = 0;  ///< record::Finding::id
+  std::uint64_t children = 0;
+};
+
 /// Plain copy of record::Counters.
 struct CounterValues {
   std::uint64_t forks = 0, fork_failures = 0, execs = 0, exits = 0, dropped_records = 0,
@@ -102,6 +108,7 @@ struct Session {
   std::vector<ExecFailedRecord> exec_failures;
   std::vector<ExitRecord> exits;
   std::vector<ChildStatusRecord> child_statuses;
+  std::vector<UnsafeSiteCount> unsafe_sites;
   CounterValues counters;
   std::uint64_t skipped_bytes = 0;  ///< holes and damage between records
 };

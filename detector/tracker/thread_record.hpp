@@ -47,6 +47,7 @@
 #include <iterator>
 
 #include "detector/record/record.hpp"
+#include "detector/record/unsafe_calls.hpp"
 #include "detector/tracker/mutex_words.hpp"
 
 namespace forkscope {
@@ -107,6 +108,14 @@ struct Recorded {
   const Slot* slot;  ///< null for a deep one
 };
 
+/// A function of libc that the thread has entered and not left: tracker/inside.hpp.
+struct InsideCall {
+  const void* caller;
+  const void* cfa;  ///< its caller's stack pointer after the return
+  std::atomic<record::UnsafeCall> call;
+};
+inline constexpr std::uint32_t kInsideDepth = 4;
+
 /// The fork in progress in this thread.
 struct ForkSite {
   std::uint64_t id;
@@ -141,6 +150,10 @@ struct alignas(64) ThreadRecord {
   const void*
       signalled[4];  ///< last condition variables signalled, semaphores posted, futexes woken
   std::uint32_t signalled_next;
+
+  // -- the functions of libc it is inside of
+  std::uint32_t inside_depth;
+  InsideCall inside[kInsideDepth];
 
   // -- identity
   std::uint32_t index;                   ///< in the directory

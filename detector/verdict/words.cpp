@@ -122,6 +122,10 @@ std::string evidence_word(record::Evidence evidence) {
       return "loader-state";
     case record::Evidence::kVforkChild:
       return "vfork-child";
+    case record::Evidence::kForkedChild:
+      return "forked-child";
+    case record::Evidence::kInsideCall:
+      return "inside-call";
   }
   return "unknown";
 }
