@@ -68,6 +68,7 @@ struct Vanished {
   const ThreadRecord* thread = nullptr;
   const void* caller = nullptr;
   UnsafeCall call = UnsafeCall::none;
+  std::uint32_t others = 0;  ///< threads beside it
 };
 
 /// While its stack is as the fork left it, the frame of the call must still be there.
@@ -88,8 +89,12 @@ Vanished find_vanished(UnsafeCall call) {
       UnsafeCall other = entry.call.load(std::memory_order_relaxed);
       if (other == UnsafeCall::none || !meet_in_libc(call, other) || !is_there(thread, entry))
         continue;
-      found = {&thread, entry.caller, other};
-      return false;
+      if (found.thread != nullptr) {
+        ++found.others;
+      } else {
+        found = {&thread, entry.caller, other};
+      }
+      break;
     }
     return true;
   });
@@ -113,6 +118,7 @@ std::uint64_t write_hazard(const ThreadRecord& thread, UnsafeCall call, const vo
   if (process.arena.crowded()) return 0;
   Meeting meeting = meeting_of(thread, call, caller);
   meeting.words[1] = std::uint32_t(vanished.call);
+  meeting.words[2] = vanished.others;
   meeting.holder = vanished.thread;
   meeting.holder_tid = vanished.thread->tid;
   meeting.holder_caller = vanished.caller;

@@ -225,14 +225,16 @@ Candidate candidate_of(const FindingRecord& record, const Context& context,
   const auto& acquired = finding.holder.acquired;
   const auto& waiter = finding.waiter.stack;
   // A missing page or a handle differs from child to child, and is the same mistake.
-  const bool by_place = f.kind == record::Kind::kMissingMemory ||
-                        f.lock_type == record::LockType::kThread || finding.libc.has_value();
+  const bool by_place =
+      f.kind == record::Kind::kMissingMemory || f.lock_type == record::LockType::kThread;
   if (const auto site = context.children_of_site.find(f.id);
       site != context.children_of_site.end()) {
     finding.count = site->second;
   }
   candidate.key = fmt::format("{}|{}|{}|{}|{}", finding.kind, finding.severity,
-                              by_place ? "" : identity(finding.lock, record.meta.image),
+                              finding.libc ? finding.libc->function
+                              : by_place   ? ""
+                                           : identity(finding.lock, record.meta.image),
                               identity(acquired.empty() ? nullptr : &acquired.front()),
                               identity(waiter.empty() ? nullptr : &waiter.front()));
   return candidate;

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "detector/verdict/findings.hpp"
 #include "detector/verdict/sentences.hpp"
 #include "detector/verdict/words.hpp"
 
@@ -55,8 +58,29 @@ std::string note_explanation(const FindingFacts& facts, UnsafeCall call) {
 }
 
 std::string inside_sentence(const FindingFacts& facts, UnsafeCall inside) {
-  return fmt::format("{} was inside {}() {}, and was not copied.", capitalised(holder_words(facts)),
-                     name_of(inside), when_forked(facts));
+  std::string text =
+      fmt::format("{} was inside {}() {}, and was not copied.", capitalised(holder_words(facts)),
+                  name_of(inside), when_forked(facts));
+  if (const std::uint32_t others = facts.record.finding.lock_words[2]; others > 0) {
+    text += fmt::format(" So {} {}, inside a function of the same lock: libc does not say which "
+                        "of them had it.",
+                        others == 1 ? "was" : "were",
+                        others == 1 ? "another thread" : fmt::format("{} others", others));
+  }
+  return text;
+}
+
+/// From outside only the frames inside libc are certain; how the child came there the library has
+/// written down.
+std::vector<Frame> joined_stack(const std::vector<Frame>& inside, const std::vector<Frame>& caller) {
+  if (caller.empty()) return inside;
+  const auto end = std::find_if(inside.begin(), inside.end(), [&](const Frame& frame) {
+    return base_name(frame.module) == "libforkscope.so" ||
+           identity(&frame) == identity(&caller.front());
+  });
+  std::vector<Frame> stack(inside.begin(), end);
+  stack.insert(stack.end(), caller.begin(), caller.end());
+  return stack;
 }
 
 }  // namespace
@@ -119,13 +143,21 @@ std::string libc_call_cure(UnsafeCall call) {
 void add_warning(Finding& hang, const Finding& warning) {
   hang.libc = warning.libc;
   hang.waiter.call = warning.waiter.call;
-  hang.verdict = fmt::format("waits for ever in {}() for a lock inside libc: {} was inside {}() "
-                             "when it was forked",
-                             warning.libc->function,
+  hang.waiter.stack = joined_stack(hang.waiter.stack, warning.waiter.stack);
+  hang.cure = warning.cure;
+  const std::string call = fmt::format("waits for ever in {}() for a lock inside libc",
+                                       warning.libc->function);
+  if (hang.holder.tid != 0 && hang.holder.tid != warning.holder.tid) {
+    // The lock names its owner: not the thread that was thought of.
+    hang.libc->holder_function.clear();
+    hang.verdict = fmt::format("{}, which {} had when it was forked", call,
+                               thread_words(hang.holder.tid, hang.holder.name));
+    return;
+  }
+  hang.verdict = fmt::format("{}: {} was inside {}() when it was forked", call,
                              thread_words(warning.holder.tid, warning.holder.name),
                              warning.libc->holder_function);
   hang.explanation = warning.explanation + " " + hang.explanation;
-  hang.cure = warning.cure;
 }
 
 }  // namespace forkscope

@@ -72,8 +72,7 @@ catch_discover_tests(process_tests TEST_PREFIX "process: ")
 # Calls that a forked child may not make: unsafe_calls_test.cpp.
 shim_program(unsafe_probe ${shim_dir}/unsafe_probe.cpp)
 target_link_libraries(unsafe_probe PRIVATE forkscope_warnings)
-target_compile_options(unsafe_probe PRIVATE -g -O1 -fno-builtin -fno-optimize-sibling-calls
-  -fno-sanitize=all)
+target_compile_options(unsafe_probe PRIVATE -g -O0 -fno-builtin -fno-sanitize=all)
 target_link_options(unsafe_probe PRIVATE -fno-sanitize=all)
 add_executable(unsafe_tests ${shim_dir}/unsafe_calls_test.cpp ${shim_dir}/cli_run.cpp)
 target_compile_definitions(unsafe_tests PRIVATE

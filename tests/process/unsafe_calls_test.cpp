@@ -3,6 +3,8 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 #include "detector/record/unsafe_calls.hpp"
 #include "tests/process/cli_run.hpp"
 
@@ -13,8 +15,10 @@ using Json = nlohmann::json;
 namespace {
 
 /// Most children of a fork in the middle; the functions that hang do so within some ten.
-constexpr const char* kRoundsToHang = "4000";
+constexpr const char* kRoundsToHang = "1000";
 constexpr const char* kRoundsOfNever = "300";
+/// Of the sixty functions that hang: some have their lock for an instant only.
+constexpr int kSurelyHang = 40;
 constexpr int kHung = 10, kNeverHung = 12;
 
 std::vector<std::string> unsafe_probe(std::vector<std::string> mode) {
@@ -111,45 +115,68 @@ TEST_CASE("notes are one line together, and --unsafe-calls=off leaves them out")
 }
 
 TEST_CASE("what the table says of glibc is what happens in the middle of a call") {
+  int hung = 0;
   for (std::size_t i = 1; i < kUnsafeCallCount; ++i) {
     const UnsafeCallFacts& facts = kUnsafeCalls[i];
     if (facts.hung != Hung::hangs && facts.hung != Hung::never) continue;
     const bool hangs = facts.hung == Hung::hangs;
     INFO(facts.name << " of " << source_of(facts));
-    const Ended ended = run(
-        unsafe_probe({"middle", facts.name, hangs ? kRoundsToHang : kRoundsOfNever}));
+    const Ended ended =
+        run(unsafe_probe({"middle", facts.name, hangs ? kRoundsToHang : kRoundsOfNever}));
+    if (hangs && ended.exit() == kNeverHung) {
+      WARN(facts.name << ": no child met its lock taken this time");
+      continue;
+    }
     CHECK(ended.exit() == (hangs ? kHung : kNeverHung));
+    hung += hangs;
   }
+  CHECK(hung >= kSurelyHang);
 }
 
 TEST_CASE("a child that hangs in such a call is one deadlock with both functions and both threads") {
+  int hung = 0;
   for (std::size_t i = 1; i < kUnsafeCallCount; ++i) {
     const UnsafeCallFacts& facts = kUnsafeCalls[i];
     if (facts.hung != Hung::hangs || !is_tracked(UnsafeCall(i))) continue;
     INFO(facts.name);
-    const Json report =
-        report_of({"--on-deadlock=kill"}, {"middle", facts.name, kRoundsToHang}, kHung);
+    TemporaryFolder folder;
+    const Ended ended = run(forkscope_run({"--on-deadlock=kill", "--json=" + (folder / "report")},
+                                          unsafe_probe({"middle", facts.name, kRoundsToHang})));
+    if (ended.exit() == kNeverHung) {
+      WARN(facts.name << ": no child met its lock taken this time");
+      continue;
+    }
+    INFO(ended.errors);
+    CHECK(ended.exit() == kHung);
+    ++hung;
+    const Json report = Json::parse(read_file(folder / "report"));
     const std::vector<Json> deadlocks = findings_of(report, "deadlock");
     REQUIRE(deadlocks.size() == 1);
     const Json& finding = deadlocks.front();
-    INFO(finding.dump(1));
     CHECK(finding.at("kind") == "libc-lock");
     CHECK(finding.at("certainty") == "proven");
-    CHECK(finding.at("evidence") == "nobody-left");
+    // glibc's read-write locks name who has them for writing: of two threads the right one, of
+    // which no more may be known.
+    const bool named = finding.at("evidence") == "owner-word";
+    if (!named) CHECK(finding.at("evidence") == "nobody-left");
     CHECK(finding.at("outcome") == "killed");
     REQUIRE(finding.contains("libc"));
-    // The function itself, or one that the call needs as well: popen of pclose.
+    // The function itself, or one that its caller needs as well: popen of pclose.
     const std::string function = finding.at("libc").at("function");
-    const std::string inside = finding.at("libc").at("holder_function");
     CHECK(source_of(facts) == (facts.use == LibcUse::own
                                    ? function
                                    : finding.at("libc").at("family").get<std::string>()));
     CHECK(finding.at("waiter").at("call") == function);
     CHECK(is_called_by(finding, facts.name));
     CHECK(finding.at("holder").at("name").get<std::string>().find("caller-") == 0);
-    CHECK_FALSE(finding.at("holder").at("acquired").empty());
     CHECK_FALSE(finding.at("fork_stack").empty());
     CHECK(finding.at("verdict").get<std::string>().find(function + "()") != std::string::npos);
-    CHECK(finding.at("verdict").get<std::string>().find(inside + "()") != std::string::npos);
+    const Json& inside = finding.at("libc").at("holder_function");
+    CHECK((named || inside.is_string()));
+    if (!inside.is_string()) continue;
+    CHECK_FALSE(finding.at("holder").at("acquired").empty());
+    CHECK(finding.at("verdict").get<std::string>().find(inside.get<std::string>() + "()") !=
+          std::string::npos);
   }
+  CHECK(hung >= kSurelyHang);
 }
