@@ -319,8 +319,7 @@ inline constexpr std::size_t kMaxStackSnapshot = 64u << 10;
 ///   kMissingMemory     lock: the address of the fault; range: what was not copied; holder_caller:
 ///                      who called madvise, lock_words[0]: its advice
 ///   kUnsafeCall        lock: the call's object, else 0; with kForkedChild lock_words[0]: UnsafeCall
-///   kLibcLock with kInsideCall: lock_words: UnsafeCall of the child's call, of the lost
-///                      thread's, and how many threads more were inside
+///   kLibcLock with kInsideCall: lock_words: UnsafeCall here, of the lost thread, threads beside it
 ///   kLostThread at a join: lock: the pthread_t
 struct Finding {
   std::uint64_t id;    ///< unique in the session: its offset in the arena
