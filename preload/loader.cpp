@@ -20,12 +20,13 @@ namespace {
 void before(record::Call call, const void* caller) {
   int error = errno;
   if (ThreadRecord* thread = observed(call, caller)) {
-    if (process.generation > 0) loader_state::meet(*thread, call, caller);
+    const bool told = process.generation > 0 && loader_state::meet(*thread, call, caller);
     loader_state::note_call(*thread, caller);
-    unsafe_calls::note(*thread,
-                       call == record::Call::kDlopen ? record::UnsafeCall::dlopen
-                                                     : record::UnsafeCall::dlmopen,
-                       caller);
+    if (!told)
+      unsafe_calls::note(*thread,
+                         call == record::Call::kDlopen ? record::UnsafeCall::dlopen
+                                                       : record::UnsafeCall::dlmopen,
+                         caller);
   }
   errno = error;
 }

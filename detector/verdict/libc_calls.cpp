@@ -160,4 +160,15 @@ void add_warning(Finding& hang, const Finding& warning) {
   hang.explanation = warning.explanation + " " + hang.explanation;
 }
 
+bool says_the_same(const Finding& hang, const Finding& warning) {
+  if (!hang.libc || !warning.libc || warning.severity != "hazard" ||
+      warning.outcome != "came back" || hang.libc->function != warning.libc->function ||
+      warning.waiter.stack.empty())
+    return false;
+  const auto& stack = hang.waiter.stack;
+  return std::any_of(stack.begin(), stack.end(), [&](const Frame& frame) {
+    return identity(&frame) == identity(&warning.waiter.stack.front());
+  });
+}
+
 }  // namespace forkscope

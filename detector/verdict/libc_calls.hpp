@@ -29,4 +29,8 @@ std::string at_fork_word(record::AtFork at_fork);
 /// with what `warning` knows.
 void add_warning(Finding& hang, const Finding& warning);
 
+/// Whether `warning` is of another child that made the same call at the same place, and came out of
+/// it: the hang says all of that.
+bool says_the_same(const Finding& hang, const Finding& warning);
+
 }  // namespace forkscope

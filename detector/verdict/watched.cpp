@@ -173,6 +173,9 @@ void join_watched_findings(std::vector<Candidate>& candidates, Context& context,
     candidate.key = key_of(finding, image);
     added.push_back(std::move(candidate));
   }
+  for (std::size_t i = 0; i < candidates.size(); ++i)
+    for (const Candidate& hang : added)
+      replaced[i] = replaced[i] || says_the_same(hang.finding, candidates[i].finding);
   std::vector<Candidate> kept;
   for (std::size_t i = 0; i < candidates.size(); ++i)
     if (!replaced[i]) kept.push_back(std::move(candidates[i]));

@@ -179,6 +179,23 @@ TEST_CASE("the hazard whose call is then seen to hang is one deadlock with all o
   CHECK_THAT(f.cure, Contains("Convert the time before the fork"));
 }
 
+TEST_CASE("children that came out of the call in which one hangs are not told beside it",
+          "[judge][libc-calls][watched]") {
+  Story story;
+  story.forked(1, 200, {});
+  story.forked(2, 201, {});
+  story.arena.as(200, 200).finding(warning(UnsafeCall::localtime_r, UnsafeCall::mktime));
+  const auto another = [&](UnsafeCall call) {
+    const std::uint64_t id =
+        story.arena.as(201, 201).finding(warning(call, UnsafeCall::mktime));
+    story.arena.finding_end(id, record::Outcome::kAcquired);
+  };
+  another(UnsafeCall::localtime_r);
+  CHECK(story.judged(seen(hang())).findings.size() == 1);
+  another(UnsafeCall::ctime_r);  // another function
+  CHECK(story.judged(seen(hang())).findings.size() == 2);
+}
+
 TEST_CASE("where the lock names another owner than the thread that was inside, the owner is told",
           "[judge][libc-calls][watched]") {
   Story story;
