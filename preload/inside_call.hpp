@@ -45,8 +45,8 @@ class InsideCallScope {
 };
 
 /// What an interposer begins with.
-#define FORKSCOPE_INSIDE(name)                                                          \
-  ::forkscope::InsideCallScope inside_call(::forkscope::record::UnsafeCall::name,       \
+#define FORKSCOPE_INSIDE(name)                                                    \
+  ::forkscope::InsideCallScope inside_call(::forkscope::record::UnsafeCall::name, \
                                            __builtin_return_address(0), __builtin_dwarf_cfa())
 
 }  // namespace forkscope

@@ -23,10 +23,10 @@ void before(record::Call call, const void* caller) {
     const bool told = process.generation > 0 && loader_state::meet(*thread, call, caller);
     loader_state::note_call(*thread, caller);
     if (!told)
-      unsafe_calls::note(*thread,
-                         call == record::Call::kDlopen ? record::UnsafeCall::dlopen
-                                                       : record::UnsafeCall::dlmopen,
-                         caller);
+      unsafe_calls::note(
+          *thread,
+          call == record::Call::kDlopen ? record::UnsafeCall::dlopen : record::UnsafeCall::dlmopen,
+          caller);
   }
   errno = error;
 }

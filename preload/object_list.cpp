@@ -6,8 +6,8 @@
 // loaded before it leaves alone what it replaces, as this library does. Its leak check walks the
 // list in a process that shares the program's memory and thread pointer while all threads are
 // stopped: nothing is recorded here, nothing written but stack. Thread- and fork-safe as libc's own
-// function is (but that the thread is inside: tracker/inside.hpp, balanced); what is shown last is shown without the loader's lock, but this library is never
-// unloaded.
+// function is (but that the thread is inside: tracker/inside.hpp, balanced); what is shown last is
+// shown without the loader's lock, but this library is never unloaded.
 #include <link.h>
 
 #include <cstring>

@@ -29,10 +29,10 @@ int __cxa_at_quick_exit(void (*function)(void*), void* object) noexcept;
 }
 
 /// The whole of an interposer: inside, the next definition, outside.
-#define FORKSCOPE_TRACKED(result, name, parameters, arguments, specifiers)         \
-  FORKSCOPE_EXPORT result name parameters specifiers {                             \
-    FORKSCOPE_INSIDE(name);                                                        \
-    return next<decltype(::name)>(record::UnsafeCall::name) arguments;             \
+#define FORKSCOPE_TRACKED(result, name, parameters, arguments, specifiers) \
+  FORKSCOPE_EXPORT result name parameters specifiers {                     \
+    FORKSCOPE_INSIDE(name);                                                \
+    return next<decltype(::name)>(record::UnsafeCall::name) arguments;     \
   }
 
 // kTimezone
@@ -41,8 +41,8 @@ FORKSCOPE_TRACKED(tm*, localtime, (const time_t* when), (when), noexcept)
 FORKSCOPE_TRACKED(tm*, localtime_r, (const time_t* __restrict when, tm* __restrict into),
                   (when, into), noexcept)
 FORKSCOPE_TRACKED(tm*, gmtime, (const time_t* when), (when), noexcept)
-FORKSCOPE_TRACKED(tm*, gmtime_r, (const time_t* __restrict when, tm* __restrict into),
-                  (when, into), noexcept)
+FORKSCOPE_TRACKED(tm*, gmtime_r, (const time_t* __restrict when, tm* __restrict into), (when, into),
+                  noexcept)
 FORKSCOPE_TRACKED(time_t, mktime, (tm * when), (when), noexcept)
 FORKSCOPE_TRACKED(time_t, timegm, (tm * when), (when), noexcept)
 FORKSCOPE_TRACKED(char*, ctime, (const time_t* when), (when), noexcept)
@@ -78,8 +78,8 @@ FORKSCOPE_TRACKED(long, random, (), (), noexcept)
 FORKSCOPE_TRACKED(void, srandom, (unsigned seed), (seed), noexcept)
 FORKSCOPE_TRACKED(int, rand, (), (), noexcept)
 FORKSCOPE_TRACKED(void, srand, (unsigned seed), (seed), noexcept)
-FORKSCOPE_TRACKED(char*, initstate, (unsigned seed, char* state, size_t size),
-                  (seed, state, size), noexcept)
+FORKSCOPE_TRACKED(char*, initstate, (unsigned seed, char* state, size_t size), (seed, state, size),
+                  noexcept)
 FORKSCOPE_TRACKED(char*, setstate, (char* state), (state), noexcept)
 
 // kLog
@@ -120,8 +120,8 @@ FORKSCOPE_TRACKED(locale_t, duplocale, (locale_t locale), (locale), noexcept)
 FORKSCOPE_TRACKED(void, freelocale, (locale_t locale), (locale), noexcept)
 
 // kText
-FORKSCOPE_TRACKED(char*, bindtextdomain, (const char* domain, const char* folder),
-                  (domain, folder), noexcept)
+FORKSCOPE_TRACKED(char*, bindtextdomain, (const char* domain, const char* folder), (domain, folder),
+                  noexcept)
 FORKSCOPE_TRACKED(char*, bind_textdomain_codeset, (const char* domain, const char* codeset),
                   (domain, codeset), noexcept)
 FORKSCOPE_TRACKED(char*, textdomain, (const char* domain), (domain), noexcept)

@@ -40,17 +40,18 @@ struct UnsafeCallFacts {
 
 inline constexpr LibcFamilyFacts kLibcFamilies[] = {
 #define FORKSCOPE_LIBC_FAMILY(id, words, lock, at_fork, since, cure) \
-    {words, lock, AtFork::at_fork, since, cure},
+  {words, lock, AtFork::at_fork, since, cure},
 #include "detector/record/unsafe_calls.def"
 };
 inline constexpr UnsafeCallFacts kUnsafeCalls[] = {
     {"", LibcFamily::kMemory, LibcUse::noted, Hung::untried},
 #define FORKSCOPE_UNSAFE_CALL(name, family, use, hung) \
-    {#name, LibcFamily::family, LibcUse::use, Hung::hung},
+  {#name, LibcFamily::family, LibcUse::use, Hung::hung},
 #include "detector/record/unsafe_calls.def"
 };
 inline constexpr std::size_t kLibcFamilyCount = sizeof kLibcFamilies / sizeof kLibcFamilies[0];
-inline constexpr std::size_t kUnsafeCallCount = sizeof kUnsafeCalls / sizeof kUnsafeCalls[0];  ///< with none
+inline constexpr std::size_t kUnsafeCallCount =
+    sizeof kUnsafeCalls / sizeof kUnsafeCalls[0];  ///< with none
 static_assert(kUnsafeCallCount <= 256, "UnsafeCall is one byte");
 
 constexpr const UnsafeCallFacts& facts_of(UnsafeCall call) {

@@ -114,8 +114,9 @@ static Json to_json(const Finding::LibcCall& libc) {
               {"holder_function", text_or_null(libc.holder_function)}};
 }
 
-Json to_json(const Finding& finding) {
-  Json json{{"kind", finding.kind},
+/// What all findings have.
+static Json common_json(const Finding& finding) {
+  return Json{{"kind", finding.kind},
               {"severity", finding.severity},
               {"certainty", finding.certainty},
               {"evidence", text_or_null(finding.evidence)},
@@ -135,6 +136,10 @@ Json to_json(const Finding& finding) {
               {"cure", finding.cure},
               {"outcome", text_or_null(finding.outcome)},
               {"count", finding.count}};
+}
+
+Json to_json(const Finding& finding) {
+  Json json = common_json(finding);
   if (finding.libc) json["libc"] = to_json(*finding.libc);
   return json;
 }

@@ -142,9 +142,9 @@ void write_note(const ThreadRecord& thread, UnsafeCall call, const void* caller)
 
 void in_child(const ThreadRecord& self) {
   registry.each([&](const ThreadRecord& thread) {
-    lost_threads = lost_threads ||
-                   (&thread != &self && thread.generation + 1 == process.generation &&
-                    thread.life.load(std::memory_order_relaxed) == Life::kAlive);
+    lost_threads =
+        lost_threads || (&thread != &self && thread.generation + 1 == process.generation &&
+                         thread.life.load(std::memory_order_relaxed) == Life::kAlive);
     return !lost_threads;
   });
   if (!lost_threads) return;

@@ -21,7 +21,8 @@ std::uint64_t mixed(std::uint64_t hash, std::uint64_t word) {
 }
 
 std::uint64_t mixed(std::uint64_t hash, const char* text) {
-  for (; *text != '\0'; ++text) hash = mixed(hash, std::uint64_t(static_cast<unsigned char>(*text)));
+  for (; *text != '\0'; ++text)
+    hash = mixed(hash, std::uint64_t(static_cast<unsigned char>(*text)));
   return hash;
 }
 
@@ -52,8 +53,7 @@ UnsafeSites* table() {
   auto space = process.reserve(sizeof(UnsafeSites));  // zero: nobody has written there
   if (!space) return nullptr;
   // Who comes second leaves a hole of this size.
-  if (!header->unsafe_sites.compare_exchange_strong(offset, space.offset))
-    return at(offset);
+  if (!header->unsafe_sites.compare_exchange_strong(offset, space.offset)) return at(offset);
   process.publish(space, Type::kUnsafeSites);
   return at(space.offset);
 }

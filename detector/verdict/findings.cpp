@@ -151,9 +151,9 @@ std::string outcome_words(const record::Finding& f, const std::optional<record::
                           const std::optional<Death>& death) {
   if (death) return "died: " + death->short_words;
   if (!outcome) return "";
-  const bool is_lock_or_wait =
-      f.evidence != record::Evidence::kThreadGone &&
-      f.evidence != record::Evidence::kLoaderState && f.evidence != record::Evidence::kInsideCall;
+  const bool is_lock_or_wait = f.evidence != record::Evidence::kThreadGone &&
+                               f.evidence != record::Evidence::kLoaderState &&
+                               f.evidence != record::Evidence::kInsideCall;
   if (*outcome == record::Outcome::kAcquired && !is_lock_or_wait) return "came back";
   return outcome_word(*outcome);
 }

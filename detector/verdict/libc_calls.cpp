@@ -62,17 +62,19 @@ std::string inside_sentence(const FindingFacts& facts, UnsafeCall inside) {
       fmt::format("{} was inside {}() {}, and was not copied.", capitalised(holder_words(facts)),
                   name_of(inside), when_forked(facts));
   if (const std::uint32_t others = facts.record.finding.lock_words[2]; others > 0) {
-    text += fmt::format(" So {} {}, inside a function of the same lock: libc does not say which "
-                        "of them had it.",
-                        others == 1 ? "was" : "were",
-                        others == 1 ? "another thread" : fmt::format("{} others", others));
+    text += fmt::format(
+        " So {} {}, inside a function of the same lock: libc does not say which "
+        "of them had it.",
+        others == 1 ? "was" : "were",
+        others == 1 ? "another thread" : fmt::format("{} others", others));
   }
   return text;
 }
 
 /// From outside only the frames inside libc are certain; how the child came there the library has
 /// written down.
-std::vector<Frame> joined_stack(const std::vector<Frame>& inside, const std::vector<Frame>& caller) {
+std::vector<Frame> joined_stack(const std::vector<Frame>& inside,
+                                const std::vector<Frame>& caller) {
   if (caller.empty()) return inside;
   const auto end = std::find_if(inside.begin(), inside.end(), [&](const Frame& frame) {
     return base_name(frame.module) == "libforkscope.so" ||
@@ -113,8 +115,7 @@ std::string libc_call_verdict(const FindingFacts& facts) {
   const UnsafeCall call = libc_call_of(f).value_or(UnsafeCall::none);
   const UnsafeCall inside = call_at(f.lock_words[1]);
   if (f.evidence == Evidence::kForkedChild) {
-    return fmt::format("calls {}() in the child of a fork that left threads behind",
-                       name_of(call));
+    return fmt::format("calls {}() in the child of a fork that left threads behind", name_of(call));
   }
   return fmt::format("calls {}(), while {}, which was not copied, was inside {}()", name_of(call),
                      holder_words(facts), name_of(inside));
@@ -145,8 +146,8 @@ void add_warning(Finding& hang, const Finding& warning) {
   hang.waiter.call = warning.waiter.call;
   hang.waiter.stack = joined_stack(hang.waiter.stack, warning.waiter.stack);
   hang.cure = warning.cure;
-  const std::string call = fmt::format("waits for ever in {}() for a lock inside libc",
-                                       warning.libc->function);
+  const std::string call =
+      fmt::format("waits for ever in {}() for a lock inside libc", warning.libc->function);
   if (hang.holder.tid != 0 && hang.holder.tid != warning.holder.tid) {
     // The lock names its owner: not the thread that was thought of.
     hang.libc->holder_function.clear();

@@ -133,7 +133,8 @@ TEST_CASE("what the table says of glibc is what happens in the middle of a call"
   CHECK(hung >= kSurelyHang);
 }
 
-TEST_CASE("a child that hangs in such a call is one deadlock with both functions and both threads") {
+TEST_CASE(
+    "a child that hangs in such a call is one deadlock with both functions and both threads") {
   int hung = 0;
   for (std::size_t i = 1; i < kUnsafeCallCount; ++i) {
     const UnsafeCallFacts& facts = kUnsafeCalls[i];

@@ -266,8 +266,9 @@ CALL(vsyslog) {
 }
 CALL(__syslog_chk) { __syslog_chk(LOG_DEBUG, 1, "%d", 1); }
 CALL(__vsyslog_chk) {
-  log_list([](int level, const char* format, va_list list) { __vsyslog_chk(level, 1, format, list); },
-           "%d", 1);
+  log_list(
+      [](int level, const char* format, va_list list) { __vsyslog_chk(level, 1, format, list); },
+      "%d", 1);
 }
 CALL(openlog) { openlog("probe", 0, LOG_USER); }
 CALL(closelog) { closelog(); }
@@ -435,7 +436,8 @@ bool waits_for_ever(pid_t pid) {
   constexpr int kFutex = 202, kWait = 0, kWaitBitset = 9;
   constexpr long kCommand = 127, kPrivate = 128;
   return size > 0 &&
-         sscanf(text, "%ld %li %li %li %li", &number, &address, &operation, &value, &timeout) == 5 &&
+         sscanf(text, "%ld %li %li %li %li", &number, &address, &operation, &value, &timeout) ==
+             5 &&
          number == kFutex && timeout == 0 && (operation & kPrivate) != 0 &&
          ((operation & kCommand) == kWait || (operation & kCommand) == kWaitBitset);
 }

@@ -139,7 +139,8 @@ TEST_CASE("another thread inside the same lock's functions makes it a hazard tha
   CHECK(f.libc->holder_function == "mktime");
   CHECK(f.holder.tid == 102);
   CHECK(functions(f.holder.acquired).back() == "read_row_group");
-  CHECK_THAT(f.verdict, Contains("localtime_r()") && Contains("row-reader") && Contains("mktime()"));
+  CHECK_THAT(f.verdict,
+             Contains("localtime_r()") && Contains("row-reader") && Contains("mktime()"));
   CHECK(f.outcome.empty());
 }
 
@@ -186,8 +187,7 @@ TEST_CASE("children that came out of the call in which one hangs are not told be
   story.forked(2, 201, {});
   story.arena.as(200, 200).finding(warning(UnsafeCall::localtime_r, UnsafeCall::mktime));
   const auto another = [&](UnsafeCall call) {
-    const std::uint64_t id =
-        story.arena.as(201, 201).finding(warning(call, UnsafeCall::mktime));
+    const std::uint64_t id = story.arena.as(201, 201).finding(warning(call, UnsafeCall::mktime));
     story.arena.finding_end(id, record::Outcome::kAcquired);
   };
   another(UnsafeCall::localtime_r);
@@ -227,8 +227,8 @@ TEST_CASE("a hang in another call than the one that was warned of stays beside t
           "[judge][libc-calls][watched]") {
   Story story;
   story.forked(1, 200, {});
-  const std::uint64_t id = story.arena.as(200, 200).finding(
-      warning(UnsafeCall::localtime_r, UnsafeCall::mktime));
+  const std::uint64_t id =
+      story.arena.as(200, 200).finding(warning(UnsafeCall::localtime_r, UnsafeCall::mktime));
   story.arena.finding_end(id, record::Outcome::kAcquired);
   CHECK(story.judged(seen(hang())).findings.size() == 2);
   Story other;

@@ -86,7 +86,8 @@ TEST_CASE("docs/unsafe-calls.md has the rows of the table, and no others", "[uns
   CHECK(rows_of_page() == expected);
 }
 
-TEST_CASE("what is tracked takes a lock that fork keeps, and nothing else hangs", "[unsafe-calls]") {
+TEST_CASE("what is tracked takes a lock that fork keeps, and nothing else hangs",
+          "[unsafe-calls]") {
   std::set<std::string> names;
   for (std::size_t i = 1; i < kUnsafeCallCount; ++i) {
     const UnsafeCallFacts& call = kUnsafeCalls[i];
