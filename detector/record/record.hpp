@@ -318,9 +318,11 @@ inline constexpr std::size_t kMaxStackSnapshot = 64u << 10;
 ///                      the child does: kFileLockReleased or kFileLockTaken
 ///   kMissingMemory     lock: the address of the fault; range: what was not copied; holder_caller:
 ///                      who called madvise, lock_words[0]: its advice
-///   kUnsafeCall        lock: the call's object, else 0; with kForkedChild lock_words[0]:
-///   UnsafeCall kLibcLock with kInsideCall: lock_words: UnsafeCall here, of the lost thread,
-///   threads beside it kLostThread at a join: lock: the pthread_t
+///   kUnsafeCall        lock: the call's object, else 0
+///   kLostThread at a join: lock: the pthread_t
+///
+/// Of a call of libc (kForkedChild, kInsideCall) lock_words are the child's UnsafeCall, that of the
+/// lost thread, and how many threads more were inside.
 struct Finding {
   std::uint64_t id;    ///< unique in the session: its offset in the arena
   std::uint64_t fork;  ///< Fork::id of the fork that lost the holder

@@ -15,9 +15,8 @@ namespace forkscope::inside {
 [[gnu::always_inline]] inline std::uint32_t enter(ThreadRecord& thread, record::UnsafeCall call,
                                                   const void* caller, const void* cfa) {
   std::uint32_t depth = thread.inside_depth;
-  while (depth > 0 && thread.inside[depth - 1].cfa <= cfa)
-    [[unlikely]] thread.inside[--depth].call.store(record::UnsafeCall::none,
-                                                   std::memory_order_relaxed);
+  for (; depth > 0 && thread.inside[depth - 1].cfa <= cfa; --depth)
+    thread.inside[depth - 1].call.store(record::UnsafeCall::none, std::memory_order_relaxed);
   if (depth < kInsideDepth) [[likely]] {
     InsideCall& entry = thread.inside[depth];
     // The depth first: a signal handler that enters in between uses the next entry.

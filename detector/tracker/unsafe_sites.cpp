@@ -44,7 +44,8 @@ std::uint64_t key_of(UnsafeCall call, const void* caller) {
 UnsafeSites* table() {
   if (!process.arena.attached()) return nullptr;
   auto* header = process.arena.header();
-  auto at = [header](std::uint64_t offset) {
+  auto at = [header](std::uint64_t offset) -> UnsafeSites* {
+    if (!process.arena.reaches(offset + sizeof(RecordHeader) + sizeof(UnsafeSites))) return nullptr;
     auto* record = reinterpret_cast<std::byte*>(header) + offset;
     return reinterpret_cast<UnsafeSites*>(record + sizeof(RecordHeader));
   };
