@@ -162,8 +162,8 @@ void add_warning(Finding& hang, const Finding& warning) {
 }
 
 bool says_the_same(const Finding& hang, const Finding& warning) {
-  if (!hang.libc || !warning.libc || warning.severity != "hazard" ||
-      warning.outcome != "came back" || hang.libc->function != warning.libc->function ||
+  const bool went_well = warning.severity == "note" || warning.outcome == "came back";
+  if (!hang.libc || !warning.libc || !went_well || hang.libc->function != warning.libc->function ||
       warning.waiter.stack.empty())
     return false;
   const auto& stack = hang.waiter.stack;

@@ -191,6 +191,7 @@ TEST_CASE("children that came out of the call in which one hangs are not told be
     story.arena.finding_end(id, record::Outcome::kAcquired);
   };
   another(UnsafeCall::localtime_r);
+  story.arena.as(201, 201).finding(call_of(UnsafeCall::localtime_r, 2));
   CHECK(story.judged(seen(hang())).findings.size() == 1);
   another(UnsafeCall::ctime_r);  // another function
   CHECK(story.judged(seen(hang())).findings.size() == 2);
