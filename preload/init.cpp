@@ -11,6 +11,7 @@
 #include "preload/exit.hpp"
 #include "preload/heap.hpp"
 #include "preload/real.hpp"
+#include "preload/unsafe_next.hpp"
 
 namespace forkscope {
 
@@ -18,6 +19,7 @@ namespace {
 
 [[gnu::constructor]] void start(int argc, char** argv, char** envp) {
   resolve_real();
+  look_up_next();
   sys::init_clock();
   init_process(argc, argv, envp);
   const Real& libc = real();

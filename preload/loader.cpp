@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "detector/tracker/loader_state.hpp"
+#include "detector/tracker/unsafe_calls.hpp"
 #include "preload/observed.hpp"
 #include "preload/real.hpp"
 
@@ -19,8 +20,13 @@ namespace {
 void before(record::Call call, const void* caller) {
   int error = errno;
   if (ThreadRecord* thread = observed(call, caller)) {
-    if (process.generation > 0) loader_state::meet(*thread, call, caller);
+    const bool told = process.generation > 0 && loader_state::meet(*thread, call, caller);
     loader_state::note_call(*thread, caller);
+    if (!told)
+      unsafe_calls::note(
+          *thread,
+          call == record::Call::kDlopen ? record::UnsafeCall::dlopen : record::UnsafeCall::dlmopen,
+          caller);
   }
   errno = error;
 }

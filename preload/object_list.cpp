@@ -6,12 +6,13 @@
 // loaded before it leaves alone what it replaces, as this library does. Its leak check walks the
 // list in a process that shares the program's memory and thread pointer while all threads are
 // stopped: nothing is recorded here, nothing written but stack. Thread- and fork-safe as libc's own
-// function is; what is shown last is shown without the loader's lock, but this library is never
-// unloaded.
+// function is (but that the thread is inside: tracker/inside.hpp, balanced); what is shown last is
+// shown without the loader's lock, but this library is never unloaded.
 #include <link.h>
 
 #include <cstring>
 
+#include "preload/inside_call.hpp"
 #include "preload/real.hpp"
 
 extern "C"
@@ -41,6 +42,7 @@ int pass_over_own(dl_phdr_info* object, std::size_t size, void* walking) {
 
 FORKSCOPE_EXPORT int dl_iterate_phdr(Show show, void* data) {
   Walk walk{show, data, {}, 0};
+  FORKSCOPE_INSIDE(dl_iterate_phdr);
   int result = forkscope::real().dl_iterate_phdr(pass_over_own, &walk);
   return result == 0 && walk.own_size > 0 ? show(&walk.own, walk.own_size, data) : result;
 }

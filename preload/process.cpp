@@ -10,6 +10,7 @@
 #include "preload/environment.hpp"
 #include "preload/exit.hpp"
 #include "preload/fork.hpp"
+#include "preload/inside_call.hpp"
 #include "preload/real.hpp"
 
 using namespace forkscope;
@@ -107,6 +108,7 @@ FORKSCOPE_EXPORT int system(const char* command) {
 FORKSCOPE_EXPORT FILE* popen(const char* command, const char* mode) {
   const void* caller = __builtin_return_address(0);
   if (observed(Call::kPopen, caller) == nullptr) return real().popen(command, mode);
+  FORKSCOPE_INSIDE(popen);
   int before = errno, error;
   FILE* pipe;
   {

@@ -4,6 +4,7 @@
 #include "detector/tracker/history.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/stack.hpp"
+#include "detector/tracker/unsafe_calls.hpp"
 #include "preload/observed.hpp"
 #include "preload/real.hpp"
 
@@ -37,9 +38,11 @@ int run_c11_thread(void* argument) {
 template <typename Create>
 [[gnu::always_inline]] inline int create_thread(const pthread_t* created,
                                                 const pthread_attr_t* attributes,
-                                                void* (*start)(void*), void* argument, void* caller,
+                                                void* (*start)(void*), void* argument,
+                                                record::UnsafeCall call, void* caller,
                                                 Create&& create) {
   ThreadRecord* creator = observed(record::Call::kPthreadCreate, caller);
+  if (creator != nullptr) unsafe_calls::note(*creator, call, caller);
   ThreadRecord* thread = creator != nullptr ? registry.allocate() : nullptr;
   if (thread == nullptr) return create(nullptr);
   thread->start = start;
@@ -69,7 +72,8 @@ FORKSCOPE_EXPORT int pthread_create(pthread_t* __restrict created,
                                     const pthread_attr_t* __restrict attributes,
                                     void* (*start)(void*), void* __restrict argument) noexcept {
   return create_thread(
-      created, attributes, start, argument, __builtin_return_address(0), [&](ThreadRecord* thread) {
+      created, attributes, start, argument, record::UnsafeCall::pthread_create,
+      __builtin_return_address(0), [&](ThreadRecord* thread) {
         return thread != nullptr ? real().pthread_create(created, attributes, run_thread, thread)
                                  : real().pthread_create(created, attributes, start, argument);
       });
@@ -79,7 +83,8 @@ FORKSCOPE_EXPORT int thrd_create(thrd_t* created, thrd_start_t start, void* argu
   static_assert(thrd_success == 0);
   return create_thread(
       created, nullptr, reinterpret_cast<void* (*)(void*)>(reinterpret_cast<void*>(start)),
-      argument, __builtin_return_address(0), [&](ThreadRecord* thread) {
+      argument, record::UnsafeCall::thrd_create, __builtin_return_address(0),
+      [&](ThreadRecord* thread) {
         return thread != nullptr ? real().thrd_create(created, run_c11_thread, thread)
                                  : real().thrd_create(created, start, argument);
       });

@@ -81,7 +81,7 @@ std::string escape_option(const std::string& value) {
 }
 
 std::vector<std::string> program_environment(const std::string& library, const std::string& session,
-                                             const std::string& on_deadlock) {
+                                             const std::string& on_deadlock, bool unsafe_calls) {
   std::string preload = own_value(kPreload);
   preload = preload.empty() ? library : library + ":" + preload;
   std::string options = own_value(kOptions);
@@ -90,6 +90,7 @@ std::vector<std::string> program_environment(const std::string& library, const s
   options += "session=" + escape_option(session);
   if (!on_deadlock.empty()) options += ":on_deadlock=" + escape_option(on_deadlock);
   options += ":log=none";
+  if (!unsafe_calls) options += ":unsafe_calls=off";
   if (!names_session(options, session))
     throw Failure(
         fmt::format("the path of the session folder {} is too long; give a shorter one with "

@@ -84,7 +84,8 @@ Ending run_program(const RunOptions& options) {
   // From here on a signal waits, so that none ends us between creating the session and removing it.
   std::optional<Signals> signals(std::in_place);
   SessionFolder session(options.session);
-  auto environment = program_environment(library, session.path(), options.on_deadlock);
+  auto environment =
+      program_environment(library, session.path(), options.on_deadlock, options.unsafe_calls);
   ArenaFile arena(session.path());
   RunFacts facts;
   facts.command = options.command;

@@ -21,6 +21,7 @@ struct RunOptions {
   std::optional<std::chrono::nanoseconds> timeout;
   /// How often the watchdog looks; nothing: never.
   std::optional<std::chrono::milliseconds> watch{100};
+  bool unsafe_calls = true;  ///< note calls of libc that a forked child may not make
   bool quiet = false;
   bool verbose = false;
   std::string session;

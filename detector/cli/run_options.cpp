@@ -21,6 +21,8 @@ constexpr const char* kExamples = R"(Examples:
       kills each child that deadlocks, and exits with 86 when there was a finding
   forkscope run --verbose ./server
       prints notes, too, and who registered at-fork handlers, how long they took, what they locked
+  forkscope run --verbose --unsafe-calls=on -- ./server
+      also prints each call of libc that a forked child of threads may not make
 
 The exit status is the program's; when a signal ended it, forkscope ends by the same signal.
   86   a finding named by --fail-on was made (--error-exitcode changes the number)
@@ -79,6 +81,13 @@ void add_verdict_options(CLI::App& run, RunOptions& options) {
          "latent, "
          "hazard, note")
       ->type_name("LIST");
+  run.add_option_function<std::string>(
+         "--unsafe-calls",
+         [&options](const std::string& text) { options.unsafe_calls = text == "on"; },
+         "Whether calls of libc that the forked child of a process with threads may not make are "
+         "notes: on (the default) or off")
+      ->type_name("on|off")
+      ->check(CLI::IsMember({"on", "off"}).description(""));
   run.add_option("--error-exitcode", options.error_exitcode,
                  "Exit status for --fail-on, 1 to 255 (default 86)")
       ->type_name("N")

@@ -13,6 +13,7 @@ struct Options {
   OnDeadlock on_deadlock = OnDeadlock::kReport;
   int exit_status = 0;  ///< with kExit
   bool log_stderr = true;
+  bool unsafe_calls = true;
 };
 
 /// What is wrong with a text, as one sentence without the name of the variable.
@@ -88,6 +89,10 @@ inline bool set(const Word& name, const Word& value, Options& options, OptionErr
   if (equal(name.text, "on_deadlock")) {
     if (parse_on_deadlock(value.text, options)) return true;
     expected = "report, kill, abort, exit:N with N from 0 to 255, or break";
+  } else if (equal(name.text, "unsafe_calls")) {
+    options.unsafe_calls = equal(value.text, "on");
+    if (options.unsafe_calls || equal(value.text, "off")) return true;
+    expected = "on or off";
   } else if (equal(name.text, "log")) {
     options.log_stderr = equal(value.text, "stderr");
     if (options.log_stderr || equal(value.text, "none")) return true;

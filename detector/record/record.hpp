@@ -76,6 +76,7 @@ struct ArenaHeader {
   std::uint32_t reserved;
   Counters counters;
   Repeat repeats[kRepeats];
+  std::atomic<std::uint64_t> unsafe_sites;  ///< offset of the UnsafeSites record, 0 without one
 };
 static_assert(sizeof(ArenaHeader) <= kArenaHeaderSize);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
@@ -94,6 +95,7 @@ enum class Type : std::uint16_t {
   kStaticInit,   ///< a function-local static is being initialised around a fork: StaticInit
   kAtfork,       ///< at-fork handlers were registered: Atfork
   kHandlerRuns,  ///< what they did around a fork: HandlerRuns and what follows it
+  kUnsafeSites,  ///< calls of libc in forked children, counted: UnsafeSites (unsafe_calls.hpp)
 };
 
 struct RecordHeader {
@@ -303,8 +305,10 @@ enum class Evidence : std::uint8_t {
   kTookBefore,        ///< a vanished thread had taken it before, and nothing protected it
   kBothInitialise,    ///< the child and a thread of its parent initialise the same static, each alone
   kLockCycle,         ///< threads that all live wait for each other's locks, in a ring
+  kForkedChild,       ///< the calling process is a copy that lost threads
+  kInsideCall,        ///< a vanished thread had entered a function of libc and not left it
 };
-inline constexpr Evidence kLastEvidence = Evidence::kLockCycle;
+inline constexpr Evidence kLastEvidence = Evidence::kInsideCall;
 
 /// When an at-fork handler runs.
 enum class HandlerPhase : std::uint8_t { kPrepare, kParent, kChild };
@@ -335,6 +339,9 @@ inline constexpr std::size_t kMaxStackSnapshot = 64u << 10;
 ///                      who called madvise, lock_words[0]: its advice
 ///   kUnsafeCall        lock: the call's object, else 0
 ///   kLostThread at a join: lock: the pthread_t
+///
+/// Of a call of libc (kForkedChild, kInsideCall) lock_words are the child's UnsafeCall, that of the
+/// lost thread, and how many threads more were inside.
 struct Finding {
   std::uint64_t id;    ///< unique in the session: its offset in the arena
   std::uint64_t fork;  ///< Fork::id of the fork that lost the holder

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "detector/record/byte_reader.hpp"
+#include "detector/record/unsafe_calls.hpp"
 
 namespace forkscope {
 namespace {
@@ -228,6 +229,15 @@ bool parse(ByteReader& in, HandlerRunsRecord& out) {
          in.read(out.before, out.header.before) && are_known(out.before);
 }
 
+void take_sites(ByteReader in, std::vector<UnsafeSiteCount>& into) {
+  struct {
+    std::uint64_t key, finding, children;
+  } site{};
+  static_assert(sizeof site == sizeof(record::UnsafeSite));
+  while (in.read(site))
+    if (site.finding != 0) into.push_back({site.finding, site.children});
+}
+
 /// Appends the record when its payload makes sense.
 template <typename Record>
 bool take(const RecordMeta& meta, std::span<const std::byte> payload, std::vector<Record>& into) {
@@ -267,6 +277,9 @@ bool take(Session& session, Type type, const RecordMeta& meta, std::span<const s
       return take(meta, payload, session.atforks);
     case Type::kHandlerRuns:
       return take(meta, payload, session.handler_runs);
+    case Type::kUnsafeSites:
+      take_sites(ByteReader(payload), session.unsafe_sites);
+      return true;
   }
   return false;  // a type of a damaged record
 }

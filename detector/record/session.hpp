@@ -102,6 +102,12 @@ struct HandlerRunsRecord {
   std::vector<record::HeldBefore> before;
 };
 
+/// A call site of which the first child wrote a finding, and the others only their number.
+struct UnsafeSiteCount {
+  std::uint64_t finding = 0;  ///< record::Finding::id
+  std::uint64_t children = 0;
+};
+
 /// Plain copy of record::Counters.
 struct CounterValues {
   std::uint64_t forks = 0, fork_failures = 0, execs = 0, exits = 0, dropped_records = 0,
@@ -122,6 +128,7 @@ struct Session {
   std::vector<ChildStatusRecord> child_statuses;
   std::vector<AtforkRecord> atforks;
   std::vector<HandlerRunsRecord> handler_runs;
+  std::vector<UnsafeSiteCount> unsafe_sites;
   CounterValues counters;
   std::uint64_t skipped_bytes = 0;  ///< holes and damage between records
 };

@@ -56,6 +56,7 @@ struct Labels {
 
 Labels labels_of(const Finding& finding) {
   if (finding.kind == "lost-thread") return {"waits for", "missing", "it was at"};
+  if (finding.libc) return {"lock", "missing", "it called at"};
   if (finding.kind == "libc-lock") return {"lock", "changed by", "it called at"};
   if (finding.kind == "shared-descriptor") return {"lock", "taken by", "taken at"};
   if (finding.kind == "missing-memory") return {"memory", "marked by", "marked at"};

@@ -132,7 +132,17 @@ static Json range_json(const std::optional<Finding::Range>& range) {
   return Json{{"begin", hex(range->begin)}, {"end", hex(range->end)}};
 }
 
-Json to_json(const Finding& finding) {
+static Json to_json(const Finding::LibcCall& libc) {
+  return Json{{"function", libc.function},
+              {"family", libc.family},
+              {"lock", libc.lock},
+              {"at_fork", libc.at_fork},
+              {"reset_since", text_or_null(libc.reset_since)},
+              {"holder_function", text_or_null(libc.holder_function)}};
+}
+
+/// What all findings have.
+static Json common_json(const Finding& finding) {
   return Json{{"kind", finding.kind},
               {"severity", finding.severity},
               {"certainty", finding.certainty},
@@ -154,6 +164,12 @@ Json to_json(const Finding& finding) {
               {"cure", finding.cure},
               {"outcome", text_or_null(finding.outcome)},
               {"count", finding.count}};
+}
+
+Json to_json(const Finding& finding) {
+  Json json = common_json(finding);
+  if (finding.libc) json["libc"] = to_json(*finding.libc);
+  return json;
 }
 
 Json to_json(const NotObservedProgram& program) {

@@ -39,6 +39,10 @@ class Arena {
     explicit operator bool() const { return data != nullptr; }
     std::byte* payload() const { return data + sizeof(record::RecordHeader); }
   };
+  /// Whether a record of another process can be looked at here: where address space is limited, less
+  /// is mapped.
+  bool reaches(std::uint64_t end) const { return end <= mapped_; }
+
   /// Bytes that can be written just now.
   std::uint64_t room() const;
 

@@ -265,7 +265,8 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
     process.publish(space, Type::kFinding, meeting.by);
     process.arena.header()->wake.fetch_add(1, std::memory_order_release);
   }
-  if (process.options.log_stderr)
+  // Without the command's summary such notes would be a line for each call of each child.
+  if (process.options.log_stderr && meeting.evidence != Evidence::kForkedChild)
     log_finding(finding, meeting.by != 0 ? meeting.by : process.pid, work.text);
   return finding.id;
 }

@@ -13,6 +13,7 @@
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/stack.hpp"
 #include "detector/tracker/sys.hpp"
+#include "detector/tracker/unsafe_calls.hpp"
 
 namespace forkscope {
 
@@ -209,6 +210,7 @@ void fork_in_child() {
   handler_trace::in_child(*self);
   loader_state::in_child();
   missing_memory::in_child();
+  unsafe_calls::in_child(*self);
   // The memory is a copy: nobody shares it, and whose vfork was open in it is not here.
   process.shares_memory.store(0, std::memory_order_relaxed);
   if (self->vfork_open) {

@@ -79,14 +79,14 @@ void in_child() {
   }
 }
 
-void meet(ThreadRecord& thread, Call call, const void* caller) {
+bool meet(ThreadRecord& thread, Call call, const void* caller) {
   if (last_finding != 0) {  // the call that was warned of has come back
     write_finding_end(last_finding, Outcome::kAcquired);
     last_finding = 0;
   }
-  if (broken == nullptr || told_generation == process.generation) return;
+  if (broken == nullptr || told_generation == process.generation) return false;
   // A dlopen that maps something new may have made it consistent again.
-  if (broken->r_state == r_debug::RT_CONSISTENT) return;
+  if (broken->r_state == r_debug::RT_CONSISTENT) return false;
   told_generation = process.generation;
   // What is being removed is not in dlopen.
   Loading loading = broken->r_state == r_debug::RT_ADD ? loading_thread() : Loading{};
@@ -106,6 +106,7 @@ void meet(ThreadRecord& thread, Call call, const void* caller) {
   meeting.living = process.living.load(std::memory_order_relaxed);
   meeting.fork = process.fork_after(broken_generation - 1);
   last_finding = write_finding(meeting);
+  return true;
 }
 
 }  // namespace forkscope::loader_state

@@ -17,7 +17,8 @@ void note_call(const ThreadRecord& thread, const void* caller);
 /// In the forked child, first thing.
 void in_child();
 
-/// Before a call that loads something, in a process that was forked. Told once a process.
-void meet(ThreadRecord& thread, record::Call call, const void* caller);
+/// Before a call that loads something, in a process that was forked. Told once a process;
+/// gives whether it was now.
+bool meet(ThreadRecord& thread, record::Call call, const void* caller);
 
 }  // namespace forkscope::loader_state

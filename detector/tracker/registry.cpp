@@ -83,6 +83,9 @@ void wipe(ThreadRecord& thread) {
   thread.wait_caller = 0;
   std::memset(thread.signalled, 0, sizeof thread.signalled);
   thread.signalled_next = 0;
+  thread.inside_depth = 0;
+  for (InsideCall& entry : thread.inside)
+    entry.call.store(record::UnsafeCall::none, std::memory_order_relaxed);
   thread.previous_tid = 0;
   thread.pthread.store(0, std::memory_order_relaxed);
   thread.start = nullptr;

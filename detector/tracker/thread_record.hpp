@@ -47,6 +47,7 @@
 #include <iterator>
 
 #include "detector/record/record.hpp"
+#include "detector/record/unsafe_calls.hpp"
 #include "detector/tracker/mutex_words.hpp"
 
 namespace forkscope {
@@ -127,6 +128,13 @@ struct Seen {
 inline constexpr std::uint32_t kSeen = 64;
 class HandlerCall;    // handlers.hpp
 struct HandlerTrace;  // handler_trace.hpp
+/// A function of libc that the thread has entered and not left: tracker/inside.hpp.
+struct InsideCall {
+  const void* caller;
+  const void* cfa;  ///< its caller's stack pointer after the return
+  std::atomic<record::UnsafeCall> call;
+};
+inline constexpr std::uint32_t kInsideDepth = 4;
 
 /// The fork in progress in this thread.
 struct ForkSite {
@@ -164,6 +172,10 @@ struct alignas(64) ThreadRecord {
   const void*
       signalled[4];  ///< last condition variables signalled, semaphores posted, futexes woken
   std::uint32_t signalled_next;
+
+  // -- the functions of libc it is inside of
+  std::uint32_t inside_depth;
+  InsideCall inside[kInsideDepth];
 
   // -- identity
   std::uint32_t index;                   ///< in the directory

@@ -120,7 +120,11 @@ Runtime runtime_of(const std::string& executable, const std::vector<ModuleRecord
 }
 
 std::string cure_for(const CureFacts& facts) {
-  if (is_native_matter(facts.kind)) return native_cure(facts);
+  if (!facts.libc_cure.empty() &&
+      (facts.runtime == Runtime::kNative || facts.runtime == Runtime::kOpenMp)) {
+    return facts.libc_cure;
+  }
+  if (facts.libc_cure.empty() && is_native_matter(facts.kind)) return native_cure(facts);
   switch (facts.runtime) {
     case Runtime::kPython:
       return facts.kind == Kind::kSharedDescriptor ? python_file_cure(facts)

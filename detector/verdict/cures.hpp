@@ -24,6 +24,7 @@ struct CureFacts {
   std::string advice;           ///< "MADV_DONTFORK", of missing memory
   LockInfo lock;
   std::string executable;
+  std::string libc_cure;  ///< of a call of libc, for programs in C and C++
 };
 
 std::string cure_for(const CureFacts& facts);

@@ -2,6 +2,7 @@
 // unsafe-call, fork-bypass.
 #include <fmt/format.h>
 
+#include "detector/verdict/libc_calls.hpp"
 #include "detector/verdict/sentences.hpp"
 #include "detector/verdict/words.hpp"
 
@@ -179,6 +180,7 @@ FileLockUse file_lock_use(const record::Finding& f) {
 }
 
 std::string inherited_verdict(const FindingFacts& facts) {
+  if (libc_call_of(facts.record.finding)) return libc_call_verdict(facts);
   switch (facts.record.finding.kind) {
     case Kind::kLibcLock:
       return loader_verdict(facts);
@@ -195,6 +197,7 @@ std::string inherited_verdict(const FindingFacts& facts) {
 }
 
 std::string inherited_explanation(const FindingFacts& facts) {
+  if (libc_call_of(facts.record.finding)) return libc_call_explanation(facts);
   switch (facts.record.finding.kind) {
     case Kind::kLibcLock:
       return loader_explanation(facts);

@@ -10,6 +10,7 @@
 #include "detector/verdict/cures.hpp"
 #include "detector/verdict/explain.hpp"
 #include "detector/verdict/handlers.hpp"
+#include "detector/verdict/libc_calls.hpp"
 #include "detector/verdict/sentences.hpp"
 #include "detector/verdict/words.hpp"
 
@@ -87,6 +88,7 @@ void fill_holder(Finding& finding, const FindingRecord& record, const AddressSpa
 
 LockInfo bare_lock_of(const FindingRecord& record, const AddressSpace& space) {
   const record::Finding& f = record.finding;
+  if (libc_call_of(f)) return LockInfo{};
   switch (f.kind) {
     case record::Kind::kSharedDescriptor: {
       LockInfo lock = AddressSpace::nameless(0, lock_type_words(f.lock_type, 0));
@@ -153,8 +155,9 @@ std::string outcome_words(const record::Finding& f, const std::optional<record::
                           const std::optional<Death>& death) {
   if (death) return "died: " + death->short_words;
   if (!outcome) return "";
-  const bool is_lock_or_wait =
-      f.evidence != record::Evidence::kThreadGone && f.evidence != record::Evidence::kLoaderState;
+  const bool is_lock_or_wait = f.evidence != record::Evidence::kThreadGone &&
+                               f.evidence != record::Evidence::kLoaderState &&
+                               f.evidence != record::Evidence::kInsideCall;
   if (*outcome == record::Outcome::kAcquired && !is_lock_or_wait) return "came back";
   return outcome_word(*outcome);
 }
@@ -169,6 +172,7 @@ CureFacts cure_facts(const record::Finding& f, const LockInfo& lock, const Addre
   facts.advice = f.kind == record::Kind::kMissingMemory ? advice_word(f.lock_words[0]) : "";
   facts.lock = lock;
   facts.executable = space.executable();
+  if (const auto call = libc_call_of(f)) facts.libc_cure = libc_call_cure(*call);
   return facts;
 }
 
@@ -210,6 +214,10 @@ Candidate candidate_of(const FindingRecord& record, const Context& context,
   fill_holder(finding, record, space, unwind);
   finding.waiter.tid = record.meta.tid;
   finding.waiter.call = call_word(f.call);
+  if (libc_call_of(f)) {
+    finding.libc = libc_call_report(f);
+    finding.waiter.call = finding.libc->function;
+  }
   finding.waiter.stack = space.stack(std::span(f.waiter, f.waiter_frames));
   if (fork != nullptr) {
     finding.fork_stack = context.spaces.of(fork->fork.parent, fork->meta.image)
@@ -237,8 +245,14 @@ Candidate candidate_of(const FindingRecord& record, const Context& context,
   // A missing page or a handle differs from child to child, and is the same mistake.
   const bool by_place =
       f.kind == record::Kind::kMissingMemory || f.lock_type == record::LockType::kThread;
+  if (const auto site = context.children_of_site.find(f.id);
+      site != context.children_of_site.end()) {
+    finding.count = site->second;
+  }
   candidate.key = fmt::format("{}|{}|{}|{}|{}", finding.kind, finding.severity,
-                              by_place ? "" : identity(finding.lock, record.meta.image),
+                              finding.libc ? finding.libc->function
+                              : by_place   ? ""
+                                           : identity(finding.lock, record.meta.image),
                               identity(acquired.empty() ? nullptr : &acquired.front()),
                               identity(waiter.empty() ? nullptr : &waiter.front()));
   return candidate;

@@ -33,6 +33,8 @@ struct Context {
   std::map<std::int32_t, std::vector<std::size_t>> forks_of_child;
   /// Fork ids and addresses of locks that a finding from outside is about.
   std::set<std::pair<std::uint64_t, std::uint64_t>> watched_locks{};
+  /// Children that came by the call site of a finding, by Finding::id: only the first wrote it.
+  std::map<std::uint64_t, std::uint64_t> children_of_site{};
 };
 
 /// One for each record::Finding.

@@ -122,7 +122,10 @@ Summary summarise(const Session& session, const RunFacts& facts,
 Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwind, Namer& namer) {
   AddressSpaces spaces(session, namer);
   std::vector<ChildOutcome> outcomes = child_outcomes(session, facts);
-  Context context{session, spaces, {}, finding_outcomes(session), outcomes, {}};
+  Context context{session, spaces, {}, finding_outcomes(session), outcomes, {}, {}, {}};
+  for (const UnsafeSiteCount& site : session.unsafe_sites) {
+    context.children_of_site.emplace(site.finding, site.children);
+  }
   for (std::size_t i = 0; i < session.forks.size(); ++i) {
     context.fork_by_id.emplace(session.forks[i].fork.id, &session.forks[i]);
     context.forks_of_child[outcomes[i].child].push_back(i);

@@ -140,7 +140,17 @@ struct Finding {
     std::optional<Frame> function, registered;
   };
   std::optional<Handler> handler{};
-  std::string advice;  ///< and why: "MADV_DONTFORK"
+  /// Of a call of libc in a child that lost threads: docs/unsafe-calls.md.
+  struct LibcCall {
+    std::string function;         ///< that the child called
+    std::string family;           ///< "local time"
+    std::string lock;             ///< "tzset_lock"
+    std::string at_fork;          ///< reset | kept, in the child of fork()
+    std::string reset_since;      ///< glibc version that resets what was kept before, else empty
+    std::string holder_function;  ///< that the vanished thread was inside of, else empty
+  };
+  std::optional<LibcCall> libc;
+  std::string advice;          ///< and why: "MADV_DONTFORK"
   std::string explanation;
   std::string cure;
   /// blocked | killed | aborted | exited | let through | acquired later | came back |

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "detector/verdict/handlers.hpp"
+#include "detector/verdict/libc_calls.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -39,8 +40,16 @@ bool is_hang_found_by_library(const Finding& recorded) {
   return recorded.severity == "deadlock" && !recorded.died && recorded.outcome != "let through";
 }
 
+/// The thread went into a call of libc whose lock a vanished thread may have had, has not come out
+/// of it, and waits for a lock of libc.
+bool is_open_call_of(const Finding& recorded, const Finding& watched) {
+  return recorded.libc && recorded.severity == "hazard" && recorded.outcome.empty() &&
+         watched.kind == recorded.kind && watched.waiter.tid == recorded.waiter.tid;
+}
+
 /// A warning of what then happened.
 bool is_warning_of(const Finding& recorded, const Finding& watched) {
+  if (is_open_call_of(recorded, watched)) return true;
   return recorded.severity == "hazard" && recorded.lock.address != 0 &&
          recorded.lock.address == watched.lock.address && recorded.outcome != "acquired later" &&
          recorded.outcome != "let through";
@@ -184,6 +193,7 @@ void join_watched_findings(std::vector<Candidate>& candidates, Context& context,
     for (std::size_t i = 0; i < candidates.size() && proves_hang(watched); ++i) {
       const Finding& recorded = candidates[i].finding;
       if (!is_same_process(recorded, finding) || !is_warning_of(recorded, finding)) continue;
+      if (recorded.libc) add_warning(finding, recorded);
       add_holder(finding.holder, recorded.holder);
       replaced[i] = true;
     }
@@ -192,6 +202,9 @@ void join_watched_findings(std::vector<Candidate>& candidates, Context& context,
     candidate.key = key_of(finding, image);
     added.push_back(std::move(candidate));
   }
+  for (std::size_t i = 0; i < candidates.size(); ++i)
+    for (const Candidate& hang : added)
+      replaced[i] = replaced[i] || says_the_same(hang.finding, candidates[i].finding);
   std::vector<Candidate> kept;
   for (std::size_t i = 0; i < candidates.size(); ++i)
     if (!replaced[i]) kept.push_back(std::move(candidates[i]));

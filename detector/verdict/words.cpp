@@ -130,6 +130,10 @@ std::string evidence_word(record::Evidence evidence) {
       return "both-initialise";
     case record::Evidence::kLockCycle:
       return "lock-cycle";
+    case record::Evidence::kForkedChild:
+      return "forked-child";
+    case record::Evidence::kInsideCall:
+      return "inside-call";
   }
   return "unknown";
 }

@@ -81,9 +81,9 @@ TEST_CASE(
 
 TEST_CASE("watchdog: beside a thread that does something else, a lost worker is probable") {
   TemporaryFolder folder;
-  const Ended ended =
-      run(forkscope_run({"--timeout=6", "--on-deadlock=kill", "--json=" + (folder / "report")},
-                        watched({"lost-worker-beside-other"})));
+  const Ended ended = run(forkscope_run(
+      {"--timeout=6", "--on-deadlock=kill", "--unsafe-calls=off", "--json=" + (folder / "report")},
+      watched({"lost-worker-beside-other"})));
   CHECK(ended.exit() == 124);  // what is not proven is not killed
   const auto report = nlohmann::json::parse(read_file(folder / "report"));
   REQUIRE(report.at("findings").size() == 1);

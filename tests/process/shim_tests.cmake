@@ -69,6 +69,21 @@ target_link_libraries(process_tests PRIVATE forkscope_warnings catch_main
 add_dependencies(process_tests forkscope forkscope_preload process_probe vfork_probe other_vfork)
 catch_discover_tests(process_tests TEST_PREFIX "process: ")
 
+# Calls that a forked child may not make: unsafe_calls_test.cpp.
+shim_program(unsafe_probe ${shim_dir}/unsafe_probe.cpp)
+target_link_libraries(unsafe_probe PRIVATE forkscope_warnings)
+target_compile_options(unsafe_probe PRIVATE -g -O0 -fno-builtin -fno-sanitize=all)
+target_link_options(unsafe_probe PRIVATE -fno-sanitize=all)
+add_executable(unsafe_tests ${shim_dir}/unsafe_calls_test.cpp ${shim_dir}/cli_run.cpp)
+target_compile_definitions(unsafe_tests PRIVATE
+  FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
+  FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
+  UNSAFE_PROBE="$<TARGET_FILE:unsafe_probe>")
+target_link_libraries(unsafe_tests PRIVATE forkscope_warnings catch_main
+  nlohmann_json::nlohmann_json)
+add_dependencies(unsafe_tests forkscope forkscope_preload unsafe_probe)
+catch_discover_tests(unsafe_tests TEST_PREFIX "unsafe: ")
+
 # Faults, wrong answers: fault_test.cpp. One plugin needs the other, and the probe finds it by its
 # own RUNPATH only.
 shim_program(fault_probe ${shim_dir}/fault_probe.cpp)

@@ -72,6 +72,10 @@ _forkscope() {
       mapfile -t COMPREPLY < <(compgen -u -- "$current")
       return
       ;;
+    run:--unsafe-calls)
+      mapfile -t COMPREPLY < <(compgen -W "on off" -- "$current")
+      return
+      ;;
     run:--watch)
       mapfile -t COMPREPLY < <(compgen -W "100ms 1s off" -- "$current")
       return
@@ -82,7 +86,7 @@ _forkscope() {
     run)
       _forkscope_run_command && return
       mapfile -t COMPREPLY < <(compgen -W "--json --on-deadlock --fail-on --error-exitcode \
-        --timeout --watch --quiet --verbose --session --colour --help" -- "$current")
+        --timeout --unsafe-calls --watch --quiet --verbose --session --colour --help" -- "$current")
       ;;
     attach)
       if [[ $current == -* ]]; then

@@ -1,0 +1,29 @@
+// Calls of libc that the forked child of a process with threads may not make: what is said of them.
+//
+// One note a call site in the whole session, however many children come by (tracker/unsafe_sites);
+// a hazard where a thread that was lost was inside a function of the same lock. Thread-safe,
+// async-signal-safe, safe in a forked child. Costs a test of the calling thread's `guarded` where
+// nothing was lost.
+#pragma once
+
+#include "detector/record/unsafe_calls.hpp"
+#include "detector/tracker/thread_record.hpp"
+
+namespace forkscope::unsafe_calls {
+
+/// In a forked child, while it has one thread.
+void in_child(const ThreadRecord& self);
+
+/// `thread`, which is guarded, is about to make `call`. Gives the hazard that was written, or 0.
+std::uint64_t meet(ThreadRecord& thread, record::UnsafeCall call, const void* caller);
+
+/// For the interposers of functions that have one for another reason.
+inline void note(ThreadRecord& thread, record::UnsafeCall call, const void* caller) {
+  if (thread.guarded) [[unlikely]]
+    meet(thread, call, caller);
+}
+
+/// The call that meet() warned of has returned.
+void came_back(std::uint64_t finding);
+
+}  // namespace forkscope::unsafe_calls
