@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kMostLocks = 10;  // without options.verbose
 constexpr std::size_t kMostFrames = 3;
-constexpr std::size_t kIndent = 27;  // where the words on a lock begin
+constexpr std::size_t kIndent = 11;  // of the words on a lock
 constexpr int kLeastRoom = 30;
 
 /// "31.2 %", "0.04 %": as many digits as mean something.
@@ -39,7 +39,7 @@ std::string holder_words(const ExposedLock& exposed) {
   const ExposedLock::Holder& first = exposed.holders.front();
   std::string text = "held by " + thread_words(first.tid, first.name);
   if (first.start && !first.start->function.empty())
-    text += fmt::format(", start routine {}()", first.start->function);
+    text += ", start routine " + first.start->function;
   if (const std::size_t others = exposed.holders.size() - 1; others > 0)
     text += fmt::format(", and {} other{}", others, others == 1 ? "" : "s");
   if (exposed.evidence == "waited-last") text += "; inferred: it waited last and has not posted";
@@ -96,7 +96,6 @@ std::string remarks(const Exposure& exposure, const TextOptions& options) {
   const auto remark = [&](const std::string& sentence) {
     text += wrapped(sentence, 0, options.width);
   };
-  if (facts.end == "process") remark("The process has ended.");
   if (facts.end == "image") remark("The process began another program.");
   if (facts.lost > 0)
     remark(fmt::format("{} of {} looks gave nothing, because the tables changed under them.",
