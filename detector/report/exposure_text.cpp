@@ -31,7 +31,7 @@ std::string limits(const Proportion& p) {
 std::string one_in(double share) {
   if (share <= 0 || share > 0.95) return "";
   const double forks = 1 / share;
-  return fmt::format(", one fork in {:.{}f}", forks, forks < 10 ? 1 : 0);
+  return fmt::format(", one in {:.{}f}", forks, forks < 10 ? 1 : 0);
 }
 
 std::string holder_words(const ExposedLock& exposed) {
@@ -73,18 +73,16 @@ std::string answer(const Exposure& exposure, const TextOptions& options) {
   const Proportion& any = exposure.any;
   if (any.looks == 0) return "It was not looked at even once.\n";
   if (any.hits == 0)
-    return wrapped(fmt::format("No look found a lock held. If it forked at a random moment, the "
-                               "probability that a lock is orphaned is below {} (95 %).",
+    return wrapped(fmt::format("No look found a lock held: a fork at a random moment would orphan "
+                               "one in less than {} (95 %).",
                                percent(any.high)),
                    0, options.width);
-  std::string text = wrapped(
-      fmt::format("If it forked at a random moment, at least one lock would be orphaned with a "
-                  "probability of {} (95 %: {}){}.",
-                  percent(any.share), limits(any), one_in(any.share)),
-      0, options.width);
+  std::string text =
+      wrapped(fmt::format("A fork at a random moment would orphan at least one lock: {} ({}){}.",
+                          percent(any.share), limits(any), one_in(any.share)),
+              0, options.width);
   if (exposure.any_certain.hits != any.hits)
-    text += wrapped(fmt::format("Without semaphores, which have no holder but by inference: {} "
-                                "(95 %: {}).",
+    text += wrapped(fmt::format("Without semaphores, whose holder is inferred: {} ({}).",
                                 percent(exposure.any_certain.share), limits(exposure.any_certain)),
                     0, options.width);
   return text;
@@ -115,8 +113,7 @@ std::string exposure_text(const Exposure& exposure, const TextOptions& options) 
   const ExposureFacts& facts = exposure.facts;
   std::string name = facts.program.empty() ? "" : " (" + base_name(printable(facts.program)) + ")";
   std::string text = wrapped(
-      fmt::format("process {}{}, {} thread{}: {} looks at random moments of {:.1f} s, worth {:.0f} "
-                  "independent ones",
+      fmt::format("process {}{}, {} thread{}: {} looks in {:.1f} s, worth {:.0f} independent ones",
                   facts.pid, name, facts.threads, facts.threads == 1 ? "" : "s",
                   exposure.any.looks, facts.seconds, exposure.any.effective_looks),
       0, options.width);
