@@ -78,7 +78,8 @@ bool ExposureSampler::find() {
   if (!process_) return false;
   seen_ = process_->look();
   auto [found, reader] = HeldReader::find(process_->memory(), seen_);
-  if (found == HeldReader::Found::kOtherVersion) throw other_version(pid_);
+  // Of a program of ours the loader is still at it: what is not relocated cannot be found.
+  if (found == HeldReader::Found::kOtherVersion && !settings_.own) throw other_version(pid_);
   reader_ = std::move(reader);
   if (!reader_) return false;
   facts_.program = seen_.exe.empty() ? seen_.name : seen_.exe;
@@ -139,17 +140,15 @@ bool ExposureSampler::step(int stop) {
   if (event == Event::kEnd) return over("process");
   if (last) return over("time");
   const double before = cpu_seconds();
-  const auto begin = Clock::now();
   const HeldReader::Look look = reader_->look(held_);
   if (look == HeldReader::Look::kGone) {
     if (ended(stop)) return over("process");
     if (!settings_.own) return over("image");
     // It runs another program: what was seen of the one before it is no answer.
     counter_ = {};
-    const double used = facts_.sampler_cpu;
     facts_ = {};
     facts_.pid = pid_;
-    facts_.sampler_cpu = used;
+    interval_ = settings_.interval;
     reader_.reset();
     start(stop);
     return reader_ != nullptr;
@@ -160,7 +159,6 @@ bool ExposureSampler::step(int stop) {
     counter_.add(held_);
     learn(held_);
   }
-  looking_ += Clock::now() - begin;
   facts_.sampler_cpu += cpu_seconds() - before;
   facts_.seconds = duration<double>(Clock::now() - first_).count();
   if (counter_.looks() == kTrial) choose_interval();
@@ -169,7 +167,8 @@ bool ExposureSampler::step(int stop) {
 
 /// Once: an interval that follows what the program does would look more often at its quiet times.
 void ExposureSampler::choose_interval() {
-  interval_ = std::max<duration<double>>(interval_, looking_ / double(kTrial) / kMostShare);
+  const duration<double> price(facts_.sampler_cpu / double(kTrial));
+  interval_ = std::max<duration<double>>(interval_, price / kMostShare);
 }
 
 void ExposureSampler::refresh() {

@@ -58,7 +58,7 @@ class ExposureSampler {
   ExposureCounter counter_;
   ExposureFacts facts_;
   std::mt19937_64 random_;
-  std::chrono::duration<double> interval_, looking_{0};
+  std::chrono::duration<double> interval_;
   Clock::time_point first_, next_, refreshed_;
   std::vector<HeldNow> held_;
 };

@@ -48,7 +48,9 @@ UnwoundStack HeldReader::acquired(const HeldNow& held, const std::vector<ModuleR
   const std::uint64_t address = before_.address_of(thread->second, *seen);
   SlotCopy first, second;
   if (!memory_.read(address, first.bytes)) return {};
-  const MemoryBytes stack = stack_from(memory_, first.slot().sp());
+  // Who waits for a semaphore has mostly returned from there since: other calls' frames are there.
+  MemoryBytes stack;
+  if ((held.flags & record::kLockEvidence) == 0) stack = stack_from(memory_, first.slot().sp());
   // Unchanged, so that all of it belongs to one acquire of this lock.
   if (!memory_.read(address, second.bytes) ||
       std::memcmp(first.bytes, second.bytes, sizeof first.bytes) != 0 ||

@@ -45,7 +45,7 @@ std::string exposure_json(const Exposure& exposure) {
                      {"mean_interval", facts.mean_interval},
                      {"confidence", kConfidence},
                      {"any", to_json(exposure.any)},
-                     {"any_certain", to_json(exposure.any_certain)},
+                     {"any_with_semaphores", to_json(exposure.any_with_semaphores)},
                      {"locks", locks},
                      {"torn", facts.torn},
                      {"lost", facts.lost},

@@ -42,7 +42,7 @@ std::string holder_words(const ExposedLock& exposed) {
     text += ", start routine " + first.start->function;
   if (const std::size_t others = exposed.holders.size() - 1; others > 0)
     text += fmt::format(", and {} other{}", others, others == 1 ? "" : "s");
-  if (exposed.evidence == "waited-last") text += "; inferred: it waited last and has not posted";
+  if (exposed.evidence == "waited-last") text += ", inferred: it waited last and did not post";
   return text;
 }
 
@@ -70,20 +70,21 @@ std::string lock_text(const ExposedLock& exposed, const TextOptions& options) {
 }
 
 std::string answer(const Exposure& exposure, const TextOptions& options) {
-  const Proportion& any = exposure.any;
+  const Proportion &any = exposure.any, &with_semaphores = exposure.any_with_semaphores;
   if (any.looks == 0) return "It was not looked at even once.\n";
-  if (any.hits == 0)
-    return wrapped(fmt::format("No look found a lock held: a fork at a random moment would orphan "
-                               "one in less than {} (95 %).",
-                               percent(any.high)),
-                   0, options.width);
+  const bool semaphores = with_semaphores.hits != any.hits;
   std::string text =
-      wrapped(fmt::format("A fork at a random moment would orphan at least one lock: {} ({}){}.",
-                          percent(any.share), limits(any), one_in(any.share)),
-              0, options.width);
-  if (exposure.any_certain.hits != any.hits)
-    text += wrapped(fmt::format("Without semaphores, whose holder is inferred: {} ({}).",
-                                percent(exposure.any_certain.share), limits(exposure.any_certain)),
+      any.hits == 0
+          ? fmt::format("No look found a lock held{}: a fork at a random moment would orphan one in "
+                        "less than {} (95 %).",
+                        semaphores ? ", but for semaphores" : "", percent(any.high))
+          : fmt::format("A fork at a random moment would orphan at least one lock: {} ({}){}.",
+                        percent(any.share), limits(any), one_in(any.share));
+  text = wrapped(text, 0, options.width);
+  if (semaphores)
+    text += wrapped(fmt::format("With semaphores, some of which may be signals and no locks, at "
+                                "most: {} ({}).",
+                                percent(with_semaphores.share), limits(with_semaphores)),
                     0, options.width);
   return text;
 }

@@ -10,8 +10,8 @@ namespace forkscope {
 void ExposureCounter::add(const std::vector<HeldNow>& held) {
   const std::uint64_t look = looks_++;
   for (const HeldNow& now : held) {
-    any_.hit(look);
-    if ((now.flags & record::kLockEvidence) == 0) certain_.hit(look);
+    with_semaphores_.hit(look);
+    if ((now.flags & record::kLockEvidence) == 0) any_.hit(look);
     auto found = locks_.find(now.lock);
     if (found == locks_.end()) {
       if (locks_.size() >= kMostLocks) {
@@ -106,7 +106,7 @@ Exposure ExposureCounter::result(const ExposureFacts& facts, Namer& namer,
   Exposure exposure;
   exposure.facts = facts;
   exposure.any = proportion(any_, looks_);
-  exposure.any_certain = proportion(certain_, looks_);
+  exposure.any_with_semaphores = proportion(with_semaphores_, looks_);
   exposure.uncounted = uncounted_;
   for (const auto& [address, lock] : locks_)
     if (lock.series.hits() > 0) exposure.locks.push_back(exposed(lock, namer, modules));

@@ -72,8 +72,9 @@ struct ExposureFacts {
 
 struct Exposure {
   ExposureFacts facts;
-  Proportion any;          ///< at least one lock
-  Proportion any_certain;  ///< the same without locks whose holder is inferred (semaphores)
+  Proportion any;  ///< at least one lock, without those whose holder is inferred
+  /// With them. A semaphore may be no lock at all, but a signal: this is an upper bound.
+  Proportion any_with_semaphores;
   std::vector<ExposedLock> locks;  ///< most probable first
   std::uint64_t uncounted = 0;     ///< holds of locks beyond those there was room to count
 };
@@ -113,7 +114,7 @@ class ExposureCounter {
 
   std::uint64_t looks_ = 0, uncounted_ = 0;
   std::size_t stacks_ = 0;
-  HitSeries any_, certain_;
+  HitSeries any_, with_semaphores_;
   std::map<std::uint64_t, Lock> locks_;  ///< by address; another type begins anew
   std::map<std::int32_t, HolderThread> threads_;
 };

@@ -53,7 +53,7 @@ Both look_and_fork(const std::string& kind, const std::string& held, const std::
   REQUIRE(ended.output.size() == 1001);
   Both both;
   both.exposure = json::parse(read_file(folder / "json"));
-  const json& any = both.exposure.at("any");
+  const json& any = both.exposure.at("any_with_semaphores");
   both.looks = {any.at("share").get<double>(), any.at("effective_looks").get<double>()};
   HitSeries forks;
   for (std::size_t i = 0; i < 1000; ++i)
