@@ -23,8 +23,8 @@ struct ExposureOptions {
   bool dashes = false;             ///< "--" was given: the words are a command
 };
 
-/// Adds the subcommand; `options` is filled in by parsing, except words and dashes, and must outlive
-/// `app`.
+/// Adds the subcommand; `options` is filled in by parsing, except words and dashes, and must
+/// outlive `app`.
 CLI::App* add_exposure_command(CLI::App& app, ExposureOptions& options);
 
 /// The PID that the first word is, if they are no command.

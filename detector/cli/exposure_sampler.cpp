@@ -19,8 +19,8 @@ namespace {
 using std::chrono::duration;
 using std::chrono::nanoseconds;
 
-constexpr std::uint64_t kTrial = 64;   // looks after which the price of one is known
-constexpr double kMostShare = 0.05;    // of one processor that looking may take
+constexpr std::uint64_t kTrial = 64;  // looks after which the price of one is known
+constexpr double kMostShare = 0.05;   // of one processor that looking may take
 constexpr auto kBetweenRefreshes = std::chrono::milliseconds(50);
 
 double cpu_seconds() {
@@ -38,9 +38,10 @@ Failure no_library(pid_t pid) {
 }
 
 Failure other_version(pid_t pid) {
-  return Failure(fmt::format("process {} runs under the library of another version of forkscope; "
-                             "look at it with the forkscope it was started with, or start it anew",
-                             pid));
+  return Failure(
+      fmt::format("process {} runs under the library of another version of forkscope; "
+                  "look at it with the forkscope it was started with, or start it anew",
+                  pid));
 }
 
 bool covers(const std::vector<ModuleRecord>& modules, std::uint64_t address) {
@@ -64,7 +65,8 @@ ExposureSampler::Event ExposureSampler::wait_until(Clock::time_point moment, int
   pollfd events[] = {{stop, POLLIN, 0}, {pidfd_.get(), POLLIN, 0}};
   while (true) {
     const auto left = std::max(nanoseconds(0), nanoseconds(moment - Clock::now()));
-    const timespec timeout{time_t(left.count() / 1'000'000'000), long(left.count() % 1'000'000'000)};
+    const timespec timeout{time_t(left.count() / 1'000'000'000),
+                           long(left.count() % 1'000'000'000)};
     const int ready = ppoll(events, std::size(events), &timeout, nullptr);
     if (ready == 0) return Event::kTime;
     if (ready < 0) continue;  // EINTR: stopped and continued
@@ -94,17 +96,15 @@ void ExposureSampler::start(int stop) {
       if (!process_) throw Failure(fmt::format("there is no process {}", pid_));
       if (seen_.modules.empty() && !seen_.missing.empty()) {
         const Missing& missing = seen_.missing.front();
-        throw Failure(fmt::format("process {} cannot be looked at: {}{}", pid_, missing.why,
-                                  missing.cure.empty()
-                                      ? ""
-                                      : fmt::format("; run `sudo forkscope exposure {}`", pid_)));
+        throw Failure(fmt::format(
+            "process {} cannot be looked at: {}{}", pid_, missing.why,
+            missing.cure.empty() ? "" : fmt::format("; run `sudo forkscope exposure {}`", pid_)));
       }
       throw no_library(pid_);
     }
     // The loader is at it, or a shell is about to exec.
-    const auto pause = std::clamp<nanoseconds>((Clock::now() - began) / 4,
-                                               std::chrono::microseconds(500),
-                                               std::chrono::milliseconds(100));
+    const auto pause = std::clamp<nanoseconds>(
+        (Clock::now() - began) / 4, std::chrono::microseconds(500), std::chrono::milliseconds(100));
     const Event event = wait_until(Clock::now() + pause, stop);
     if (event != Event::kTime) {
       over(event == Event::kEnd ? "process" : "signal");
@@ -141,6 +141,7 @@ bool ExposureSampler::step(int stop) {
   if (last) return over("time");
   const double before = cpu_seconds();
   const HeldReader::Look look = reader_->look(held_);
+  looking_ += cpu_seconds() - before;
   if (look == HeldReader::Look::kGone) {
     if (ended(stop)) return over("process");
     if (!settings_.own) return over("image");
@@ -149,6 +150,7 @@ bool ExposureSampler::step(int stop) {
     facts_ = {};
     facts_.pid = pid_;
     interval_ = settings_.interval;
+    looking_ = 0;
     reader_.reset();
     start(stop);
     return reader_ != nullptr;
@@ -167,7 +169,7 @@ bool ExposureSampler::step(int stop) {
 
 /// Once: an interval that follows what the program does would look more often at its quiet times.
 void ExposureSampler::choose_interval() {
-  const duration<double> price(facts_.sampler_cpu / double(kTrial));
+  const duration<double> price(looking_ / double(kTrial));
   interval_ = std::max<duration<double>>(interval_, price / kMostShare);
 }
 

@@ -30,8 +30,8 @@ class ExposureSampler {
   };
   ExposureSampler(pid_t pid, Settings settings);
 
-  /// Finds the tables. With `own` waits for them, while `stop` is not readable and the process runs.
-  /// Throws Failure when they cannot be had.
+  /// Finds the tables. With `own` waits for them, while `stop` is not readable and the process
+  /// runs. Throws Failure when they cannot be had.
   void start(int stop);
   /// Waits for the next moment and looks. False: it is over, facts().end says why.
   bool step(int stop);
@@ -59,6 +59,7 @@ class ExposureSampler {
   ExposureFacts facts_;
   std::mt19937_64 random_;
   std::chrono::duration<double> interval_;
+  double looking_ = 0;  ///< seconds of processor time for looks alone, without stacks
   Clock::time_point first_, next_, refreshed_;
   std::vector<HeldNow> held_;
 };

@@ -12,15 +12,16 @@ namespace {
 using record::LockType;
 
 constexpr int kTries = 3;
-/// A lock that no table has had for so many looks is not read: if it is taken again, a table has it.
+/// A lock that no table has had for so many looks is not read: if it is taken again, a table has
+/// it.
 constexpr std::uint64_t kRecent = 256, kForgotten = 8 * kRecent;
 /// Looks for which a slot may contradict its lock's words before it is taken for a stale one.
 constexpr std::uint32_t kPatience = 8;
 
 /// Locks without owner word that fork() can orphan.
 bool counts(LockType type) {
-  return type == LockType::kRwlock || type == LockType::kSpinlock ||
-         type == LockType::kSemaphore || type == LockType::kStaticGuard;
+  return type == LockType::kRwlock || type == LockType::kSpinlock || type == LockType::kSemaphore ||
+         type == LockType::kStaticGuard;
 }
 
 std::uint64_t number(const void* address) { return reinterpret_cast<std::uint64_t>(address); }
@@ -184,8 +185,8 @@ HeldReader::Answer HeldReader::judge(std::size_t index, const Recorded& one, Kno
     return false;
   });
   if (!same || lock.type != one.type) return Answer::kTorn;
-  // Given up in between: it was held when it was read. The type must have been seen twice, as one of
-  // the two may be of the slot's next lock.
+  // Given up in between: it was held when it was read. The type must have been seen twice, as one
+  // of the two may be of the slot's next lock.
   if (!stayed) return lock.sightings > 1 ? Answer::kHeld : Answer::kFree;
   const void* waits_for = before.wait_object.load(std::memory_order_relaxed);
   if (lock_words::taken(lock.words, one.type)) {

@@ -1,19 +1,19 @@
-// Reads, from outside, who holds which lock in a process that runs under libforkscope.so. The process
-// is not stopped and not slowed down: only its memory is read. Not thread-safe.
+// Reads, from outside, who holds which lock in a process that runs under libforkscope.so. The
+// process is not stopped and not slowed down: only its memory is read. Not thread-safe.
 //
-// One look: all threads' tables, then the words of all locks that were seen in them lately, then, if
-// there are locks without owner word, the tables once more. The tables change while they are read;
-// what is believed:
+// One look: all threads' tables, then the words of all locks that were seen in them lately, then,
+// if there are locks without owner word, the tables once more. The tables change while they are
+// read; what is believed:
 //
-//   mutex          its owner word at the one moment when it is read: it names a thread of the
-//                  process, or it does not. The tables only say which mutexes there are
-//   other locks    the holder's slot at the one moment when it is first read, unless the lock's words
-//                  say that it is free while the slot stays as it is. A semaphore counts only if
-//                  the words agree; for the others, which may have been released and taken again
-//                  between two reads, the contradiction must last for several looks
-//   torn           what no moment had: a thread began or ended in between, a slot has the address of
-//                  one lock and the type of another. The look is begun again, and counted. What
-//                  mutexes do never makes a look torn, so this does not favour quiet moments
+//   mutex        its owner word at the one moment when it is read: it names a thread of the
+//                process, or it does not. The tables only say which mutexes there are
+//   other locks  the holder's slot at the one moment when it is first read, unless the words of
+//                the lock say that it is free while the slot stays as it is. A semaphore counts
+//                only if the words agree; for the others, which may have been released and taken
+//                again between two reads, the contradiction must last for several looks
+//   torn         what no moment had: a thread began or ended in between, a slot has the address
+//                of one lock and the type of another. The look is begun again, and counted. What
+//                mutexes do never makes a look torn, so this does not favour quiet moments
 //
 // Left out, since fork() leaves them usable: locks in memory that other processes share, once flags
 // and stdio streams, which libc resets in the child.
@@ -72,8 +72,8 @@ class HeldReader {
   /// A lock that some table had lately.
   struct Known {
     record::LockType type = record::LockType::kUnknown;  ///< kUnknown: it has an owner word
-    std::uint64_t seen = 0;            ///< look at which a table had it last
-    std::uint32_t sightings = 0;       ///< looks at which one had it
+    std::uint64_t seen = 0;                              ///< look at which a table had it last
+    std::uint32_t sightings = 0;                         ///< looks at which one had it
     std::uint32_t contradictions = 0;  ///< in a row: held by the table, free by its words
     bool shared = false;
     bool readable = false;  ///< `words` are of this look

@@ -18,9 +18,8 @@ Json to_json(const ExposedLock& exposed) {
                        {"start", forkscope::to_json(holder.start)},
                        {"hits", holder.hits}});
   for (const ExposedLock::Site& site : exposed.sites)
-    sites.push_back({{"acquired", array(site.acquired)},
-                     {"complete", site.complete},
-                     {"hits", site.hits}});
+    sites.push_back(
+        {{"acquired", array(site.acquired)}, {"complete", site.complete}, {"hits", site.hits}});
   return Json{{"lock", forkscope::to_json(exposed.lock)},
               {"probability", to_json(exposed.probability)},
               {"evidence", exposed.evidence},

@@ -50,14 +50,14 @@ std::string lock_text(const ExposedLock& exposed, const TextOptions& options) {
   const std::string margin(kIndent, ' ');
   const int room = std::max(options.width, int(kIndent) + kLeastRoom);
   const std::string share = fmt::format("{:>9}", percent(exposed.probability.share));
-  std::string text =
-      fmt::format("{}  {:<15} {}\n", styled(share, Style::kWarning, options),
-                  limits(exposed.probability), printable(lock_words(exposed.lock)));
+  std::string text = fmt::format("{}  {:<17} {}\n", styled(share, Style::kWarning, options),
+                                 limits(exposed.probability), printable(lock_words(exposed.lock)));
   text += wrapped(holder_words(exposed), kIndent, room);
   if (exposed.sites.empty()) return text;
   const std::size_t others = exposed.sites.size() - 1;
   const std::string more =
-      others == 0 ? "" : fmt::format(" (most often; {} other place{})", others, others == 1 ? "" : "s");
+      others == 0 ? ""
+                  : fmt::format(" (most often; {} other place{})", others, others == 1 ? "" : "s");
   text += fmt::format("{}taken at{}\n", margin, more);
   const std::string lines = stack_lines(exposed.sites.front().acquired, kIndent + 2, room,
                                         {.all = options.verbose, .most = 20});
@@ -75,9 +75,10 @@ std::string answer(const Exposure& exposure, const TextOptions& options) {
   const bool semaphores = with_semaphores.hits != any.hits;
   std::string text =
       any.hits == 0
-          ? fmt::format("No look found a lock held{}: a fork at a random moment would orphan one in "
-                        "less than {} (95 %).",
-                        semaphores ? ", but for semaphores" : "", percent(any.high))
+          ? fmt::format(
+                "No look found a lock held{}: that a fork at a random moment orphans one has "
+                "a probability below {} (95 %).",
+                semaphores ? ", but for semaphores" : "", percent(any.high))
           : fmt::format("A fork at a random moment would orphan at least one lock: {} ({}){}.",
                         percent(any.share), limits(any), one_in(any.share));
   text = wrapped(text, 0, options.width);
@@ -100,9 +101,10 @@ std::string remarks(const Exposure& exposure, const TextOptions& options) {
     remark(fmt::format("{} of {} looks gave nothing, because the tables changed under them.",
                        facts.lost, facts.lost + exposure.any.looks));
   if (facts.dropped_locks > 0)
-    remark(fmt::format("Threads hold {} locks that their tables have no room for: they are missing "
-                       "here.",
-                       facts.dropped_locks));
+    remark(
+        fmt::format("Threads hold {} locks that their tables have no room for: they are missing "
+                    "here.",
+                    facts.dropped_locks));
   if (exposure.uncounted > 0)
     remark("There are more locks than can be counted one by one; the first line has them all.");
   return text;
@@ -115,15 +117,17 @@ std::string exposure_text(const Exposure& exposure, const TextOptions& options) 
   std::string name = facts.program.empty() ? "" : " (" + base_name(printable(facts.program)) + ")";
   std::string text = wrapped(
       fmt::format("process {}{}, {} thread{}: {} looks in {:.1f} s, worth {:.0f} independent ones",
-                  facts.pid, name, facts.threads, facts.threads == 1 ? "" : "s",
-                  exposure.any.looks, facts.seconds, exposure.any.effective_looks),
+                  facts.pid, name, facts.threads, facts.threads == 1 ? "" : "s", exposure.any.looks,
+                  facts.seconds, exposure.any.effective_looks),
       0, options.width);
   text += answer(exposure, options);
   const std::size_t shown =
       options.verbose ? exposure.locks.size() : std::min(kMostLocks, exposure.locks.size());
   if (shown > 0) {
-    text += "\n" + styled(fmt::format("{:>9}  {:<15} {}", "share", "95 %", "lock"), Style::kLabel,
-                          options) + "\n";
+    text +=
+        "\n" +
+        styled(fmt::format("{:>9}  {:<17} {}", "share", "95 %", "lock"), Style::kLabel, options) +
+        "\n";
     for (std::size_t i = 0; i < shown; ++i) text += lock_text(exposure.locks[i], options);
   }
   if (shown < exposure.locks.size())

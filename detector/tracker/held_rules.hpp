@@ -1,4 +1,5 @@
-// When an entry of a thread's table means that the thread has the lock: the lock's own words decide.
+// When an entry of a thread's table means that the thread has the lock: the lock's own words
+// decide.
 //
 // The child of a fork applies these to frozen memory, a reader outside to copies of the words that
 // it took at one moment. Pure; async-signal-safe.

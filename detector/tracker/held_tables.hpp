@@ -1,8 +1,9 @@
 // How a reader outside the process finds the tables of held locks: one exported object.
 //
-// The symbol forkscope_held_tables of libforkscope.so says where the registry is and how its records
-// are laid out. A symbol, because it is there without a session, after chroot, and when the file was
-// deleted or replaced; the loader has put addresses into it before any code of the process runs.
+// The symbol forkscope_held_tables of libforkscope.so says where the registry is and how its
+// records are laid out. A symbol, because it is there without a session, after chroot, and when the
+// file was deleted or replaced; the loader has put addresses into it before any code of the process
+// runs.
 //
 // A reader that was built with another layout must refuse: `version` is for the meaning of the
 // fields, bumped by hand; `layout` is made from sizes and offsets, so that a moved field is noticed
@@ -52,9 +53,9 @@ struct HeldTables {
   char magic[8];
   std::uint32_t version;
   std::uint32_t layout;
-  const void* chunks;  ///< of the registry: kChunks pointers to kChunkSize records each
-  const void* used;    ///< uint32: records in use
-  const std::int32_t* pid;          ///< of the process whose threads these are; 0: not at work
+  const void* chunks;       ///< of the registry: kChunks pointers to kChunkSize records each
+  const void* used;         ///< uint32: records in use
+  const std::int32_t* pid;  ///< of the process whose threads these are; 0: not at work
   const std::uint32_t* generation;  ///< threads of earlier ones were not copied here
 };
 static_assert(sizeof(HeldTables) == 48, "as every version begins, so that others can be refused");

@@ -24,9 +24,9 @@ namespace forkscope {
 struct HeldNow {
   std::uint64_t lock = 0;
   record::LockType type = record::LockType::kUnknown;
-  std::uint8_t flags = 0;     ///< record::LockFlags
-  std::int32_t tid = 0;       ///< in the process's own PID namespace
-  std::uint64_t caller = 0;   ///< return address of the acquire; 0: not known
+  std::uint8_t flags = 0;    ///< record::LockFlags
+  std::int32_t tid = 0;      ///< in the process's own PID namespace
+  std::uint64_t caller = 0;  ///< return address of the acquire; 0: not known
 };
 
 /// A thread that was seen holding something.
@@ -65,9 +65,10 @@ struct ExposureFacts {
   double mean_interval = 0;
   std::uint64_t torn = 0;  ///< looks that were begun again, because a table changed under them
   std::uint64_t lost = 0;  ///< and given up, because it did so several times
-  std::uint64_t dropped_locks = 0;  ///< locks held that the tables had no room for, at the last look
-  double sampler_cpu = 0;           ///< seconds of processor time the looks took
-  std::string end;                  ///< "time" | "process" | "image" | "signal"; empty: it goes on
+  std::uint64_t dropped_locks =
+      0;                   ///< locks held that the tables had no room for, at the last look
+  double sampler_cpu = 0;  ///< seconds of processor time the looks took
+  std::string end;         ///< "time" | "process" | "image" | "signal"; empty: it goes on
 };
 
 struct Exposure {

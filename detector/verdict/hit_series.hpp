@@ -2,8 +2,8 @@
 //
 // Looks that are close together see the same thing twice: a lock held for a second is seen a
 // thousand times by looks a millisecond apart, and that is one observation, not a thousand. So the
-// interval is computed for the *effective* number of looks, n / tau, where tau >= 1 is the larger of
-// two estimates of the integrated autocorrelation:
+// interval is computed for the *effective* number of looks, n / tau, where tau >= 1 is the larger
+// of two estimates of the integrated autocorrelation:
 //
 //   batch means     the row is cut into 32 to 63 batches; tau is the variance of their means over
 //                   the one that independent looks would have
@@ -11,9 +11,9 @@
 //                   Jeffreys' prior on both, so that a row without any change is not taken for
 //                   certainty
 //
-// The first sees slow drifts, the second rare long events, of which batches have too few. The larger
-// is cautious: intervals are a little too wide rather than too narrow (tests/unit/hit_series_test
-// measures how often they hold the truth).
+// The first sees slow drifts, the second rare long events, of which batches have too few. The
+// larger is cautious: intervals are a little too wide rather than too narrow
+// (tests/unit/hit_series_test measures how often they hold the truth).
 //
 // The interval is Wilson's score interval (Wilson 1927), which is right near 0 and 1 as well.
 // Pure; not thread-safe.

@@ -3,8 +3,8 @@
 //   exposure_probe forks KIND HELD FREE FORKS BETWEEN
 //       thread "holder" holds a lock of KIND for exponential times (mean HELD microseconds) and
 //       leaves it free (mean FREE). Meanwhile the main thread forks FORKS times after exponential
-//       times (mean BETWEEN), and each child tries the lock. Prints a 1 for each child that found it
-//       taken, else a 0.
+//       times (mean BETWEEN), and each child tries the lock. Prints a 1 for each child that found
+//       it taken, else a 0.
 //   exposure_probe always    "holder" has the mutex always_held, "reader" a shared one; prints
 //                            "ready" and stays until its input ends
 //   exposure_probe once N    exits with N
@@ -155,8 +155,7 @@ void* hold_shared(void*) {
 }
 
 int always() {
-  void* memory =
-      mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* memory = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) die("mmap");
   shared_lock = static_cast<pthread_mutex_t*>(memory);
   pthread_mutexattr_t attributes;

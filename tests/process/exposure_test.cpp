@@ -4,10 +4,10 @@
 // Two shares of two samples are compared, of the sizes that independent samples would have: the
 // difference over its standard error (pooled share) is standard normal if the probabilities are the
 // same. The tests allow 4.8916 standard errors, which equal probabilities exceed once in 1,000,000
-// runs; with the sizes here (about 700 to 1100 independent looks and forks) that is 0.11. Seven such
-// comparisons are made, so that a false alarm comes once in some 140,000 runs of all. What the tests
-// must notice, 0.2 in place of 0.6, is 12 standard errors beyond that. Nothing depends on how long
-// anything takes: a slow machine makes fewer looks, and the tolerance wider.
+// runs; with the sizes here (about 700 to 1100 independent looks and forks) that is 0.11. Seven
+// such comparisons are made, so that a false alarm comes once in some 140,000 runs of all. What the
+// tests must notice, 0.2 in place of 0.6, is 12 standard errors beyond that. Nothing depends on how
+// long anything takes: a slow machine makes fewer looks, and the tolerance wider.
 #include <signal.h>
 #include <stdlib.h>
 
@@ -34,8 +34,7 @@ struct Sample {
 
 double standard_errors_apart(const Sample& a, const Sample& b) {
   const double pooled = (a.share * a.size + b.share * b.size) / (a.size + b.size);
-  return std::abs(a.share - b.share) /
-         std::sqrt(pooled * (1 - pooled) * (1 / a.size + 1 / b.size));
+  return std::abs(a.share - b.share) / std::sqrt(pooled * (1 - pooled) * (1 / a.size + 1 / b.size));
 }
 
 struct Both {
