@@ -121,7 +121,7 @@ Ending expose_process(pid_t pid, const ExposureOptions& options,
     auto next = ExposureSampler::Clock::now() + kBetweenRedraws;
     while (sampler.step(stop.fd())) {
       if (!live || ExposureSampler::Clock::now() < next) continue;
-      screen.show(exposure_text(sampler.result(*namer),
+      screen.show(exposure_text(sampler.result(*namer, kMostExposedLocks),
                                 text_options(STDOUT_FILENO, options.colour, false)));
       next = ExposureSampler::Clock::now() + kBetweenRedraws;
     }

@@ -202,7 +202,7 @@ HolderThread ExposureSampler::thread(std::int32_t tid) const {
   return thread;
 }
 
-Exposure ExposureSampler::result(Namer& namer) {
+Exposure ExposureSampler::result(Namer& namer, std::size_t most) {
   ExposureFacts facts = facts_;
   facts.mean_interval = interval_.count();
   if (reader_) {
@@ -210,7 +210,7 @@ Exposure ExposureSampler::result(Namer& namer) {
     facts.threads = reader_->threads();
     facts.dropped_locks = reader_->dropped();
   }
-  return counter_.result(facts, namer, seen_.modules);
+  return counter_.result(facts, namer, seen_.modules, most);
 }
 
 }  // namespace forkscope::cli

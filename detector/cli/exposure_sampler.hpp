@@ -36,7 +36,8 @@ class ExposureSampler {
   /// Waits for the next moment and looks. False: it is over, facts().end says why.
   bool step(int stop);
 
-  Exposure result(Namer& namer);
+  /// The `most` probable locks with names.
+  Exposure result(Namer& namer, std::size_t most = SIZE_MAX);
 
  private:
   enum class Event { kTime, kStop, kEnd };

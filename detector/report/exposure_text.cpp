@@ -9,7 +9,6 @@
 namespace forkscope {
 namespace {
 
-constexpr std::size_t kMostLocks = 10;  // without options.verbose
 constexpr std::size_t kMostFrames = 3;
 constexpr std::size_t kIndent = 11;  // of the words on a lock
 constexpr int kLeastRoom = 30;
@@ -122,7 +121,7 @@ std::string exposure_text(const Exposure& exposure, const TextOptions& options) 
       0, options.width);
   text += answer(exposure, options);
   const std::size_t shown =
-      options.verbose ? exposure.locks.size() : std::min(kMostLocks, exposure.locks.size());
+      options.verbose ? exposure.locks.size() : std::min(kMostExposedLocks, exposure.locks.size());
   if (shown > 0) {
     text +=
         "\n" +

@@ -8,6 +8,9 @@
 
 namespace forkscope {
 
+/// Locks in a text that is not verbose.
+inline constexpr std::size_t kMostExposedLocks = 10;
+
 /// The answer, then each lock with its interval, its holders and where it was taken; with
 /// options.verbose all locks and whole stacks.
 std::string exposure_text(const Exposure& exposure, const TextOptions& options);

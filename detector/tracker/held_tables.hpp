@@ -43,8 +43,12 @@ constexpr std::uint32_t held_tables_layout() {
         offsetof(ThreadRecord, deep_slots), offsetof(Slot, word), offsetof(Slot, registers),
         offsetof(Slot, type), offsetof(Slot, flags), offsetof(Slot, slice)})
     add(offset);
-  for (std::uint64_t value : {std::uint64_t(Life::kAlive), std::uint64_t(Hold::kOwnerWord),
-                              std::uint64_t(Hold::kHeld), std::uint64_t(Hold::kReleasing)})
+  using record::LockType;
+  for (std::uint64_t value :
+       {std::uint64_t(Life::kAlive), std::uint64_t(Hold::kOwnerWord), std::uint64_t(Hold::kHeld),
+        std::uint64_t(Hold::kReleasing), std::uint64_t(LockType::kRwlock),
+        std::uint64_t(LockType::kSpinlock), std::uint64_t(LockType::kSemaphore),
+        std::uint64_t(LockType::kStaticGuard)})
     add(value);
   return std::uint32_t(hash);
 }

@@ -75,14 +75,9 @@ record::HeldLock as_held_lock(const HeldNow& now) {
 
 }  // namespace
 
-ExposedLock ExposureCounter::exposed(const Lock& lock, Namer& namer,
-                                     const std::vector<ModuleRecord>& modules) const {
-  ExposedLock exposed;
-  exposed.lock.address = lock.last.lock;
-  exposed.lock.type = lock_type_words(lock.last.type, lock.last.flags);
+void ExposureCounter::name(ExposedLock& exposed, const Lock& lock, Namer& namer,
+                           const std::vector<ModuleRecord>& modules) const {
   namer.data(exposed.lock, modules);
-  exposed.probability = proportion(lock.series, looks_);
-  exposed.evidence = evidence_word(as_held_lock(lock.last));
   for (const auto& [tid, hits] : lock.holders) {
     ExposedLock::Holder holder{tid, "", std::nullopt, hits};
     if (const auto known = threads_.find(tid); known != threads_.end()) {
@@ -98,22 +93,29 @@ ExposedLock ExposureCounter::exposed(const Lock& lock, Namer& namer,
   const auto more_hits = [](const auto& a, const auto& b) { return a.hits > b.hits; };
   std::stable_sort(exposed.holders.begin(), exposed.holders.end(), more_hits);
   std::stable_sort(exposed.sites.begin(), exposed.sites.end(), more_hits);
-  return exposed;
 }
 
 Exposure ExposureCounter::result(const ExposureFacts& facts, Namer& namer,
-                                 const std::vector<ModuleRecord>& modules) const {
+                                 const std::vector<ModuleRecord>& modules, std::size_t most) const {
   Exposure exposure;
   exposure.facts = facts;
   exposure.any = proportion(any_, looks_);
   exposure.any_with_semaphores = proportion(with_semaphores_, looks_);
   exposure.uncounted = uncounted_;
-  for (const auto& [address, lock] : locks_)
-    if (lock.series.hits() > 0) exposure.locks.push_back(exposed(lock, namer, modules));
-  std::stable_sort(exposure.locks.begin(), exposure.locks.end(),
-                   [](const ExposedLock& a, const ExposedLock& b) {
-                     return a.probability.hits > b.probability.hits;
-                   });
+  std::vector<const Lock*> order;
+  for (const auto& [address, lock] : locks_) order.push_back(&lock);
+  std::stable_sort(order.begin(), order.end(), [](const Lock* a, const Lock* b) {
+    return a->series.hits() > b->series.hits();
+  });
+  for (const Lock* lock : order) {
+    ExposedLock exposed;
+    exposed.lock.address = lock->last.lock;
+    exposed.lock.type = lock_type_words(lock->last.type, lock->last.flags);
+    exposed.probability = proportion(lock->series, looks_);
+    exposed.evidence = evidence_word(as_held_lock(lock->last));
+    if (exposure.locks.size() < most) name(exposed, *lock, namer, modules);
+    exposure.locks.push_back(std::move(exposed));
+  }
   return exposure;
 }
 

@@ -92,9 +92,10 @@ class ExposureCounter {
   bool wants_site(std::uint64_t lock, std::uint64_t caller) const;
   void site(std::uint64_t lock, std::uint64_t caller, UnwoundStack stack);
 
-  /// With names. `modules` may have been unloaded since.
+  /// The `most` probable locks have names, holders and sites. `modules` may have been unloaded
+  /// since.
   Exposure result(const ExposureFacts& facts, Namer& namer,
-                  const std::vector<ModuleRecord>& modules) const;
+                  const std::vector<ModuleRecord>& modules, std::size_t most = SIZE_MAX) const;
 
  private:
   struct Lock {
@@ -110,8 +111,8 @@ class ExposureCounter {
   static constexpr std::size_t kMostLocks = 4096, kMostHolders = 256, kMostSites = 32,
                                kMostStacks = 512;
 
-  ExposedLock exposed(const Lock& lock, Namer& namer,
-                      const std::vector<ModuleRecord>& modules) const;
+  void name(ExposedLock& exposed, const Lock& lock, Namer& namer,
+            const std::vector<ModuleRecord>& modules) const;
 
   std::uint64_t looks_ = 0, uncounted_ = 0;
   std::size_t stacks_ = 0;
