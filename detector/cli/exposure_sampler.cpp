@@ -22,6 +22,7 @@ using std::chrono::nanoseconds;
 constexpr std::uint64_t kTrial = 64;  // looks after which the price of one is known
 constexpr double kMostShare = 0.05;   // of one processor that looking may take
 constexpr auto kBetweenRefreshes = std::chrono::milliseconds(50);
+constexpr auto kMappingsLast = std::chrono::seconds(5);
 
 double cpu_seconds() {
   timespec now{};
@@ -158,6 +159,7 @@ bool ExposureSampler::step(int stop) {
   if (look == HeldReader::Look::kLost) {
     ++facts_.lost;
   } else {
+    leave_out_shared();
     counter_.add(held_);
     learn(held_);
   }
@@ -182,9 +184,17 @@ void ExposureSampler::refresh() {
   reader_->set_mappings(seen_.mappings);
 }
 
+/// Memory that was mapped since the last refresh may be shared with other processes.
+void ExposureSampler::leave_out_shared() {
+  const bool doubtful = std::any_of(held_.begin(), held_.end(), [&](const HeldNow& now) {
+    return !reader_->is_mapped(now.lock) || (now.flags & record::kLockPshared) != 0;
+  });
+  if (doubtful || Clock::now() - refreshed_ > kMappingsLast) refresh();
+  std::erase_if(held_, [&](const HeldNow& now) { return reader_->is_shared(now.lock); });
+}
+
 void ExposureSampler::learn(const std::vector<HeldNow>& held) {
   for (const HeldNow& now : held) {
-    if (!reader_->is_mapped(now.lock)) refresh();
     if (!counter_.knows_thread(now.tid)) counter_.thread(thread(now.tid));
     if (now.caller == 0 || !counter_.wants_site(now.lock, now.caller)) continue;
     if (!covers(seen_.modules, now.caller)) refresh();

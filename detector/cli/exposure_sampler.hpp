@@ -45,6 +45,7 @@ class ExposureSampler {
   bool find();
   bool ended(int stop) const;
   void refresh();
+  void leave_out_shared();
   void learn(const std::vector<HeldNow>& held);
   HolderThread thread(std::int32_t tid) const;
   void choose_interval();

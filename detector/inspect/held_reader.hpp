@@ -65,6 +65,7 @@ class HeldReader {
   /// To be given anew when a lock lies in none of those given before.
   void set_mappings(std::vector<Mapping> mappings);
   bool is_mapped(std::uint64_t address) const { return mapping_of(address) != nullptr; }
+  bool is_shared(std::uint64_t address) const;
 
  private:
   HeldReader(LiveMemory& memory, const HeldTables& tables, const ProcessEvidence& seen);
@@ -89,7 +90,6 @@ class HeldReader {
   bool add_others(std::vector<HeldNow>& held);
   Answer judge(std::size_t index, const Recorded& one, Known& lock) const;
   const Mapping* mapping_of(std::uint64_t address) const;
-  bool is_shared(std::uint64_t address) const;
 
   LiveMemory& memory_;
   HeldRecords before_, after_;

@@ -22,7 +22,8 @@ target_compile_options(exposure_probe PRIVATE -O1 -g)
 add_library(exposure_other_tables SHARED ${cli_dir}/exposure_other_tables.c)
 target_compile_options(exposure_other_tables PRIVATE -fno-sanitize=all)
 target_link_options(exposure_other_tables PRIVATE -fno-sanitize=all)
-set(cli_probes exposure_probe cli_probe cli_probe_static cli_probe_foreign cli_probe_orphan watch_probe)
+set(cli_probes cli_probe cli_probe_static cli_probe_foreign cli_probe_orphan watch_probe
+  exposure_probe)
 find_package(OpenMP COMPONENTS C)
 if(OpenMP_C_FOUND)
   add_executable(watch_openmp_probe ${cli_dir}/watch_openmp_probe.c)
@@ -40,10 +41,10 @@ foreach(form IN LISTS cli_probes)
 endforeach()
 
 add_executable(cli_tests ${cli_dir}/cli_run.cpp
-  ${cli_dir}/cli_findings_test.cpp ${cli_dir}/cli_job_control_test.cpp ${cli_dir}/cli_parts_test.cpp ${cli_dir}/exposure_test.cpp
+  ${cli_dir}/cli_findings_test.cpp ${cli_dir}/cli_job_control_test.cpp ${cli_dir}/cli_parts_test.cpp
   ${cli_dir}/cli_refusal_test.cpp ${cli_dir}/cli_session_test.cpp ${cli_dir}/cli_signal_test.cpp
   ${cli_dir}/cli_transparency_test.cpp ${cli_dir}/cli_watchdog_test.cpp
-  ${cli_dir}/cli_watchdog_spin_test.cpp)
+  ${cli_dir}/cli_watchdog_spin_test.cpp ${cli_dir}/exposure_test.cpp)
 target_compile_definitions(cli_tests PRIVATE
   FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
   FORKSCOPE_PRELOAD="$<TARGET_FILE:forkscope_preload>"
