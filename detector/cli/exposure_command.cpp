@@ -221,7 +221,7 @@ CLI::App* add_exposure_command(CLI::App& app, ExposureOptions& options) {
       ->add_option_function<std::string>(
           "--interval",
           [&](const std::string& text) { options.interval = duration_in("--interval", text); },
-          "Mean time between two looks (default 1ms); more, where a look takes more than 5 % of it")
+          "Mean time between two looks (default 1ms); more, if the first looks take more than 5 % of it")
       ->type_name("T");
   exposure->add_option("--json", options.json, "Write JSON to this file; - is standard output")
       ->type_name("FILE");
