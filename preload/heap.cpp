@@ -11,6 +11,8 @@
 #include <cstring>
 
 #include "detector/tracker/history.hpp"
+#include "detector/tracker/registry.hpp"
+#include "detector/tracker/unsafe_calls.hpp"
 #include "preload/heap.hpp"
 #include "preload/real.hpp"
 
@@ -117,6 +119,9 @@ FORKSCOPE_EXPORT void* mremap(void* address, std::size_t size, std::size_t new_s
 }
 
 FORKSCOPE_EXPORT int dlclose(void* handle) noexcept {
+  const void* caller = __builtin_return_address(0);
+  if (ThreadRecord* thread = detail::self)
+    unsafe_calls::note(*thread, record::UnsafeCall::k_dlclose, caller);
   int result = real().dlclose(handle);
   history::forget_unloaded();
   return result;

@@ -7,6 +7,7 @@
 
 #include "detector/cli/attach_command.hpp"
 #include "detector/cli/command_split.hpp"
+#include "detector/cli/exposure_command.hpp"
 #include "detector/cli/failure.hpp"
 #include "detector/cli/help.hpp"
 #include "detector/cli/output.hpp"
@@ -32,15 +33,27 @@ std::string own_path() {
   return std::filesystem::read_symlink("/proc/self/exe", error).string();
 }
 
-/// The command line proper, without what `run` is to run.
-std::vector<std::string> arguments_for_parser(int argc, char** argv, const CLI::App& run,
-                                              RunOptions& options) {
-  std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
-  if (arguments.empty() || arguments.front() != "run") return arguments;
-  SplitCommand split = split_command(run, {arguments.begin() + 1, arguments.end()});
-  options.command = std::move(split.command);
-  split.options.insert(split.options.begin(), "run");
+/// The command line proper, without what `app` is to run, which goes to `command`.
+std::vector<std::string> arguments_for_parser(const std::vector<std::string>& arguments,
+                                              const CLI::App& app,
+                                              std::vector<std::string>& command) {
+  if (arguments.empty() || arguments.front() != app.get_name()) return arguments;
+  SplitCommand split = split_command(app, {arguments.begin() + 1, arguments.end()});
+  command = std::move(split.command);
+  split.options.insert(split.options.begin(), app.get_name());
   return split.options;
+}
+
+/// `exposure` is given a command, or a PID, before and after which options may stand.
+std::vector<std::string> arguments_for_exposure(const std::vector<std::string>& arguments,
+                                                const CLI::App& app, ExposureOptions& options) {
+  auto rest = arguments_for_parser(arguments, app, options.words);
+  // Of `-- 4711` the number is a command.
+  if (rest.size() < arguments.size() && arguments[rest.size()] == "--") options.dashes = true;
+  if (!pid_in(options)) return rest;
+  rest.insert(rest.end(), options.words.begin() + 1, options.words.end());
+  options.words.resize(1);
+  return rest;
 }
 
 /// CLI11's message as one sentence of ours.
@@ -58,16 +71,20 @@ Ending dispatch(int argc, char** argv) {
   app.require_subcommand(1);
   RunOptions run_options;
   AttachOptions attach_options;
+  ExposureOptions exposure_options;
   ReportOptions report_options;
   ScanOptions scan_options;
   int exit_code = 0;
   CLI::App* run = add_run_command(app, run_options);
   CLI::App* attach_to = add_attach_command(app, attach_options);
   CLI::App* scan_host = add_scan_command(app, scan_options);
+  CLI::App* expose = add_exposure_command(app, exposure_options);
   CLI::App* report = add_report_command(app, report_options);
   add_scenario_command(app, own_path(), exit_code);
   try {
-    auto arguments = arguments_for_parser(argc, argv, *run, run_options);
+    std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+    arguments = arguments_for_parser(arguments, *run, run_options.command);
+    arguments = arguments_for_exposure(arguments, *expose, exposure_options);
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the end
     app.parse(std::move(arguments));
   } catch (const CLI::ParseError& error) {
@@ -77,6 +94,7 @@ Ending dispatch(int argc, char** argv) {
   }
   if (run->parsed()) return run_program(run_options);
   if (attach_to->parsed()) return {attach(attach_options), 0};
+  if (expose->parsed()) return expose_locks(exposure_options);
   if (scan_host->parsed()) return {scan(scan_options), 0};
   if (report->parsed()) print_report(report_options);
   return {exit_code, 0};

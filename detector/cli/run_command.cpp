@@ -113,6 +113,7 @@ Ending run_program(const RunOptions& options) {
   session.keep();
   reporter.start();
   if (watchdog) watchdog->start(program);
+  if (options.on_start) options.on_start(program);
   RunEnd end = supervise(program, *signals, arena, reporter, {options.timeout, options.quiet});
 
   // The report may take a while: let Ctrl-C end it, with nothing left to clean up. The records stay
@@ -121,6 +122,7 @@ Ending run_program(const RunOptions& options) {
   signals.reset();
   if (watchdog) watchdog->stop();
   reporter.stop();
+  if (options.on_end) options.on_end();
   facts.exit = end.exit;
   facts.signal = end.signal;
   facts.timed_out = end.timed_out;

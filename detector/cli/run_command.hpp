@@ -1,8 +1,11 @@
 // `forkscope run`: options, and the run from the first check to the exit status.
 #pragma once
 
+#include <sys/types.h>
+
 #include <CLI/App.hpp>
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -27,6 +30,9 @@ struct RunOptions {
   std::string session;
   Colour colour = Colour::kAuto;
   std::vector<std::string> command;  ///< not an option: see command_split.hpp
+  /// For who goes along (`exposure`): the program runs; it has ended. May be empty.
+  std::function<void(pid_t)> on_start{};
+  std::function<void()> on_end{};
 };
 
 /// How forkscope is to end.

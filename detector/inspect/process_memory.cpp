@@ -5,6 +5,8 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <cstring>
 
 namespace forkscope {
@@ -36,6 +38,36 @@ bool LiveMemory::read(std::uint64_t address, std::span<std::byte> out) {
     mem_ = UniqueFd(open(fmt::format("/proc/{}/mem", pid_).c_str(), O_RDONLY | O_CLOEXEC));
   }
   return mem_ && pread(mem_.get(), out.data(), out.size(), static_cast<off_t>(address)) == size;
+}
+
+std::size_t LiveMemory::gather(std::span<Piece> pieces) {
+  constexpr std::size_t kMost = 512;  // of IOV_MAX 1024
+  std::array<iovec, kMost> ours, theirs;
+  std::size_t done = 0;
+  for (Piece& piece : pieces) piece.read = false;
+  for (std::size_t first = 0; first < pieces.size();) {
+    const std::size_t count = std::min(kMost, pieces.size() - first);
+    for (std::size_t i = 0; i < count; ++i) {
+      const Piece& piece = pieces[first + i];
+      ours[i] = {piece.out.data(), piece.out.size()};
+      theirs[i] = {reinterpret_cast<void*>(piece.address), piece.out.size()};
+    }
+    ssize_t size = process_vm_readv(pid_, ours.data(), count, theirs.data(), count, 0);
+    if (size < 0 && errno != EFAULT) {  // not to be had at all here: one by one
+      for (; first < pieces.size(); ++first)
+        done += pieces[first].read = read(pieces[first].address, pieces[first].out);
+      return done;
+    }
+    // It stops at the first place that cannot be read, which is left out.
+    std::size_t i = 0;
+    for (; i < count && size >= ssize_t(ours[i].iov_len); ++i) {
+      size -= ssize_t(ours[i].iov_len);
+      pieces[first + i].read = true;
+      ++done;
+    }
+    first += i < count ? i + 1 : count;
+  }
+  return done;
 }
 
 }  // namespace forkscope

@@ -36,6 +36,15 @@ class LiveMemory final : public ProcessMemory {
   explicit LiveMemory(pid_t pid) : pid_(pid) {}
   bool read(std::uint64_t address, std::span<std::byte> out) override;
 
+  /// Many places in one system call or few, in this order and as close in time as can be. Gives how
+  /// many were read; those that were not have `read` false.
+  struct Piece {
+    std::uint64_t address = 0;
+    std::span<std::byte> out;
+    bool read = false;
+  };
+  std::size_t gather(std::span<Piece> pieces);
+
  private:
   pid_t pid_;
   UniqueFd mem_;    ///< /proc/PID/mem, opened when it is first needed

@@ -6,6 +6,7 @@
 #include "detector/tracker/file_locks.hpp"
 #include "detector/tracker/history.hpp"
 #include "detector/tracker/handler_trace.hpp"
+#include "detector/tracker/held_rules.hpp"
 #include "detector/tracker/loader_state.hpp"
 #include "detector/tracker/lock_words.hpp"
 #include "detector/tracker/missing_memory.hpp"
@@ -38,7 +39,7 @@ void store_held(const void* lock, std::uint64_t caller, std::int32_t tid, LockTy
 void add_mutex(const Recorded& one, std::int32_t tid, bool self) {
   if (!sys::readable(one.lock, sizeof(pthread_mutex_t))) return;
   MutexWords words(one.lock);
-  if (words.owner() != tid || !words.plausible()) return;
+  if (!held_by(words, tid)) return;
   std::uint8_t flags = words.flags();
   if (words.pshared() && sys::is_shared(one.lock)) flags |= kLockShared;
   store_held(one.lock, one.caller, tid, words.type(), flags, self);
@@ -49,13 +50,10 @@ void add_other(const ThreadRecord& thread, const Recorded& one, std::int32_t tid
   if (one.hold != Hold::kHeld || !lock_words::surely_taken(one.lock, one.type)) return;
   // libc restarts in the child what was in progress, if it knows of the fork.
   if (one.type == LockType::kOnce && handlers_of(process.last_api) == Handlers::kRun) return;
+  const void* waits_for = thread.wait_object.load(std::memory_order_relaxed);
+  if (!words_agree(one, one.lock, tid, waits_for)) return;
   std::uint8_t flags = one.flags & kLockReader;
-  if (one.type == LockType::kRwlock && flags == 0 && lock_words::rwlock_writer(one.lock) != tid)
-    return;
-  if (one.type == LockType::kSemaphore) {
-    if (thread.wait_object.load(std::memory_order_relaxed) == one.lock) return;  // waits again
-    flags |= kLockEvidence;
-  }
+  if (one.type == LockType::kSemaphore) flags |= kLockEvidence;
   if (sys::is_shared(one.lock)) flags |= kLockShared;
   store_held(one.lock, one.caller, tid, one.type, flags, self);
 }

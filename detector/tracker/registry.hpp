@@ -13,6 +13,8 @@
 
 namespace forkscope {
 
+struct HeldTables;
+
 class Registry {
  public:
   static constexpr std::uint32_t kChunkSize = 16, kChunks = 4096;
@@ -27,6 +29,9 @@ class Registry {
     ThreadRecord* chunk = chunks_[index / kChunkSize].load(std::memory_order_acquire);
     return chunk != nullptr ? chunk + index % kChunkSize : nullptr;
   }
+
+  /// Where the records are, for a reader outside: held_tables.hpp.
+  static constexpr HeldTables describe(const Registry& registry, const Process& process);
 
   /// Calls visit(record) for every record in use; stops when it returns false.
   template <typename Visit>

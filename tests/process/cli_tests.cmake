@@ -17,7 +17,13 @@ foreach(part IN ITEMS watch_pool watch_probe)
   target_link_options(${part} PRIVATE -fno-sanitize=all)
   target_link_libraries(${part} PRIVATE forkscope_warnings)
 endforeach()
-set(cli_probes cli_probe cli_probe_static cli_probe_foreign cli_probe_orphan watch_probe)
+add_executable(exposure_probe ${cli_dir}/exposure_probe.cpp)
+target_compile_options(exposure_probe PRIVATE -O1 -g)
+add_library(exposure_other_tables SHARED ${cli_dir}/exposure_other_tables.c)
+target_compile_options(exposure_other_tables PRIVATE -fno-sanitize=all)
+target_link_options(exposure_other_tables PRIVATE -fno-sanitize=all)
+set(cli_probes cli_probe cli_probe_static cli_probe_foreign cli_probe_orphan watch_probe
+  exposure_probe)
 find_package(OpenMP COMPONENTS C)
 if(OpenMP_C_FOUND)
   add_executable(watch_openmp_probe ${cli_dir}/watch_openmp_probe.c)
@@ -38,12 +44,14 @@ add_executable(cli_tests ${cli_dir}/cli_run.cpp
   ${cli_dir}/cli_findings_test.cpp ${cli_dir}/cli_job_control_test.cpp ${cli_dir}/cli_parts_test.cpp
   ${cli_dir}/cli_refusal_test.cpp ${cli_dir}/cli_session_test.cpp ${cli_dir}/cli_signal_test.cpp
   ${cli_dir}/cli_transparency_test.cpp ${cli_dir}/cli_watchdog_test.cpp
-  ${cli_dir}/cli_watchdog_spin_test.cpp)
+  ${cli_dir}/cli_watchdog_spin_test.cpp ${cli_dir}/exposure_test.cpp)
 target_compile_definitions(cli_tests PRIVATE
   FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
   FORKSCOPE_PRELOAD="$<TARGET_FILE:forkscope_preload>"
   FORKSCOPE_PRELOAD_FOLDER="${FORKSCOPE_PRELOAD_DIR}"
   FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
+  FORKSCOPE_EXPOSURE_PROBE="$<TARGET_FILE:exposure_probe>"
+  FORKSCOPE_OTHER_TABLES="$<TARGET_FILE:exposure_other_tables>"
   FORKSCOPE_WATCH_PROBE="$<TARGET_FILE:watch_probe>"
   FORKSCOPE_OPENMP_PROBE="${openmp_probe}"
   FORKSCOPE_PROBE_STATIC="$<TARGET_FILE:cli_probe_static>"
@@ -55,5 +63,5 @@ if(FORKSCOPE_SANITIZE)  # as forkscope_cli, which it links
     -Wno-maybe-uninitialized)
   target_link_options(cli_tests PRIVATE -fsanitize=${FORKSCOPE_SANITIZE})
 endif()
-add_dependencies(cli_tests forkscope forkscope_preload ${cli_probes})
+add_dependencies(cli_tests forkscope forkscope_preload exposure_other_tables ${cli_probes})
 catch_discover_tests(cli_tests TEST_PREFIX "cli: ")

@@ -1,6 +1,6 @@
 # bash completion for forkscope(1).
 
-# Completes the command that `forkscope run` is to run, as sudo and env are completed.
+# Completes the command that `forkscope run` or `exposure` is to run, as sudo and env are completed.
 _forkscope_run_command() {
   local i
   for ((i = 2; i < COMP_CWORD; i++)); do
@@ -9,7 +9,8 @@ _forkscope_run_command() {
         i=$((i + 1))
         break
         ;;
-      --json | --on-deadlock | --fail-on | --error-exitcode | --timeout | --watch | --session | --colour | --color)
+      --json | --on-deadlock | --fail-on | --error-exitcode | --timeout | --watch | --session | --colour | --color | \
+        --seconds | --interval)
         # bash splits --option=value at the '='.
         if [[ ${COMP_WORDS[i + 1]} == = ]]; then i=$((i + 2)); else i=$((i + 1)); fi
         ;;
@@ -34,7 +35,7 @@ _forkscope() {
   local subcommand=${COMP_WORDS[1]}
   COMPREPLY=()
   if [[ $COMP_CWORD -eq 1 ]]; then
-    mapfile -t COMPREPLY < <(compgen -W "run attach scan report scenario --help --version" -- "$current")
+    mapfile -t COMPREPLY < <(compgen -W "run attach scan exposure report scenario --help --version" -- "$current")
     return
   fi
   # `--option=va`: the words are --option, =, va.
@@ -80,7 +81,11 @@ _forkscope() {
       mapfile -t COMPREPLY < <(compgen -W "100ms 1s off" -- "$current")
       return
       ;;
-    run:--error-exitcode | run:--timeout) return ;;
+    exposure:--interval)
+      mapfile -t COMPREPLY < <(compgen -W "1ms 10ms" -- "$current")
+      return
+      ;;
+    run:--error-exitcode | run:--timeout | exposure:--seconds) return ;;
   esac
   case $subcommand in
     run)
@@ -95,6 +100,19 @@ _forkscope() {
       else
         mapfile -t COMPREPLY < <(cd /proc && compgen -G '[0-9]*' -- "$current" |
           grep "^$current")
+      fi
+      ;;
+    exposure)
+      # A PID or a command: both are offered at the first word.
+      local -a pids=()
+      [[ $current == [0-9]* ]] &&
+        mapfile -t pids < <(cd /proc && compgen -G '[0-9]*' -- "$current" | grep "^$current")
+      if [[ ${#pids[@]} -gt 0 ]]; then
+        COMPREPLY=("${pids[@]}")
+      else
+        _forkscope_run_command && return
+        mapfile -t COMPREPLY < <(compgen -W "--seconds --interval --json --verbose --colour \
+          --help" -- "$current")
       fi
       ;;
     scan)

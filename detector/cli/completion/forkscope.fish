@@ -3,6 +3,7 @@
 complete -c forkscope -f -n __fish_use_subcommand -a run -d 'Run a program and report findings'
 complete -c forkscope -f -n __fish_use_subcommand -a attach -d 'Diagnose a running process'
 complete -c forkscope -f -n __fish_use_subcommand -a scan -d 'List processes that hang by a fork'
+complete -c forkscope -f -n __fish_use_subcommand -a exposure -d 'Which locks a fork would orphan'
 complete -c forkscope -f -n __fish_use_subcommand -a report -d 'Print the report of a kept session'
 complete -c forkscope -f -n __fish_use_subcommand -a scenario -d 'Programs that show each cause'
 complete -c forkscope -n __fish_use_subcommand -l version -d 'Show the version'
@@ -40,7 +41,13 @@ set -l scan '__fish_seen_subcommand_from scan'
 complete -c forkscope -f -n $scan -l user -x -a '(__fish_complete_users)' -d 'Only of this user'
 complete -c forkscope -n $scan -l json -r -d 'Write JSON; - is standard output'
 
-set -l both '__fish_seen_subcommand_from run attach scan report'
+set -l exposure '__fish_seen_subcommand_from exposure'
+complete -c forkscope -n $exposure -l seconds -x -d 'For how long to look'
+complete -c forkscope -n $exposure -l interval -x -a '1ms 10ms' -d 'Mean time between two looks'
+complete -c forkscope -n $exposure -l json -r -d 'Write JSON; - is standard output'
+complete -c forkscope -n $exposure -f -a '(__fish_complete_pids) (__fish_complete_subcommand --fcs-skip=2)'
+
+set -l both '__fish_seen_subcommand_from run attach scan exposure report'
 complete -c forkscope -n $both -s v -l verbose -d 'Print hazards, notes and at-fork handlers'
 complete -c forkscope -n $both -l colour -x -a 'auto always never' -d 'When to colour'
 
