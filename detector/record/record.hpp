@@ -83,6 +83,8 @@ enum class Type : std::uint16_t {
   kExecFailed,   ///< that exec returned: ExecFailed
   kExit,         ///< about to exit: Exit
   kChildStatus,  ///< a parent collected a child's status: ChildStatus
+  kLockName,      ///< what the program calls a lock a later record of it is about: LockName
+  kForkDeclared,  ///< the program says that a fork is safe: ForkDeclared
 };
 
 struct RecordHeader {
@@ -391,6 +393,21 @@ struct Exit {
 struct ChildStatus {
   std::int32_t child;
   std::int32_t status;  ///< as wait(2) stores it
+};
+
+/// By forkscope/annotate.h: a name for the lock at this address, written before the records of the
+/// same process that mention it.
+struct LockName {
+  std::uint64_t address;
+  std::uint32_t length;  ///< bytes of text that follow
+  std::uint32_t reserved;
+};
+
+/// By forkscope/annotate.h: why the program takes this fork for safe.
+struct ForkDeclared {
+  std::uint64_t fork;    ///< Fork::id
+  std::uint32_t length;  ///< bytes of text that follow
+  std::uint32_t reserved;
 };
 
 }  // namespace forkscope::record

@@ -84,6 +84,16 @@ struct ChildStatusRecord {
   RecordMeta meta;
   record::ChildStatus status{};
 };
+struct LockNameRecord {
+  RecordMeta meta;
+  std::uint64_t address = 0;
+  std::string name;
+};
+struct ForkDeclaredRecord {
+  RecordMeta meta;
+  std::uint64_t fork = 0;
+  std::string reason;
+};
 
 /// Plain copy of record::Counters.
 struct CounterValues {
@@ -102,6 +112,8 @@ struct Session {
   std::vector<ExecFailedRecord> exec_failures;
   std::vector<ExitRecord> exits;
   std::vector<ChildStatusRecord> child_statuses;
+  std::vector<LockNameRecord> lock_names;
+  std::vector<ForkDeclaredRecord> declared_forks;
   CounterValues counters;
   std::uint64_t skipped_bytes = 0;  ///< holes and damage between records
 };

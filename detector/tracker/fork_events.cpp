@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "detector/tracker/custom_locks.hpp"
 #include "detector/tracker/file_locks.hpp"
 #include "detector/tracker/loader_state.hpp"
+#include "detector/tracker/lock_names.hpp"
 #include "detector/tracker/lock_words.hpp"
 #include "detector/tracker/missing_memory.hpp"
 #include "detector/tracker/modules.hpp"
@@ -53,6 +55,7 @@ void add_other(const ThreadRecord& thread, const Recorded& one, std::int32_t tid
     if (thread.wait_object.load(std::memory_order_relaxed) == one.lock) return;  // waits again
     flags |= kLockEvidence;
   }
+  if (one.type == LockType::kCustom) custom_locks::remember_at_fork(one.lock);
   if (sys::is_shared(one.lock)) flags |= kLockShared;
   store_held(one.lock, one.caller, tid, one.type, flags, self);
 }
@@ -80,6 +83,15 @@ bool of_last_fork(const ThreadRecord& thread, const ThreadRecord* self) {
   return &thread == self || thread.generation + 1 == process.generation;
 }
 
+/// What the program says of the forks of `self`.
+void write_declared(const ThreadRecord& self, std::uint64_t fork) {
+  constexpr std::size_t kMost = 256;
+  if (self.fork_declared == nullptr) return;
+  const std::size_t length = std::min(std::strlen(self.fork_declared), kMost);
+  process.append_with_text(Type::kForkDeclared, ForkDeclared{fork, std::uint32_t(length), 0},
+                           self.fork_declared, length);
+}
+
 void write_fork(const ThreadRecord& self, std::int32_t parent) {
   std::uint32_t threads = 0, total = 0, dropped = 0;
   registry.each([&](const ThreadRecord& thread) {
@@ -99,6 +111,7 @@ void write_fork(const ThreadRecord& self, std::int32_t parent) {
   for (std::uint32_t i = 0; i < stored; ++i) {
     note_module(held[i].address);
     note_module(held[i].caller);
+    lock_names::note(held[i].address);
   }
   Fork fork{};
   fork.id = self.fork.id;
@@ -131,6 +144,7 @@ void write_fork(const ThreadRecord& self, std::int32_t parent) {
   });
   fill.bytes(held, stored * sizeof(HeldLock));
   process.publish(space, Type::kFork);
+  write_declared(self, fork.id);
 }
 
 }  // namespace
@@ -219,6 +233,7 @@ void fork_in_child() {
   collect_held(*self, self->previous_tid, true);
   table::mark_inherited(*self);
   write_fork(*self, parent);
+  self->fork_declared = nullptr;  // of the forks in the parent, not of the child's own
   process.count(&Counters::forks);
   self->fork.active = false;
 }
@@ -259,6 +274,7 @@ std::uint64_t note_spawn(Api api, std::int32_t child, const void* return_address
   fork.stack[0] = reinterpret_cast<std::uint64_t>(return_address);
   note_modules(fork.stack, 1);
   process.append(Type::kFork, fork, fork.parent);
+  if (const ThreadRecord* self = detail::self) write_declared(*self, id);
   return id;
 }
 

@@ -92,6 +92,9 @@ void wipe(ThreadRecord& thread) {
   thread.fork = {};
   thread.vfork = 0;
   thread.vfork_open = false;
+  thread.fork_declared = nullptr;
+  thread.custom_lock = nullptr;
+  thread.custom_finding = 0;
 }
 
 ThreadRecord* prepared(ThreadRecord& thread, std::uint32_t index) {
