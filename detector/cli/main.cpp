@@ -78,7 +78,7 @@ Ending dispatch(int argc, char** argv) {
   if (run->parsed()) return run_program(run_options);
   if (attach_to->parsed()) return {attach(attach_options), 0};
   if (scan_host->parsed()) return {scan(scan_options), 0};
-  if (report->parsed()) print_report(report_options);
+  if (report->parsed()) return {print_report(report_options), 0};
   return {exit_code, 0};
 }
 

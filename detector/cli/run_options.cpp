@@ -19,6 +19,8 @@ constexpr const char* kExamples = R"(Examples:
       ends the whole process tree after a minute, and writes the report as JSON
   forkscope run --on-deadlock=kill --fail-on=deadlock,latent make test
       kills each child that deadlocks, and exits with 86 when there was a finding
+  forkscope run --suppressions=fork.supp --baseline=fork.baseline ./test
+      leaves out what a rule matches, as in orphaned-lock:libfoo*, and fails on what is new
 
 The exit status is the program's; when a signal ended it, forkscope ends by the same signal.
   86   a finding named by --fail-on was made (--error-exitcode changes the number)
@@ -90,6 +92,7 @@ CLI::App* add_run_command(CLI::App& app, RunOptions& options) {
   use_help(*run, kUsage, kExamples);
   add_report_options(*run, options);
   add_verdict_options(*run, options);
+  add_noise_options(*run, options.noise);
   run->add_option_function<std::string>(
          "--timeout",
          [&options](const std::string& text) {

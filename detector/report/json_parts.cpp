@@ -38,7 +38,8 @@ Json to_json(const LockInfo& lock) {
               {"offset", lock.module.empty() ? Json(nullptr) : hex(lock.offset)},
               {"mode", text_or_null(lock.mode)},
               {"shared", lock.shared},
-              {"descriptor", number_or_null(lock.descriptor)}};
+              {"descriptor", number_or_null(lock.descriptor)},
+              {"name", text_or_null(lock.name)}};
 }
 
 Json to_json(const ThreadReport& thread) {
@@ -74,7 +75,8 @@ Json to_json(const ForkReport& fork) {
               {"outcome", fork.outcome},
               {"status", number_or_null(fork.status)},
               // Not recorded yet. An empty list would say that there are none.
-              {"handlers", nullptr}};
+              {"handlers", nullptr},
+              {"declared_safe", text_or_null(fork.declared_safe)}};
 }
 
 static Json to_json(const Finding::Holder& holder) {
@@ -125,7 +127,25 @@ Json to_json(const Finding& finding) {
               {"explanation", finding.explanation},
               {"cure", finding.cure},
               {"outcome", text_or_null(finding.outcome)},
-              {"count", finding.count}};
+              {"count", finding.count},
+              {"fingerprint", text_or_null(finding.fingerprint)},
+              {"declared_safe", text_or_null(finding.declared_safe)},
+              {"known", finding.known}};
+}
+
+Json to_json(const RuleUse& rule) {
+  return Json{{"rule", rule.rule}, {"file", rule.file}, {"line", rule.line}, {"hits", rule.hits}};
+}
+
+static Json to_json(const BaselineEntry& entry) {
+  return Json{{"fingerprint", entry.fingerprint},
+              {"severity", entry.severity},
+              {"comment", text_or_null(entry.comment)}};
+}
+
+Json to_json(const std::optional<BaselineUse>& baseline) {
+  if (!baseline) return nullptr;
+  return Json{{"file", baseline->file}, {"missing", array(baseline->missing)}};
 }
 
 Json to_json(const NotObservedProgram& program) {
@@ -153,7 +173,10 @@ Json to_json(const Summary& summary) {
               {"dropped_records", summary.dropped_records},
               {"dropped_locks", summary.dropped_locks},
               {"dropped_threads", summary.dropped_threads},
-              {"abandoned_locks", summary.abandoned_locks}};
+              {"abandoned_locks", summary.abandoned_locks},
+              {"suppressed", summary.suppressed},
+              {"known", summary.known},
+              {"declared_safe", summary.declared_safe}};
 }
 
 std::string dumped(const Json& json) {
