@@ -227,7 +227,13 @@ struct RunFacts {
   std::vector<WatchedFinding> watched;
 };
 
-struct SuppressionRule;
+/// What not to report: see suppressions.hpp.
+struct SuppressionRule {
+  std::string kind;  ///< a word of kind_word(), or "*"
+  std::string pattern;
+  std::string file;
+  int line = 0;
+};
 
 /// The verdicts of a session. What `rules` match is left out of findings and counts.
 Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwind, Namer& namer,

@@ -19,13 +19,6 @@
 
 namespace forkscope {
 
-struct SuppressionRule {
-  std::string kind;  ///< a word of kind_word(), or "*"
-  std::string pattern;
-  std::string file;
-  int line = 0;
-};
-
 /// Reads the text of `file`. Throws std::runtime_error, "FILE:LINE: ..." with what was expected.
 std::vector<SuppressionRule> parse_suppressions(std::string_view text, const std::string& file);
 

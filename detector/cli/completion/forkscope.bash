@@ -9,7 +9,8 @@ _forkscope_run_command() {
         i=$((i + 1))
         break
         ;;
-      --json | --on-deadlock | --fail-on | --error-exitcode | --timeout | --watch | --session | --colour | --color)
+      --json | --on-deadlock | --fail-on | --error-exitcode | --timeout | --watch | --session | --colour | --color | \
+        --suppressions | --baseline | --write-baseline)
         # bash splits --option=value at the '='.
         if [[ ${COMP_WORDS[i + 1]} == = ]]; then i=$((i + 2)); else i=$((i + 1)); fi
         ;;
@@ -58,7 +59,7 @@ _forkscope() {
       compopt -o filenames
       return
       ;;
-    *:--json)
+    *:--json | *:--suppressions | *:--baseline | *:--write-baseline)
       mapfile -t COMPREPLY < <(compgen -f -- "$current")
       compopt -o filenames
       return
@@ -82,7 +83,8 @@ _forkscope() {
     run)
       _forkscope_run_command && return
       mapfile -t COMPREPLY < <(compgen -W "--json --on-deadlock --fail-on --error-exitcode \
-        --timeout --watch --quiet --verbose --session --colour --help" -- "$current")
+        --timeout --watch --quiet --verbose --session --suppressions --baseline --write-baseline \
+        --colour --help" -- "$current")
       ;;
     attach)
       if [[ $current == -* ]]; then
@@ -94,11 +96,13 @@ _forkscope() {
       fi
       ;;
     scan)
-      mapfile -t COMPREPLY < <(compgen -W "--user --json --verbose --colour --help" -- "$current")
+      mapfile -t COMPREPLY < <(compgen -W "--user --json --verbose --suppressions --colour --help" -- \
+        "$current")
       ;;
     report)
       if [[ $current == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "--json --verbose --colour --help" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "--json --verbose --suppressions --baseline \
+          --write-baseline --colour --help" -- "$current")
       else
         mapfile -t COMPREPLY < <(compgen -d -- "$current")
         compopt -o filenames

@@ -38,6 +38,12 @@ set -l scan '__fish_seen_subcommand_from scan'
 complete -c forkscope -f -n $scan -l user -x -a '(__fish_complete_users)' -d 'Only of this user'
 complete -c forkscope -n $scan -l json -r -d 'Write JSON; - is standard output'
 
+set -l rules '__fish_seen_subcommand_from run report scan'
+complete -c forkscope -n $rules -l suppressions -r -d 'Leave out what a rule matches'
+set -l compares '__fish_seen_subcommand_from run report'
+complete -c forkscope -n $compares -l baseline -r -d 'Accept the findings in this file'
+complete -c forkscope -n $compares -l write-baseline -r -d 'Write the findings for --baseline'
+
 set -l both '__fish_seen_subcommand_from run attach scan report'
 complete -c forkscope -n $both -s v -l verbose -d 'Print hazards and notes in full'
 complete -c forkscope -n $both -l colour -x -a 'auto always never' -d 'When to colour'

@@ -32,7 +32,7 @@
  *   Warnings about such a fork become notes with that reason. A child that deadlocks all the same
  *   is reported as it is. The reason must stay where it is, as a string literal does.
  *
- * All of it is a load and a branch that is not taken unless the program runs under forkscope:
+ * All of it is a load and two branches that are not taken unless the program runs under forkscope:
  * arguments are not even evaluated. Nothing is to be linked: at the first use a module asks once,
  * by syscall(SYS_getpid) with two arguments that the kernel ignores and forkscope's library does
  * not. Works in static programs and libraries, with and without position-independent code, from C89
