@@ -40,12 +40,12 @@ std::uint64_t probable_deadlocks(const Report& report) {
 std::string quiet_line(const Report& report, const TextOptions& options) {
   if (options.verbose) return "";
   // Those that the baseline accepts have a line of their own.
-  std::uint64_t hazards = 0, notes = 0;
+  std::uint64_t hazards = report.summary.hazards - probable_deadlocks(report);
+  std::uint64_t notes = report.summary.notes;
   for (const Finding& finding : report.findings) {
-    hazards += finding.severity == "hazard" && !finding.known;
-    notes += finding.severity == "note" && !finding.known;
+    hazards -= finding.severity == "hazard" && finding.known;
+    notes -= finding.severity == "note" && finding.known;
   }
-  hazards -= probable_deadlocks(report);
   std::vector<std::string> parts;
   if (hazards > 0) parts.push_back(counted(hazards, "hazard", "hazards"));
   if (notes > 0) parts.push_back(counted(notes, "note", "notes"));

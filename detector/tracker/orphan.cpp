@@ -160,8 +160,8 @@ Met meet_lock(ThreadRecord& thread, const void* lock, LockType type, std::uint8_
   bool known = writer != 0 ? find_writer(meeting, thread, writer) : find_holder(meeting, thread);
   if (!known) return {};  // nobody we know: not ours to judge
   // Readers share it.
-  const bool may_share = type == LockType::kRwlock || type == LockType::kCustom;
-  if (may_share && (flags & meeting.lock_flags & kLockReader) != 0 &&
+  if (type == LockType::kCustom && (flags & meeting.lock_flags & kLockReader) != 0) return {};
+  if (type == LockType::kRwlock && (flags & meeting.lock_flags & kLockReader) != 0 &&
       (meeting.kind == Kind::kSelfHeldLock || meeting.severity != Severity::kDeadlock))
     return {};
   if (sys::is_shared(lock)) return {};

@@ -1,7 +1,7 @@
 // The findings that are accepted as they are: a text file that people keep beside the program.
 //
 //   forkscope-baseline 1
-//   v1-3f0c2a9be1d45c07 deadlock # orphaned-lock: mutex orders.file_lock (reader), taken in ...
+//   v1-3f0c2a9be1d45c07 deadlock # orphaned-lock: mutex orders.file_lock (reader), met in ...
 //
 // One line a finding, sorted, with nothing in it that changes from run to run, so that a change in
 // the file is a change of the program. Everything after # is for people. An entry accepts a finding

@@ -62,13 +62,21 @@ std::string words_of(const LockInfo& lock) {
 }
 
 bool is_named(const LockInfo& lock) {
-  return !lock.name.empty() || !lock.symbol.empty() ||
+  return !lock.name.empty() || !lock.symbol.empty() || (lock.descriptor && !lock.file.empty()) ||
          (!lock.module.empty() && !is_runtime_module(lock.module));
 }
 
 /// A fault's address and a thread's handle differ from child to child, and it is the same mistake.
 bool counts_place(const Finding& finding) {
   return finding.lock.type != "thread" && finding.kind != "missing-memory";
+}
+
+/// Who took it: only where nothing else tells which lock it is. Which of the places that take a lock
+/// a thread was at when another one forked is chance, and so is which thread was missed.
+const Frame* holder_site(const Finding& finding) {
+  if (is_named(finding.lock) || finding.kind == "lost-thread" || finding.kind == "libc-lock")
+    return nullptr;
+  return site_of(finding.holder.acquired);
 }
 
 std::vector<const Frame*> waiter_sites(const Finding& finding) {
@@ -140,9 +148,9 @@ bool is_fingerprint(std::string_view text) {
 
 std::string site_words(const Finding& finding) {
   std::vector<std::string> parts;
-  if (counts_place(finding) && !finding.lock.type.empty()) parts.push_back(words_of(finding.lock));
-  const Frame* acquired = site_of(finding.holder.acquired);
-  if (acquired != nullptr) parts.push_back("taken in " + words_of(*acquired));
+  const bool has_lock = !finding.lock.type.empty() || is_named(finding.lock);
+  if (counts_place(finding) && has_lock) parts.push_back(words_of(finding.lock));
+  if (const Frame* acquired = holder_site(finding)) parts.push_back("taken in " + words_of(*acquired));
   const std::vector<const Frame*> waits = waiter_sites(finding);
   if (!waits.empty()) {
     std::string words;
@@ -157,7 +165,7 @@ std::string site_words(const Finding& finding) {
     const PythonFrame& frame = finding.waiter.python.front();
     parts.push_back(fmt::format("in Python in {} ({})", frame.function, base_name(frame.file)));
   }
-  if (acquired == nullptr && waits.empty())
+  if (waits.empty())
     if (const Frame* fork = site_of(finding.fork_stack)) parts.push_back("forked in " + words_of(*fork));
   return fmt::format("{}", fmt::join(parts, ", "));
 }

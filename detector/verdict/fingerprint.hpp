@@ -4,8 +4,8 @@
 //     kind
 //     lock    the name the program gave it, or variable and module; of a lock without either (heap,
 //             stack, mapped memory) its type and whatever more the sites tell
-//     sites   function and module of: who took the lock, who waits in the child; of a finding with
-//             neither, who forked
+//     sites   function and module of who met it in the child; if nobody did, of who forked; of a
+//             lock without a name also of who took it
 //
 // Of a stack the innermost function counts that is neither the C nor the C++ library's, and never
 // one that was inlined: with and without debug information it is the same. Modules count by file
@@ -29,8 +29,8 @@ inline constexpr std::string_view kFingerprintPrefix = "v1-";
 std::string fingerprint_of(const Finding& finding, const std::string& aspect = {});
 bool is_fingerprint(std::string_view text);
 
-/// The same for people, with nothing in it that changes: "mutex orders.file_lock (reader), taken in
-/// read_row_group (reader), waited for in read_all (reader)".
+/// The same for people, with nothing in it that changes: "mutex orders.file_lock (reader), met in
+/// read_all (reader)".
 std::string site_words(const Finding& finding);
 
 /// "std::f<int>(char) const" gives "std::f<int>".

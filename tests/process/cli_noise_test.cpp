@@ -1,4 +1,6 @@
 // --suppressions, --baseline and --write-baseline, and fingerprints over several runs.
+#include <signal.h>
+
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -56,7 +58,7 @@ TEST_CASE("a finding has the same fingerprint in every run, wherever the program
 TEST_CASE("a suppressed finding is neither printed nor failed on, and is counted") {
   TemporaryFolder folder;
   const std::string rules =
-      write(folder, "rules", "# known\norphaned-lock:table_lock\nlost-thread:*\n");
+      write(folder, "rules", "# known\norphaned-lock:*table_lock\nlost-thread:*\n");
   const Ended ended = run_deadlock({"--suppressions=" + rules, "--fail-on=deadlock,latent,hazard,note",
                                     "--json=" + (folder / "report")});
   CHECK(ended.exit() == 10);
@@ -75,12 +77,12 @@ TEST_CASE("a suppressed finding is neither printed nor failed on, and is counted
 
 TEST_CASE("rules match by function and module; --verbose names each, several files add up") {
   TemporaryFolder folder;
-  const std::string first = write(folder, "first", "*:holder*\n");
+  const std::string first = write(folder, "first", "*:*holder*\n");
   const std::string second = write(folder, "second", "*:cli_probe\n*:nothing_of_this\n");
   const Ended ended =
       run_deadlock({"--verbose", "--suppressions=" + first, "--suppressions", second});
   CHECK(contains(ended.errors, "1 finding suppressed by 2 of 3 rules"));
-  CHECK(contains(ended.errors, "1 hit  *:holder*  (" + first + ":1)"));
+  CHECK(contains(ended.errors, "1 hit  *:*holder*  (" + first + ":1)"));
   CHECK(contains(ended.errors, "unused  *:nothing_of_this  (" + second + ":2)"));
 }
 
@@ -109,7 +111,7 @@ TEST_CASE("a baseline accepts what it was written of, and fails on what is new")
   CHECK(run_deadlock({"--quiet", "--write-baseline=" + baseline}).exit() == 10);
   const std::string text = read_file(baseline);
   CHECK(text.starts_with("forkscope-baseline 1\nv1-"));
-  CHECK(contains(text, " deadlock # orphaned-lock: mutex table_lock (cli_probe), taken in holder "));
+  CHECK(contains(text, " deadlock # orphaned-lock: mutex (anonymous namespace)::table_lock (cli_probe), met in "));
   CHECK(text == (run_deadlock({"--quiet", "--write-baseline=" + baseline}), read_file(baseline)));
 
   const Ended known = run_deadlock(
@@ -139,7 +141,7 @@ TEST_CASE("entries that did not appear are named") {
   const Ended ended = run(forkscope_run({"--baseline=" + baseline}, probe({"exit", "3"})));
   CHECK(ended.exit() == 3);
   CHECK(contains(ended.errors, "0 known, 0 new; 1 entry did not appear:"));
-  CHECK(contains(ended.errors, "mutex table_lock (cli_probe)"));
+  CHECK(contains(ended.errors, "::table_lock (cli_probe)"));
 }
 
 TEST_CASE("with --baseline its entries are kept when it is written") {
@@ -161,7 +163,7 @@ TEST_CASE("a kept session is reported with rules and baselines, too") {
   const Ended known = run({FORKSCOPE_EXE, "report", "--baseline", baseline, session});
   CHECK(known.exit() == 0);
   CHECK(contains(known.output, "1 known, 0 new"));
-  const std::string rules = write(folder, "rules", "*:table_lock\n");
+  const std::string rules = write(folder, "rules", "*:*::table_lock\n");
   const Ended suppressed = run({FORKSCOPE_EXE, "report", "--suppressions", rules, session});
   CHECK(contains(suppressed.output, "1 finding suppressed by 1 of 1 rule\n"));
   const std::string empty = write(folder, "empty", "forkscope-baseline 1\n");
@@ -190,7 +192,7 @@ TEST_CASE("scan leaves out what a rule matches") {
   };
   while (!finds_it(scan("*:nothing_of_this\n"))) CHECK(process_lives(hung.pid()));
   CHECK(found.at("finding").at("fingerprint").get<std::string>().starts_with("v1-"));
-  const json without = scan("*:table_lock\n");
+  const json without = scan("*:*::table_lock\n");
   CHECK_FALSE(finds_it(without));
   CHECK(without.at("suppressed").get<int>() >= 1);
   CHECK(without.at("suppressions")[0].at("hits").get<int>() >= 1);

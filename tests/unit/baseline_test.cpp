@@ -115,7 +115,7 @@ TEST_CASE("people may add comments and empty lines, also without one of ours", "
   CHECK(entries[0].comment.empty());
 }
 
-TEST_CASE("a wrong line is named with what was expected", "[baseline]") {
+TEST_CASE("a wrong line of a baseline is named with what was expected", "[baseline]") {
   CHECK(error_of("") ==
         "b.txt:1: the file is empty; expected 'forkscope-baseline 1': write one with "
         "--write-baseline");

@@ -112,7 +112,7 @@ TEST_CASE("comments, blanks and line ends of other systems are passed over", "[s
   CHECK(parse_suppressions("# nothing\n", "f").empty());
 }
 
-TEST_CASE("a wrong line is named with what was expected", "[suppressions]") {
+TEST_CASE("a wrong rule is named with what was expected", "[suppressions]") {
   CHECK(error_of("\n# x\nlibfoo*\n") ==
         "a.supp:3: 'libfoo*' has no kind; expected kind:pattern, as in orphaned-lock:libfoo* or "
         "*:Logger::write");

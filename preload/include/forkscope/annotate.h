@@ -36,7 +36,7 @@
  * arguments are not even evaluated. Nothing is to be linked: at the first use a module asks once,
  * by syscall(SYS_getpid) with two arguments that the kernel ignores and forkscope's library does
  * not. Works in static programs and libraries, with and without position-independent code, from C89
- * and C++98 on; where it is not Linux or not a GNU-compatible compiler, or with
+ * and C++98 on; where it is not a 64-bit Linux or not a GNU-compatible compiler, or with
  * FORKSCOPE_NO_ANNOTATIONS defined, everything here is empty.
  *
  * Thread-safe, async-signal-safe, and safe in a forked child.
@@ -44,7 +44,7 @@
 #ifndef FORKSCOPE_ANNOTATE_H
 #define FORKSCOPE_ANNOTATE_H
 
-#if defined(__linux__) && defined(__GNUC__) && !defined(FORKSCOPE_NO_ANNOTATIONS)
+#if defined(__linux__) && defined(__LP64__) && defined(__GNUC__) && !defined(FORKSCOPE_NO_ANNOTATIONS)
 
 #include <sys/syscall.h>
 
@@ -91,34 +91,46 @@ forkscope_hooks_1_(void) {
 }
 #endif
 
-/* Not a function: the hook is called from where the macro stands, which is what the report says. */
-#define FORKSCOPE_CALL_HOOK_(call)                                                 \
-  do {                                                                             \
-    const struct forkscope_hooks_1 *const forkscope_hooks_ = forkscope_hooks_1_(); \
-    if (__builtin_expect(forkscope_hooks_ != (const void *)0, 0)) forkscope_hooks_->call; \
+/* Not functions: the hook is called from where the macro stands, which is what the report says. */
+#define FORKSCOPE_HOOK_1_(hook, a)                                                             \
+  do {                                                                                         \
+    const struct forkscope_hooks_1 *const forkscope_hooks_ = forkscope_hooks_1_();             \
+    if (__builtin_expect(forkscope_hooks_ != (const void *)0, 0)) forkscope_hooks_->hook(a);    \
+  } while (0)
+#define FORKSCOPE_HOOK_2_(hook, a, b)                                                          \
+  do {                                                                                         \
+    const struct forkscope_hooks_1 *const forkscope_hooks_ = forkscope_hooks_1_();             \
+    if (__builtin_expect(forkscope_hooks_ != (const void *)0, 0)) forkscope_hooks_->hook(a, b); \
   } while (0)
 
 #else
-#define FORKSCOPE_CALL_HOOK_(call) \
+/* Used, as far as warnings go, and not evaluated. */
+#define FORKSCOPE_HOOK_1_(hook, a) \
   do {                             \
+    (void)sizeof(a);               \
+  } while (0)
+#define FORKSCOPE_HOOK_2_(hook, a, b) \
+  do {                                \
+    (void)sizeof(a);                  \
+    (void)sizeof(b);                  \
   } while (0)
 #endif
 
 /* Before the first attempt to take it, and when it is taken. */
-#define FORKSCOPE_LOCK_ACQUIRING(lock) FORKSCOPE_CALL_HOOK_(lock_acquiring((lock), 0u))
-#define FORKSCOPE_LOCK_ACQUIRED(lock) FORKSCOPE_CALL_HOOK_(lock_acquired((lock), 0u))
-#define FORKSCOPE_LOCK_ACQUIRING_SHARED(lock) FORKSCOPE_CALL_HOOK_(lock_acquiring((lock), 1u))
-#define FORKSCOPE_LOCK_ACQUIRED_SHARED(lock) FORKSCOPE_CALL_HOOK_(lock_acquired((lock), 1u))
+#define FORKSCOPE_LOCK_ACQUIRING(lock) FORKSCOPE_HOOK_2_(lock_acquiring, (lock), 0u)
+#define FORKSCOPE_LOCK_ACQUIRED(lock) FORKSCOPE_HOOK_2_(lock_acquired, (lock), 0u)
+#define FORKSCOPE_LOCK_ACQUIRING_SHARED(lock) FORKSCOPE_HOOK_2_(lock_acquiring, (lock), 1u)
+#define FORKSCOPE_LOCK_ACQUIRED_SHARED(lock) FORKSCOPE_HOOK_2_(lock_acquired, (lock), 1u)
 /* It was not taken after all. */
-#define FORKSCOPE_LOCK_GIVEN_UP(lock) FORKSCOPE_CALL_HOOK_(lock_given_up((lock)))
+#define FORKSCOPE_LOCK_GIVEN_UP(lock) FORKSCOPE_HOOK_1_(lock_given_up, (lock))
 /* Before it is given back, however it was taken. */
-#define FORKSCOPE_LOCK_RELEASING(lock) FORKSCOPE_CALL_HOOK_(lock_releasing((lock)))
+#define FORKSCOPE_LOCK_RELEASING(lock) FORKSCOPE_HOOK_1_(lock_releasing, (lock))
 /* Nobody has it, and what was there before has nothing to do with it. */
-#define FORKSCOPE_LOCK_FORGET(lock) FORKSCOPE_CALL_HOOK_(lock_forget((lock)))
+#define FORKSCOPE_LOCK_FORGET(lock) FORKSCOPE_HOOK_1_(lock_forget, (lock))
 /* Any lock, also a pthread_mutex_t; after its initialisation. The name is copied, up to 47 bytes. */
-#define FORKSCOPE_LOCK_NAME(lock, name) FORKSCOPE_CALL_HOOK_(lock_name((lock), (name)))
+#define FORKSCOPE_LOCK_NAME(lock, name) FORKSCOPE_HOOK_2_(lock_name, (lock), (name))
 
-#define FORKSCOPE_FORK_SAFE_BEGIN(reason) FORKSCOPE_CALL_HOOK_(forks_declared((reason)))
-#define FORKSCOPE_FORK_SAFE_END() FORKSCOPE_CALL_HOOK_(forks_declared((const char *)0))
+#define FORKSCOPE_FORK_SAFE_BEGIN(reason) FORKSCOPE_HOOK_1_(forks_declared, (reason))
+#define FORKSCOPE_FORK_SAFE_END() FORKSCOPE_HOOK_1_(forks_declared, (const char *)0)
 
 #endif
