@@ -47,12 +47,31 @@ std::string words_of(const Frame& frame) {
   return frame.module.empty() ? module : fmt::format("{}+{:#x}", module, frame.offset);
 }
 
+/// "shards[17].lock" gives "shards[].lock", and "shards+0x680", which is the same without debug
+/// information, "shards": which one of many it was is chance.
+std::string without_index(const std::string& symbol) {
+  std::string text = symbol;
+  const std::size_t plus = text.rfind("+0x");
+  if (plus != std::string::npos && plus > 0 &&
+      text.find_first_not_of("0123456789abcdef", plus + 3) == std::string::npos)
+    text.resize(plus);
+  std::string result;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    result += text[i];
+    if (text[i] != '[') continue;
+    const std::size_t end = text.find_first_not_of("0123456789", i + 1);
+    if (end != std::string::npos && text[end] == ']') i = end - 1;
+  }
+  return result;
+}
+
 std::string words_of(const LockInfo& lock) {
   if (!lock.name.empty()) return fmt::format("{} \"{}\"", lock.type, lock.name);
   if (lock.descriptor)
     return fmt::format("{} on {}", lock.type, without_numbers(base_name(lock.file)));
   if (!lock.symbol.empty())
-    return fmt::format("{} {} ({})", lock.type, lock.symbol, module_name(lock.module));
+    return fmt::format("{} {} ({})", lock.type, without_index(lock.symbol),
+                       module_name(lock.module));
   // libc's own variables have no symbols where its debug information is missing; that there are
   // two names for one is worse there than one for two.
   if (is_runtime_module(lock.module)) return fmt::format("{} ({})", lock.type, module_name(lock.module));

@@ -121,6 +121,18 @@ TEST_CASE("what a reader would call another finding has another fingerprint", "[
   CHECK_FALSE(same(orphan(), other));
 }
 
+TEST_CASE("which one of many locks it was is chance, which member is not", "[fingerprint]") {
+  Finding one = orphan(), other = orphan();
+  one.lock.symbol = "shards[3].lock", other.lock.symbol = "shards[17].lock";
+  CHECK(same(one, other));
+  other.lock.symbol = "shards[17].list_lock";
+  CHECK_FALSE(same(one, other));
+  one.lock.symbol = "shards+0x18", other.lock.symbol = "shards+0x680";
+  CHECK(same(one, other));
+  one.lock.symbol = "f[abi:cxx11]()::lock", other.lock.symbol = "f[abi:cxx12]()::lock";
+  CHECK_FALSE(same(one, other));
+}
+
 TEST_CASE("locks on the heap are told apart by type and sites", "[fingerprint]") {
   Finding other = heap_orphan();
   other.lock.address = 0x7f9988776655;
