@@ -6,6 +6,7 @@
 // vfork asks the kernel who is running. Async-signal-safe.
 #pragma once
 
+#include "detector/tracker/lock_names.hpp"
 #include "detector/tracker/registry.hpp"
 
 /// What table::capture keeps of the interposer's caller.
@@ -19,6 +20,7 @@ ThreadRecord* after_vfork(ThreadRecord& thread, record::Call call, const void* r
 
 /// `lock` was initialised or destroyed: `thread`, the calling one, has it no longer.
 inline void forget_own(ThreadRecord& thread, const void* lock) {
+  lock_names::forget(lock);
   if (!thread.empty()) table::erase(thread, lock);
 }
 

@@ -36,6 +36,8 @@ syscall:
         endbr64
         cmpq    $SYS_futex, %rdi
         je      forkscope_syscall_futex
+        cmpq    $SYS_getpid, %rdi
+        je      4f
         leaq    -SYS_clone(%rdi), %r11          # clone, fork, vfork, execve, exit
         cmpq    $(SYS_exit - SYS_clone), %r11
         jbe     2f
@@ -47,6 +49,11 @@ syscall:
         je      forkscope_syscall_process
         cmpq    $SYS_execveat, %rdi
         je      forkscope_syscall_process
+        jmp     *forkscope_real_syscall(%rip)
+
+4:      movabsq $0x666f726b73636f31, %r11       # forkscope/annotate.h asks: FORKSCOPE_HOOKS_QUESTION_1
+        cmpq    %r11, %rsi
+        je      forkscope_answer_annotations
         jmp     *forkscope_real_syscall(%rip)
 
 2:      cmpq    $SYS_clone, %rdi

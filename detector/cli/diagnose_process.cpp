@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include "detector/cli/watch_spin.hpp"
+#include "detector/verdict/fingerprint.hpp"
 
 namespace forkscope::cli {
 
@@ -30,6 +31,7 @@ void look_for_spin(Diagnosis& diagnosis, Namer& namer) {
   diagnosis.sentence = "is probably deadlocked by a fork: " + finding->verdict;
   diagnosis.reasons = {finding->explanation};
   diagnosis.finding = std::move(finding);
+  diagnosis.finding->fingerprint = fingerprint_of(*diagnosis.finding);
 }
 
 }  // namespace

@@ -96,7 +96,7 @@ Ending dispatch(int argc, char** argv) {
   if (attach_to->parsed()) return {attach(attach_options), 0};
   if (expose->parsed()) return expose_locks(exposure_options);
   if (scan_host->parsed()) return {scan(scan_options), 0};
-  if (report->parsed()) print_report(report_options);
+  if (report->parsed()) return {print_report(report_options), 0};
   return {exit_code, 0};
 }
 

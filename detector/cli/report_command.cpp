@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <optional>
 
+#include "detector/cli/failure.hpp"
 #include "detector/cli/help.hpp"
 #include "detector/cli/processes.hpp"
 #include "detector/cli/report_file.hpp"
@@ -21,7 +22,14 @@ constexpr const char* kExamples = R"(Examples:
   forkscope run --session=run1 ./server; forkscope report run1
       prints the findings of the run again
   forkscope report --json - run1 | jq '.findings[].kind'
-      the same as JSON, on standard output)";
+      the same as JSON, on standard output
+  forkscope report --suppressions=fork.supp --write-baseline=fork.baseline run1
+      leaves out what a rule matches, and accepts the rest for later runs with --baseline
+
+Exit status:
+  0    the report was made
+  86   with --baseline: there is a deadlock or latent deadlock that is not in it
+  125  forkscope itself failed)";
 
 std::string report_text(const Report& report, const TextOptions& options) {
   std::string text;
@@ -44,20 +52,22 @@ CLI::App* add_report_command(CLI::App& app, ReportOptions& options) {
   report->add_flag("-v,--verbose", options.verbose,
                    "Print hazards and notes in full, not in one line together, and the at-fork "
                    "handlers");
+  add_noise_options(*report, options.noise);
   add_colour_option(*report, options.colour);
   return report;
 }
 
-void print_report(const ReportOptions& options) {
+int print_report(const ReportOptions& options) {
   std::optional<ReportFile> file;
   if (!options.json.empty() && options.json != "-") file.emplace(options.json, "--json");
+  const NoiseFilter noise(options.noise);
   Session session = read_session(options.session);
   StoredFacts stored = read_facts(options.session);
   if (!stored.finished)  // still running, or recorded without the command: look ourselves
     for (const Process& process : living_processes(session))
       stored.facts.running.push_back(process.pid);
   auto namer = make_namer();
-  Report report = make_report(session, stored.facts, *namer);
+  Report report = make_report(session, stored.facts, *namer, noise);
   if (file) {
     file->write(report_json(report));
   } else if (!options.json.empty()) {
@@ -66,6 +76,8 @@ void print_report(const ReportOptions& options) {
     write_text(STDOUT_FILENO,
                report_text(report, text_options(STDOUT_FILENO, options.colour, options.verbose)));
   }
+  noise.write(report);
+  return fails(report, noise.fail_on({})) ? kFindingMade : 0;
 }
 
 }  // namespace forkscope::cli

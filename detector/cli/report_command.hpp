@@ -4,6 +4,7 @@
 #include <CLI/App.hpp>
 #include <string>
 
+#include "detector/cli/noise_options.hpp"
 #include "detector/cli/output.hpp"
 
 namespace forkscope::cli {
@@ -11,6 +12,7 @@ namespace forkscope::cli {
 struct ReportOptions {
   std::string session;
   std::string json;  ///< a file, "-" for standard output, empty for text
+  NoiseOptions noise;
   bool verbose = false;
   Colour colour = Colour::kAuto;
 };
@@ -18,7 +20,8 @@ struct ReportOptions {
 /// Adds the subcommand; `options` is filled in by parsing and must outlive `app`.
 CLI::App* add_report_command(CLI::App& app, ReportOptions& options);
 
-/// Prints the report. Throws Failure or std::runtime_error with one sentence.
-void print_report(const ReportOptions& options);
+/// Prints the report, and gives the exit status. Throws Failure or std::runtime_error with one
+/// sentence.
+int print_report(const ReportOptions& options);
 
 }  // namespace forkscope::cli

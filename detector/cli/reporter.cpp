@@ -27,12 +27,16 @@ constexpr int kPausePerLook = 10;
 }  // namespace
 
 bool printed_in_full(const Finding& finding, bool verbose) {
+  if (finding.known) return verbose;
   return verbose || finding.severity == "deadlock" || finding.severity == "latent" ||
          (finding.certainty == "probable" && finding.outcome != "came back");
 }
 
-Report make_report(const Session& session, const RunFacts& facts, Namer& namer) {
-  return judge(session, facts, unwind_frozen, namer);
+Report make_report(const Session& session, const RunFacts& facts, Namer& namer,
+                   const NoiseFilter& noise) {
+  Report report = judge(session, facts, unwind_frozen, namer, noise.rules());
+  noise.compare(report);
+  return report;
 }
 
 Reporter::Reporter(const ArenaFile& arena, Settings settings)
@@ -93,16 +97,22 @@ void Reporter::look_now() {
     facts.command = settings_.command;
     for (const Process& process : living_processes(session)) facts.running.push_back(process.pid);
     if (settings_.watched) facts.watched = settings_.watched();
-    print_deadlocks(make_report(session, facts, *namer_), facts);
+    print_deadlocks(report_of(session, facts), facts);
   } catch (const std::exception&) {
     // finish() meets the same error and reports it, once.
   }
+}
+
+Report Reporter::report_of(const Session& session, const RunFacts& facts) {
+  return settings_.noise != nullptr ? make_report(session, facts, *namer_, *settings_.noise)
+                                    : make_report(session, facts, *namer_);
 }
 
 void Reporter::print_deadlocks(const Report& report, const RunFacts& facts) {
   for (const Finding& finding : report.findings) {
     const bool hangs = finding.severity == "deadlock" || finding.certainty == "probable";
     if (!hangs || finding.outcome == "came back" || !is_new(finding)) continue;
+    if (finding.known && !settings_.text.verbose) continue;
     if (!is_settled(finding, facts)) {
       look_again_ = true;
       continue;
@@ -157,7 +167,7 @@ void Reporter::advise() {
 Report Reporter::finish(RunFacts& facts) {
   Session session = parse_session(arena_.snapshot());
   for (const Process& process : living_processes(session)) facts.running.push_back(process.pid);
-  Report report = make_report(session, facts, *namer_);
+  Report report = report_of(session, facts);
   if (session.hellos.empty())  // also with --quiet: silence would pass for "nothing wrong"
     say("nothing was observed: the preload library was not loaded into the program, or could not "
         "write its records");

@@ -18,18 +18,20 @@
 #include <vector>
 
 #include "detector/cli/arena_file.hpp"
+#include "detector/cli/noise_options.hpp"
 #include "detector/cli/processes.hpp"
 #include "detector/report/print.hpp"
 #include "detector/verdict/report.hpp"
 
 namespace forkscope::cli {
 
-/// Whether a finding is printed in full: deadlocks, also probable ones, and latent ones always, the
-/// rest when asked for.
+/// Whether a finding is printed in full: deadlocks, also probable ones, and latent ones always if
+/// no baseline accepts them, the rest when asked for.
 bool printed_in_full(const Finding& finding, bool verbose);
 
 /// parse, judge and name: one look at an arena.
-Report make_report(const Session& session, const RunFacts& facts, Namer& namer);
+Report make_report(const Session& session, const RunFacts& facts, Namer& namer,
+                   const NoiseFilter& noise = {});
 
 class Reporter {
  public:
@@ -40,6 +42,7 @@ class Reporter {
     bool timeout = false;  ///< --timeout was given: a hung program ends without advice
     /// What the watchdog found so far; thread-safe. Empty: there is none.
     std::function<std::vector<WatchedFinding>()> watched{};
+    const NoiseFilter* noise = nullptr;  ///< must outlive the reporter
   };
 
   Reporter(const ArenaFile& arena, Settings settings);
@@ -60,6 +63,7 @@ class Reporter {
 
   void run();
   void look_now();
+  Report report_of(const Session& session, const RunFacts& facts);
   void print_deadlocks(const Report& report, const RunFacts& facts);
   void print(const Finding& finding);
   bool is_new(const Finding& finding) const;

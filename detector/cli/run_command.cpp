@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <functional>
 #include <mutex>
 
@@ -24,11 +23,8 @@ namespace {
 
 /// --fail-on goes before everything: a run that timed out because of a deadlock it was to fail on
 /// failed on it.
-Ending ending_of(const RunOptions& options, const Report& report) {
-  bool failed = std::any_of(
-      report.findings.begin(), report.findings.end(),
-      [&](const Finding& finding) { return options.fail_on.contains(finding.severity); });
-  if (failed) return {options.error_exitcode, 0};
+Ending ending_of(const RunOptions& options, const NoiseFilter& noise, const Report& report) {
+  if (fails(report, noise.fail_on(options.fail_on))) return {options.error_exitcode, 0};
   if (report.timed_out) return {kTimedOut, 0};
   if (report.signal) return {128 + *report.signal, *report.signal};
   return {report.exit.value_or(kForkscopeFailed), 0};
@@ -80,6 +76,7 @@ Ending run_program(const RunOptions& options) {
   std::string library = preload_library();
   std::optional<ReportFile> json;
   if (!options.json.empty()) json.emplace(options.json, "--json");
+  const NoiseFilter noise(options.noise);
 
   // From here on a signal waits, so that none ends us between creating the session and removing it.
   std::optional<Signals> signals(std::in_place);
@@ -95,7 +92,7 @@ Ending run_program(const RunOptions& options) {
   Reporter reporter(
       arena,
       {options.command, text_options(STDERR_FILENO, options.colour, options.verbose), options.quiet,
-       options.timeout.has_value(), options.watch ? std::function(watched) : nullptr});
+       options.timeout.has_value(), options.watch ? std::function(watched) : nullptr, &noise});
   std::optional<Watchdog> watchdog;
   if (options.watch) {
     // A temporary folder is nobody's to look into.
@@ -131,7 +128,8 @@ Ending run_program(const RunOptions& options) {
   say_what_was_lost(arena);
   if (!session.path().empty()) write_facts(session.path(), facts, true);
   if (json) json->write(report_json(report));
-  return ending_of(options, report);
+  noise.write(report);
+  return ending_of(options, noise, report);
 }
 
 }  // namespace forkscope::cli

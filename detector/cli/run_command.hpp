@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "detector/cli/failure.hpp"
+#include "detector/cli/noise_options.hpp"
 #include "detector/cli/output.hpp"
 
 namespace forkscope::cli {
@@ -21,6 +22,7 @@ struct RunOptions {
   std::string on_deadlock;  ///< empty: FORKSCOPE_OPTIONS decides, or the library's default
   std::set<std::string> fail_on;
   int error_exitcode = kFindingMade;
+  NoiseOptions noise;
   std::optional<std::chrono::nanoseconds> timeout;
   /// How often the watchdog looks; nothing: never.
   std::optional<std::chrono::milliseconds> watch{100};

@@ -23,6 +23,8 @@ constexpr const char* kExamples = R"(Examples:
       prints notes, too, and who registered at-fork handlers, how long they took, what they locked
   forkscope run --verbose --unsafe-calls=on -- ./server
       also prints each call of libc that a forked child of threads may not make
+  forkscope run --suppressions=fork.supp --baseline=fork.baseline ./test
+      leaves out what a rule matches, as in orphaned-lock:libfoo*, and fails on what is new
 
 The exit status is the program's; when a signal ended it, forkscope ends by the same signal.
   86   a finding named by --fail-on was made (--error-exitcode changes the number)
@@ -102,6 +104,7 @@ CLI::App* add_run_command(CLI::App& app, RunOptions& options) {
   use_help(*run, kUsage, kExamples);
   add_report_options(*run, options);
   add_verdict_options(*run, options);
+  add_noise_options(*run, options.noise);
   run->add_option_function<std::string>(
          "--timeout",
          [&options](const std::string& text) {

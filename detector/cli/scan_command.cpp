@@ -17,6 +17,7 @@
 #include "detector/cli/help.hpp"
 #include "detector/cli/report_file.hpp"
 #include "detector/inspect/suspects.hpp"
+#include "detector/report/noise_text.hpp"
 #include "detector/report/print_diagnosis.hpp"
 #include "detector/symbols/symbols.hpp"
 
@@ -32,6 +33,8 @@ constexpr const char* kExamples = R"(Examples:
       the PIDs of one user's, for a script
   */5 * * * *  root  forkscope scan
       in a crontab: mail when something hangs, silence otherwise
+  forkscope scan --suppressions=/etc/forkscope.supp
+      leaves out what a rule matches, as in orphaned-lock:liblogger*
 
 Nothing is stopped or changed.
 
@@ -55,8 +58,9 @@ bool belongs_to(pid_t pid, uid_t user) {
   return stat(fmt::format("/proc/{}", pid).c_str(), &info) == 0 && info.st_uid == user;
 }
 
-ScanResult look_at_host(const ScanOptions& options) {
+ScanResult look_at_host(const ScanOptions& options, const NoiseFilter& noise) {
   ScanResult result;
+  result.suppressions = unused(noise.rules());
   std::optional<uid_t> user;
   if (!options.user.empty()) user = user_id(options.user);
   std::vector<pid_t> suspects;
@@ -84,7 +88,11 @@ ScanResult look_at_host(const ScanOptions& options) {
   }
   for (const Evidence& evidence : evidences) {
     Diagnosis diagnosis = diagnose(evidence, data_namer(*namer, evidence.process));
-    if (diagnosis.finding) result.found.push_back(std::move(diagnosis));
+    if (!diagnosis.finding) continue;
+    if (is_suppressed(*diagnosis.finding, noise.rules(), result.suppressions))
+      ++result.suppressed;
+    else
+      result.found.push_back(std::move(diagnosis));
   }
   return result;
 }
@@ -108,6 +116,7 @@ CLI::App* add_scan_command(CLI::App& app, ScanOptions& options) {
   scan->add_option("--json", options.json, "Write JSON to this file; - is standard output")
       ->type_name("FILE");
   scan->add_flag("-v,--verbose", options.verbose, "Print the whole diagnosis of each");
+  add_suppressions_option(*scan, options.noise);
   add_colour_option(*scan, options.colour);
   return scan;
 }
@@ -116,13 +125,16 @@ int scan(const ScanOptions& options) {
   unsetenv("DEBUGINFOD_URLS");  // a whole host is no reason to ask the network for every library
   std::optional<ReportFile> file;
   if (!options.json.empty() && options.json != "-") file.emplace(options.json, "--json");
-  const ScanResult result = look_at_host(options);
+  const NoiseFilter noise(options.noise);
+  const ScanResult result = look_at_host(options, noise);
   if (file) file->write(scan_json(result));
   if (options.json == "-") {
     write_answer(scan_json(result));
   } else {
     const TextOptions text = text_options(STDOUT_FILENO, options.colour, options.verbose);
     write_answer(scan_text(result, text));
+    if (options.verbose || isatty(STDOUT_FILENO) == 1)
+      write_text(STDERR_FILENO, suppression_text(result.suppressions, result.suppressed, text));
     if (result.found.empty() && isatty(STDOUT_FILENO) == 1)
       say(fmt::format("none of {} processes is deadlocked by a fork", result.looked_at));
   }

@@ -4,6 +4,7 @@
 #include <CLI/App.hpp>
 #include <string>
 
+#include "detector/cli/noise_options.hpp"
 #include "detector/cli/output.hpp"
 
 namespace forkscope::cli {
@@ -11,6 +12,7 @@ namespace forkscope::cli {
 struct ScanOptions {
   std::string user;  ///< name or number; empty: every user's processes
   std::string json;  ///< a file, "-" for standard output in place of text
+  NoiseOptions noise;  ///< of which --suppressions
   bool verbose = false;
   Colour colour = Colour::kAuto;
 };

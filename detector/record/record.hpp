@@ -25,7 +25,7 @@
 namespace forkscope::record {
 
 inline constexpr char kArenaMagic[8] = {'F', 'K', 'S', 'C', 'O', 'P', 'E', '\0'};
-inline constexpr std::uint32_t kFormatVersion = 2;
+inline constexpr std::uint32_t kFormatVersion = 3;
 inline constexpr std::uint32_t kRecordMagic = 0x4b464352;  // "RCFK"
 inline constexpr std::uint64_t kArenaHeaderSize = 4096;
 inline constexpr std::uint64_t kRecordAlign = 64;
@@ -96,6 +96,8 @@ enum class Type : std::uint16_t {
   kAtfork,       ///< at-fork handlers were registered: Atfork
   kHandlerRuns,  ///< what they did around a fork: HandlerRuns and what follows it
   kUnsafeSites,  ///< calls of libc in forked children, counted: UnsafeSites (unsafe_calls.hpp)
+  kLockName,      ///< what the program calls a lock a later record of it is about: LockName
+  kForkDeclared,  ///< the program says that a fork is safe: ForkDeclared
 };
 
 struct RecordHeader {
@@ -495,5 +497,20 @@ struct HandlerRuns {
   std::uint32_t dropped_runs, dropped_locks;
 };
 inline constexpr std::uint32_t kMaxHandlerRuns = 128, kMaxHandlerLocks = 256, kMaxHeldBefore = 64;
+
+/// By forkscope/annotate.h: a name for the lock at this address, written before the records of the
+/// same process that mention it.
+struct LockName {
+  std::uint64_t address;
+  std::uint32_t length;  ///< bytes of text that follow
+  std::uint32_t reserved;
+};
+
+/// By forkscope/annotate.h: why the program takes this fork for safe.
+struct ForkDeclared {
+  std::uint64_t fork;    ///< Fork::id
+  std::uint32_t length;  ///< bytes of text that follow
+  std::uint32_t reserved;
+};
 
 }  // namespace forkscope::record

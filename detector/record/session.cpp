@@ -201,6 +201,18 @@ bool parse(ByteReader& in, ForkFailedRecord& out) {
 bool parse(ByteReader& in, FindingEndRecord& out) {
   return in.read(out.end) && out.end.outcome <= record::Outcome::kAcquired;
 }
+bool parse(ByteReader& in, LockNameRecord& out) {
+  record::LockName name{};
+  if (!in.read(name) || !in.read(out.name, name.length)) return false;
+  out.address = name.address;
+  return true;
+}
+bool parse(ByteReader& in, ForkDeclaredRecord& out) {
+  record::ForkDeclared declared{};
+  if (!in.read(declared) || !in.read(out.reason, declared.length)) return false;
+  out.fork = declared.fork;
+  return true;
+}
 bool parse(ByteReader& in, ExecFailedRecord& out) { return in.read(out.failed); }
 bool parse(ByteReader& in, ExitRecord& out) { return in.read(out.exit); }
 bool parse(ByteReader& in, ChildStatusRecord& out) { return in.read(out.status); }
@@ -280,6 +292,10 @@ bool take(Session& session, Type type, const RecordMeta& meta, std::span<const s
     case Type::kUnsafeSites:
       take_sites(ByteReader(payload), session.unsafe_sites);
       return true;
+    case Type::kLockName:
+      return take(meta, payload, session.lock_names);
+    case Type::kForkDeclared:
+      return take(meta, payload, session.declared_forks);
   }
   return false;  // a type of a damaged record
 }

@@ -107,6 +107,16 @@ struct UnsafeSiteCount {
   std::uint64_t finding = 0;  ///< record::Finding::id
   std::uint64_t children = 0;
 };
+struct LockNameRecord {
+  RecordMeta meta;
+  std::uint64_t address = 0;
+  std::string name;
+};
+struct ForkDeclaredRecord {
+  RecordMeta meta;
+  std::uint64_t fork = 0;
+  std::string reason;
+};
 
 /// Plain copy of record::Counters.
 struct CounterValues {
@@ -129,6 +139,8 @@ struct Session {
   std::vector<AtforkRecord> atforks;
   std::vector<HandlerRunsRecord> handler_runs;
   std::vector<UnsafeSiteCount> unsafe_sites;
+  std::vector<LockNameRecord> lock_names;
+  std::vector<ForkDeclaredRecord> declared_forks;
   CounterValues counters;
   std::uint64_t skipped_bytes = 0;  ///< holes and damage between records
 };

@@ -99,7 +99,9 @@ std::string scan_json(const ScanResult& result) {
   return dumped(Json{{"schema", "forkscope.scan/1"},
                      {"looked_at", result.looked_at},
                      {"unreadable", result.unreadable},
-                     {"found", std::move(found)}}) +
+                     {"found", std::move(found)},
+                     {"suppressed", result.suppressed},
+                     {"suppressions", array(result.suppressions)}}) +
          "\n";
 }
 

@@ -42,7 +42,7 @@ std::string headline(const Finding& finding, const TextOptions& options) {
   if (finding.count > 1) {
     others = fmt::format(" [and {} more like it]", finding.count - 1);
   }
-  return fmt::format("forkscope: {} in {}: {}{}\n",
+  return fmt::format("forkscope: {}{} in {}: {}{}\n", finding.known ? "known " : "",
                      styled(alarm_word(finding), style_of(finding.severity), options), process,
                      printable(finding.verdict), others);
 }
@@ -85,6 +85,7 @@ std::string lock_block(const Finding& finding, const TextOptions& options) {
   // A fork, a call or a thread's handle is no place that a reader could look at.
   if (lock.type.empty() || lock.type == "thread") return "";
   std::string line = lock_words(lock);
+  if (!lock.name.empty() && !lock.symbol.empty()) line += ", the variable " + lock.symbol;
   if (!lock.mode.empty()) line += lock.mode == "read" ? ", held for reading" : ", held for writing";
   if (lock.module.empty()) {
     line += lock.symbol.empty() ? ", in no object file: on the heap, a stack or mapped memory"
@@ -214,6 +215,14 @@ std::string handler_block(const Finding& finding, const TextOptions& options) {
   return block(name, lines, options);
 }
 
+/// What the program says of the fork, and whether that was so.
+std::string declared_block(const Finding& finding, const TextOptions& options) {
+  if (finding.declared_safe.empty()) return "";
+  std::string line = "the program declares this fork safe: " + printable(finding.declared_safe);
+  if (finding.severity == "deadlock") line += " (it was not)";
+  return block("declared", wrapped(line, kBlock, options.width), options);
+}
+
 /// What was done to the child, unless it is what the headline says anyway.
 std::string end_block(const Finding& finding, const TextOptions& options) {
   if (finding.outcome.empty() || finding.outcome == "blocked" || finding.died) return "";
@@ -237,8 +246,11 @@ std::string finding_text(const Finding& finding, const TextOptions& options) {
   text += waiter_block(finding, options);
   text += handler_block(finding, options);
   text += end_block(finding, options);
+  text += declared_block(finding, options);
   text += block("why", wrapped(finding.explanation, kBlock, options.width), options);
   text += block("cure", wrapped(finding.cure, kBlock, options.width), options);
+  if (options.verbose && !finding.fingerprint.empty())
+    text += block("fingerprint", wrapped(finding.fingerprint, kBlock, options.width), options);
   return text;
 }
 

@@ -69,6 +69,9 @@ std::string report_json(const Report& report) {
   document.fields("findings", report.findings);
   document.fields("not_observed", report.not_observed);
   document.field("summary", to_json(report.summary));
+  document.fields("suppressed", report.suppressed);
+  document.fields("suppressions", report.suppressions);
+  document.field("baseline", to_json(report.baseline));
   return std::move(document).finish();
 }
 

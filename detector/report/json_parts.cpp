@@ -38,7 +38,8 @@ Json to_json(const LockInfo& lock) {
               {"offset", lock.module.empty() ? Json(nullptr) : hex(lock.offset)},
               {"mode", text_or_null(lock.mode)},
               {"shared", lock.shared},
-              {"descriptor", number_or_null(lock.descriptor)}};
+              {"descriptor", number_or_null(lock.descriptor)},
+              {"name", text_or_null(lock.name)}};
 }
 
 Json to_json(const ThreadReport& thread) {
@@ -91,7 +92,8 @@ Json to_json(const ForkReport& fork) {
               {"dropped_locks", fork.dropped_locks},
               {"outcome", fork.outcome},
               {"status", number_or_null(fork.status)},
-              {"handlers", fork.handlers ? array(*fork.handlers) : Json(nullptr)}};
+              {"handlers", fork.handlers ? array(*fork.handlers) : Json(nullptr)},
+              {"declared_safe", text_or_null(fork.declared_safe)}};
 }
 
 static Json to_json(const std::optional<Finding::Handler>& handler) {
@@ -163,7 +165,25 @@ static Json common_json(const Finding& finding) {
               {"explanation", finding.explanation},
               {"cure", finding.cure},
               {"outcome", text_or_null(finding.outcome)},
-              {"count", finding.count}};
+              {"count", finding.count},
+              {"fingerprint", text_or_null(finding.fingerprint)},
+              {"declared_safe", text_or_null(finding.declared_safe)},
+              {"known", finding.known}};
+}
+
+Json to_json(const RuleUse& rule) {
+  return Json{{"rule", rule.rule}, {"file", rule.file}, {"line", rule.line}, {"hits", rule.hits}};
+}
+
+static Json to_json(const BaselineEntry& entry) {
+  return Json{{"fingerprint", entry.fingerprint},
+              {"severity", entry.severity},
+              {"comment", text_or_null(entry.comment)}};
+}
+
+Json to_json(const std::optional<BaselineUse>& baseline) {
+  if (!baseline) return nullptr;
+  return Json{{"file", baseline->file}, {"missing", array(baseline->missing)}};
 }
 
 Json to_json(const Finding& finding) {
@@ -198,7 +218,10 @@ Json to_json(const Summary& summary) {
               {"dropped_locks", summary.dropped_locks},
               {"dropped_threads", summary.dropped_threads},
               {"abandoned_locks", summary.abandoned_locks},
-              {"dropped_handlers", summary.dropped_handlers}};
+              {"dropped_handlers", summary.dropped_handlers},
+              {"suppressed", summary.suppressed},
+              {"known", summary.known},
+              {"declared_safe", summary.declared_safe}};
 }
 
 std::string dumped(const Json& json) {

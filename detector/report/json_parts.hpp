@@ -27,6 +27,8 @@ Json to_json(const HeldReport& held);
 Json to_json(const HandlerReport& handler);
 Json to_json(const ForkReport& fork);
 Json to_json(const Finding& finding);
+Json to_json(const RuleUse& rule);
+Json to_json(const std::optional<BaselineUse>& baseline);
 Json to_json(const NotObservedProgram& program);
 Json to_json(const Summary& summary);
 

@@ -20,6 +20,8 @@ struct ScanResult {
   std::size_t looked_at = 0;
   std::size_t unreadable = 0;  ///< processes that could be deadlocked and do not let us look
   std::vector<Diagnosis> found;
+  std::uint64_t suppressed = 0;          ///< that a rule of --suppressions left out
+  std::vector<RuleUse> suppressions{};  ///< every rule given
 };
 
 /// A table, one line a process, or with options.verbose every diagnosis; empty when nothing was

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "detector/report/layout.hpp"
+#include "detector/report/noise_text.hpp"
 #include "detector/report/print.hpp"
 
 namespace forkscope {
@@ -29,7 +30,7 @@ std::string unobserved_lines(const Report& report) {
 std::uint64_t probable_deadlocks(const Report& report) {
   std::uint64_t count = 0;
   for (const Finding& finding : report.findings)
-    count += finding.severity == "hazard" && finding.certainty == "probable" &&
+    count += !finding.known && finding.severity == "hazard" && finding.certainty == "probable" &&
              finding.outcome != "came back";
   return count;
 }
@@ -38,13 +39,18 @@ std::uint64_t probable_deadlocks(const Report& report) {
 /// together; with `verbose` the caller prints each with finding_text().
 std::string quiet_line(const Report& report, const TextOptions& options) {
   if (options.verbose) return "";
-  const Summary& summary = report.summary;
-  const std::uint64_t hazards = summary.hazards - probable_deadlocks(report);
+  // Those that the baseline accepts have a line of their own.
+  std::uint64_t hazards = report.summary.hazards - probable_deadlocks(report);
+  std::uint64_t notes = report.summary.notes;
+  for (const Finding& finding : report.findings) {
+    hazards -= finding.severity == "hazard" && finding.known;
+    notes -= finding.severity == "note" && finding.known;
+  }
   std::vector<std::string> parts;
   if (hazards > 0) parts.push_back(counted(hazards, "hazard", "hazards"));
-  if (summary.notes > 0) parts.push_back(counted(summary.notes, "note", "notes"));
+  if (notes > 0) parts.push_back(counted(notes, "note", "notes"));
   if (parts.empty()) return "";
-  const bool one = hazards + summary.notes == 1;
+  const bool one = hazards + notes == 1;
   return fmt::format("forkscope: {}, {} (--verbose shows {})\n", fmt::join(parts, " and "),
                      one ? "which is no deadlock" : "none of them a deadlock", one ? "it" : "them");
 }
@@ -81,6 +87,7 @@ std::string drop_lines(const Summary& summary, const TextOptions& options) {
 std::string finding_counts(const Report& report, const TextOptions& options) {
   std::uint64_t deadlocks = 0, deaths = 0, latent = 0;
   for (const Finding& finding : report.findings) {
+    if (finding.known) continue;
     deadlocks += finding.severity == "deadlock" && !finding.died;
     deaths += finding.severity == "deadlock" && finding.died;
     latent += finding.severity == "latent";
@@ -101,7 +108,9 @@ std::string finding_counts(const Report& report, const TextOptions& options) {
     parts.push_back(
         styled(counted(latent, "latent deadlock", "latent deadlocks"), Style::kWarning, options));
   }
-  if (parts.empty()) return styled("no deadlock found", Style::kGood, options);
+  if (parts.empty())
+    return styled(report.summary.known > 0 ? "nothing new found" : "no deadlock found",
+                  Style::kGood, options);
   return fmt::format("found {}", fmt::join(parts, " and "));
 }
 
@@ -143,7 +152,7 @@ std::string summary_line(const Report& report, const TextOptions& options) {
 }  // namespace
 
 std::string summary_text(const Report& report, const TextOptions& options) {
-  return unobserved_lines(report) + quiet_line(report, options) +
+  return unobserved_lines(report) + noise_text(report, options) + quiet_line(report, options) +
          drop_lines(report.summary, options) +
          (options.verbose ? api_line(report.summary) : std::string()) +
          summary_line(report, options);

@@ -6,6 +6,7 @@
 #include "detector/tracker/fork_events.hpp"
 #include "detector/tracker/history.hpp"
 #include "detector/tracker/handlers.hpp"
+#include "detector/tracker/lock_names.hpp"
 #include "detector/tracker/log.hpp"
 #include "detector/tracker/modules.hpp"
 #include "detector/tracker/registry.hpp"
@@ -156,6 +157,7 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
   } else {
     std::copy_n(meeting.words, std::size(meeting.words), finding.lock_words);
   }
+  if (meeting.by == 0) lock_names::note(finding.lock);
   finding.wait_mutex = reinterpret_cast<std::uint64_t>(meeting.wait_mutex);
   finding.holder_tid = meeting.holder_tid;
   finding.holder_caller = reinterpret_cast<std::uint64_t>(meeting.holder_caller);

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "detector/tracker/custom_locks.hpp"
 #include "detector/tracker/file_locks.hpp"
 #include "detector/tracker/history.hpp"
 #include "detector/tracker/handler_trace.hpp"
 #include "detector/tracker/held_rules.hpp"
 #include "detector/tracker/loader_state.hpp"
+#include "detector/tracker/lock_names.hpp"
 #include "detector/tracker/lock_words.hpp"
 #include "detector/tracker/missing_memory.hpp"
 #include "detector/tracker/modules.hpp"
@@ -54,6 +56,7 @@ void add_other(const ThreadRecord& thread, const Recorded& one, std::int32_t tid
   if (!words_agree(one, one.lock, tid, waits_for)) return;
   std::uint8_t flags = one.flags & kLockReader;
   if (one.type == LockType::kSemaphore) flags |= kLockEvidence;
+  if (one.type == LockType::kCustom) custom_locks::remember_at_fork(one.lock);
   if (sys::is_shared(one.lock)) flags |= kLockShared;
   store_held(one.lock, one.caller, tid, one.type, flags, self);
 }
@@ -81,6 +84,15 @@ bool of_last_fork(const ThreadRecord& thread, const ThreadRecord* self) {
   return &thread == self || thread.generation + 1 == process.generation;
 }
 
+/// What the program says of the forks of `self`.
+void write_declared(const ThreadRecord& self, std::uint64_t fork) {
+  constexpr std::size_t kMost = 256;
+  if (self.fork_declared == nullptr) return;
+  const std::size_t length = std::min(std::strlen(self.fork_declared), kMost);
+  process.append_with_text(Type::kForkDeclared, ForkDeclared{fork, std::uint32_t(length), 0},
+                           self.fork_declared, length);
+}
+
 void write_fork(const ThreadRecord& self, std::int32_t parent) {
   std::uint32_t threads = 0, total = 0, dropped = 0;
   registry.each([&](const ThreadRecord& thread) {
@@ -100,6 +112,7 @@ void write_fork(const ThreadRecord& self, std::int32_t parent) {
   for (std::uint32_t i = 0; i < stored; ++i) {
     note_module(held[i].address);
     note_module(held[i].caller);
+    lock_names::note(held[i].address);
   }
   Fork fork{};
   fork.id = self.fork.id;
@@ -132,6 +145,7 @@ void write_fork(const ThreadRecord& self, std::int32_t parent) {
   });
   fill.bytes(held, stored * sizeof(HeldLock));
   process.publish(space, Type::kFork);
+  write_declared(self, fork.id);
 }
 
 }  // namespace
@@ -227,6 +241,7 @@ void fork_in_child() {
   write_fork(*self, parent);
   if (!alone && handlers_of(self->fork.api) == Handlers::kSkipped)
     handler_trace::note_passed_by(self->fork.id);
+  self->fork_declared = nullptr;  // of the forks in the parent, not of the child's own
   process.count(&Counters::forks);
   self->fork.active = false;
 }
@@ -268,6 +283,7 @@ std::uint64_t note_spawn(Api api, std::int32_t child, const void* return_address
   fork.stack[0] = reinterpret_cast<std::uint64_t>(return_address);
   note_modules(fork.stack, 1);
   process.append(Type::kFork, fork, fork.parent);
+  if (const ThreadRecord* self = detail::self) write_declared(*self, id);
   return id;
 }
 

@@ -10,6 +10,7 @@
 namespace forkscope::lock_words {
 
 bool surely_taken(const void* lock, record::LockType type) {
+  if (type == record::LockType::kCustom) return true;
   if (type == record::LockType::kFile) {
     // The stream's own words are elsewhere, behind a pointer that may be anything by now.
     auto* place = &static_cast<const FILE*>(lock)->_lock;

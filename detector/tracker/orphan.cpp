@@ -2,6 +2,7 @@
 #include "detector/tracker/orphan.hpp"
 
 #include "detector/tracker/conclusion.hpp"
+#include "detector/tracker/custom_locks.hpp"
 #include "detector/tracker/lock_words.hpp"
 #include "detector/tracker/lost_threads.hpp"
 #include "detector/tracker/process.hpp"
@@ -124,6 +125,9 @@ bool find_holder(Meeting& meeting, ThreadRecord& thread) {
     meeting.lock_flags |= holder.flags & kLockReader;
     return true;
   }
+  // That a lost thread was on its way to it says nothing without a word that says "taken", and who
+  // takes a lock of the program's own twice may do so rightly.
+  if (meeting.lock_type == LockType::kCustom) return false;
   bool mine = false;
   thread.each([&](const Recorded& one) {
     mine = one.lock == meeting.object && one.type == meeting.lock_type && one.hold == Hold::kHeld;
@@ -148,6 +152,7 @@ bool find_holder(Meeting& meeting, ThreadRecord& thread) {
 Met meet_lock(ThreadRecord& thread, const void* lock, LockType type, std::uint8_t flags, Call call,
               const void* return_address, bool waited) {
   if (process.generation == 0 || !lock_words::taken(lock, type)) return {};
+  if (type == LockType::kCustom && !custom_locks::unchanged_since_fork(lock)) return {};
   Meeting meeting = meeting_at(thread, lock, call, return_address);
   meeting.lock_type = type;
   meeting.object_size = lock_words::size(type);
@@ -155,13 +160,16 @@ Met meet_lock(ThreadRecord& thread, const void* lock, LockType type, std::uint8_
   bool known = writer != 0 ? find_writer(meeting, thread, writer) : find_holder(meeting, thread);
   if (!known) return {};  // nobody we know: not ours to judge
   // Readers share it.
+  if (type == LockType::kCustom && (flags & meeting.lock_flags & kLockReader) != 0) return {};
   if (type == LockType::kRwlock && (flags & meeting.lock_flags & kLockReader) != 0 &&
       (meeting.kind == Kind::kSelfHeldLock || meeting.severity != Severity::kDeadlock))
     return {};
   if (sys::is_shared(lock)) return {};
   if (Met met; not_yet(meeting, waited, met)) return met;
   if (!lock_words::taken(lock, type)) return {};  // released while we looked
-  Conclusion done = conclude(meeting, meeting.living == 1);
+  if (type == LockType::kCustom && !custom_locks::unchanged_since_fork(lock)) return {};
+  // How to take a lock of the program's own away only the program knows.
+  Conclusion done = conclude(meeting, meeting.living == 1 && type != LockType::kCustom);
   return {done.finding, false, done.broken};
 }
 

@@ -99,6 +99,9 @@ void wipe(ThreadRecord& thread) {
   thread.timing = false;
   thread.timed.store(nullptr, std::memory_order_relaxed);
   for (Seen& seen : thread.seen) seen.word.store(0, std::memory_order_relaxed);
+  thread.fork_declared = nullptr;
+  thread.custom_lock = nullptr;
+  thread.custom_finding = 0;
 }
 
 ThreadRecord* prepared(ThreadRecord& thread, std::uint32_t index) {

@@ -67,6 +67,12 @@ inline std::uintptr_t tagged(const void* lock, Hold hold) {
 inline const void* untagged(std::uintptr_t word) {
   return reinterpret_cast<const void*>(word & ~kHoldMask);
 }
+/// What stands for a lock in the word of a slot. Locks of the program's own (forkscope/annotate.h)
+/// may be a single byte anywhere, where the Hold would overwrite the address: theirs is shifted.
+inline const void* slot_key(const void* lock, record::LockType type) {
+  if (type != record::LockType::kCustom) return lock;
+  return reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(lock) << 2);
+}
 /// Beside record::LockFlags: the forking thread had it already before the fork.
 inline constexpr std::uint8_t kInherited = record::kLockRobust;  // which these locks never are
 
@@ -192,6 +198,9 @@ struct alignas(64) ThreadRecord {
   ForkSite fork;
   std::uint64_t vfork;  ///< id of the last vfork of this thread
   bool vfork_open;      ///< it may be the vfork child that runs: see preload/observed.hpp
+  const char* fork_declared;     ///< why its forks are safe, by the program; null: not said
+  const void* custom_lock;       ///< that it is about to wait for (preload/annotate.cpp)
+  std::uint64_t custom_finding;  ///< made about that
 
   // -- the history: see history.hpp
   std::atomic<std::uint32_t> life_number;  ///< of all threads there were; a new one after a fork
@@ -231,7 +240,9 @@ struct alignas(64) ThreadRecord {
   static Recorded recorded(std::uintptr_t word, record::LockType type, std::uint8_t flags,
                            std::uint64_t caller, const Slot* slot) {
     if ((word & kHoldMask) == 0) type = record::LockType::kUnknown, flags = 0;
-    return {untagged(word), Hold(word & kHoldMask), type, flags, caller, slot};
+    const void* lock =
+        type == record::LockType::kCustom ? reinterpret_cast<const void*>(word >> 2) : untagged(word);
+    return {lock, Hold(word & kHoldMask), type, flags, caller, slot};
   }
 };
 static_assert(sizeof(ThreadRecord) <= 8960, "the price of a thread");

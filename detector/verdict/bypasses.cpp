@@ -13,7 +13,8 @@ namespace forkscope {
 namespace {
 
 /// Before anything is named: sessions can have many thousand forks.
-using Site = std::tuple<std::uint32_t, record::Api, std::uint64_t>;  // image, api, caller
+/// Image, api, caller, and why the program takes it for safe.
+using Site = std::tuple<std::uint32_t, record::Api, std::uint64_t, std::string>;
 
 bool is_bypass(const record::Fork& fork) {
   return record::memory_of(fork.api) == record::ChildMemory::kCopied &&
@@ -65,9 +66,7 @@ Candidate candidate_of(const ForkRecord& fork, const ChildOutcome& outcome, cons
   cure.kind = record::Kind::kForkBypass;
   cure.executable = space.executable();
   finding.cure = cure_for(cure);
-  const auto& stack = finding.fork_stack;
-  candidate.key = fmt::format("bypass|{}|{}", api_word(fork.fork.api),
-                              identity(stack.empty() ? nullptr : &stack.front()));
+  candidate.aspect = api_word(fork.fork.api);
   return candidate;
 }
 
@@ -81,7 +80,9 @@ std::vector<Candidate> fork_bypasses(const Context& context,
     const ForkRecord& fork = context.session.forks[i];
     if (!is_bypass(fork.fork) || outcomes[i].end == ChildEnd::kExec) continue;
     const AddressSpace& space = context.spaces.of(fork.fork.parent, fork.meta.image);
-    const Site site{fork.meta.image, fork.fork.api, call_site(fork.fork, space)};
+    const auto reason = context.declared_safe.find(fork.fork.id);
+    const Site site{fork.meta.image, fork.fork.api, call_site(fork.fork, space),
+                    reason == context.declared_safe.end() ? "" : reason->second};
     const auto [entry, is_new] = known.emplace(site, candidates.size());
     if (is_new) {
       candidates.push_back(candidate_of(fork, outcomes[i], context, space));

@@ -64,6 +64,12 @@ std::string atfork_cure(const CureFacts& facts) {
           "post it. Where the semaphore counts jobs and is no lock, let the child make one of its "
           "own.",
           name);
+    case LockType::kCustom:
+      return fmt::format(
+          "register pthread_atfork(prepare, parent, child): prepare takes {0}, parent and child "
+          "give it back; or let the child handler set it up anew, and say so with "
+          "FORKSCOPE_LOCK_FORGET.",
+          name);
     default:
       break;
   }

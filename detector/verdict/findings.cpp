@@ -11,6 +11,7 @@
 #include "detector/verdict/explain.hpp"
 #include "detector/verdict/handlers.hpp"
 #include "detector/verdict/libc_calls.hpp"
+#include "detector/verdict/fingerprint.hpp"
 #include "detector/verdict/sentences.hpp"
 #include "detector/verdict/words.hpp"
 
@@ -211,6 +212,7 @@ Candidate candidate_of(const FindingRecord& record, const Context& context,
   finding.program = base_name(space.executable());
   finding.fork = f.fork;
   finding.lock = lock_of(record, space);
+  name_lock(finding.lock, context, record.meta);
   fill_holder(finding, record, space, unwind);
   finding.waiter.tid = record.meta.tid;
   finding.waiter.call = call_word(f.call);
@@ -240,21 +242,11 @@ Candidate candidate_of(const FindingRecord& record, const Context& context,
   finding.records = {f.id};
   finding.count = std::max<std::uint64_t>(record.times, 1);
 
-  const auto& acquired = finding.holder.acquired;
-  const auto& waiter = finding.waiter.stack;
-  // A missing page or a handle differs from child to child, and is the same mistake.
-  const bool by_place =
-      f.kind == record::Kind::kMissingMemory || f.lock_type == record::LockType::kThread;
   if (const auto site = context.children_of_site.find(f.id);
       site != context.children_of_site.end()) {
     finding.count = site->second;
   }
-  candidate.key = fmt::format("{}|{}|{}|{}|{}", finding.kind, finding.severity,
-                              finding.libc ? finding.libc->function
-                              : by_place   ? ""
-                                           : identity(finding.lock, record.meta.image),
-                              identity(acquired.empty() ? nullptr : &acquired.front()),
-                              identity(waiter.empty() ? nullptr : &waiter.front()));
+  if (finding.libc) candidate.aspect = finding.libc->function;
   return candidate;
 }
 
@@ -279,18 +271,6 @@ ThreadReport thread_report(const record::ThreadInfo& info, const AddressSpace& s
   return thread;
 }
 
-std::string identity(const LockInfo& lock, std::uint32_t image) {
-  if (lock.descriptor) return lock.type + "|" + lock.file;
-  if (!lock.module.empty()) return fmt::format("{}+{:#x}", lock.module, lock.offset);
-  return fmt::format("{}@{:#x}", image, lock.address);
-}
-
-std::string identity(const Frame* frame) {
-  if (frame == nullptr) return "-";
-  return frame->module.empty() ? fmt::format("{:#x}", frame->address)
-                               : fmt::format("{}+{:#x}", frame->module, frame->offset);
-}
-
 Candidate finding_of(const FindingRecord& record, const Context& context, const Unwinder& unwind) {
   return candidate_of(record, context, unwind);
 }
@@ -313,18 +293,40 @@ std::vector<Finding> merged(std::vector<Candidate> candidates) {
   std::vector<Finding> findings;
   std::map<std::string, std::size_t> known;
   for (Candidate& candidate : candidates) {
-    const auto [entry, is_new] = known.emplace(candidate.key, findings.size());
+    Finding& finding = candidate.finding;
+    finding.fingerprint = fingerprint_of(finding, candidate.aspect);
+    // One deadlock and one child that came back are not two deadlocks, whatever the place.
+    const std::string key = fmt::format("{}|{}|{}|{}|{}", finding.fingerprint, finding.severity,
+                                        finding.certainty, finding.died, finding.declared_safe);
+    const auto [entry, is_new] = known.emplace(key, findings.size());
     if (is_new) {
-      findings.push_back(std::move(candidate.finding));
+      findings.push_back(std::move(finding));
       continue;
     }
     Finding& first = findings[entry->second];
-    first.count += candidate.finding.count;
-    first.records.insert(first.records.end(), candidate.finding.records.begin(),
-                         candidate.finding.records.end());
-    if (first.outcome.empty()) first.outcome = candidate.finding.outcome;
+    first.count += finding.count;
+    first.records.insert(first.records.end(), finding.records.begin(), finding.records.end());
+    if (first.outcome.empty()) first.outcome = finding.outcome;
   }
   return findings;
+}
+
+void mark_declared_safe(std::vector<Candidate>& candidates, const Context& context) {
+  for (Candidate& candidate : candidates) {
+    Finding& finding = candidate.finding;
+    const auto reason = context.declared_safe.find(finding.fork);
+    if (reason == context.declared_safe.end()) continue;
+    finding.declared_safe = reason->second;
+    const bool warning = finding.severity == "hazard" || finding.severity == "latent";
+    if (warning && finding.certainty == "proven") finding.severity = "note";
+  }
+}
+
+void name_lock(LockInfo& lock, const Context& context, const RecordMeta& meta) {
+  const auto names = context.lock_names.find({meta.pid, lock.address});
+  if (names == context.lock_names.end()) return;
+  for (const LockNameRecord* name : names->second)  // the last one: memory is used again
+    if (name->meta.offset < meta.offset) lock.name = name->name;
 }
 
 }  // namespace forkscope

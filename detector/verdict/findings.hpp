@@ -19,7 +19,8 @@ namespace forkscope {
 struct Candidate {
   Finding finding;
   std::uint64_t time = 0;
-  std::string key;  ///< equal for findings a reader would call the same
+  /// What else tells it from others of the same kind, lock and sites (fingerprint_of): no addresses.
+  std::string aspect{};
 };
 
 /// Session, names and indices the makers of findings share.
@@ -35,6 +36,9 @@ struct Context {
   std::set<std::pair<std::uint64_t, std::uint64_t>> watched_locks{};
   /// Children that came by the call site of a finding, by Finding::id: only the first wrote it.
   std::map<std::uint64_t, std::uint64_t> children_of_site{};
+  std::map<std::uint64_t, std::string> declared_safe{};  ///< reasons, by fork id
+  /// By process and address, in the order of recording.
+  std::map<std::pair<std::int32_t, std::uint64_t>, std::vector<const LockNameRecord*>> lock_names{};
 };
 
 /// One for each record::Finding.
@@ -55,17 +59,20 @@ std::vector<Candidate> untouched_orphans(const Context& context,
 std::vector<Candidate> fork_bypasses(const Context& context,
                                      const std::vector<ChildOutcome>& outcomes);
 
-/// Gravest first, then in order of time; equal ones are one, with their count.
+/// Gravest first, then in order of time; those of one fingerprint and severity are one, with their
+/// count. Fingerprints are set.
 std::vector<Finding> merged(std::vector<Candidate> candidates);
+
+/// Of forks that the program declares safe: the reason is added, hazards and latent ones become
+/// notes. What is proven, or was seen to hang, stays what it is.
+void mark_declared_safe(std::vector<Candidate>& candidates, const Context& context);
+
+/// Gives a lock the name that the process of `meta` had written down for it before that record.
+void name_lock(LockInfo& lock, const Context& context, const RecordMeta& meta);
 
 /// A lock of a fork's list.
 LockInfo held_lock(const record::HeldLock& held, const AddressSpace& space);
 
 ThreadReport thread_report(const record::ThreadInfo& info, const AddressSpace& space);
-
-/// What stays the same from child to child, and from image to image whatever the address space
-/// layout: a named lock by name, any other by its address in its process image.
-std::string identity(const LockInfo& lock, std::uint32_t image);
-std::string identity(const Frame* frame);
 
 }  // namespace forkscope

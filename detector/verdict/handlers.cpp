@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "detector/verdict/cures.hpp"
+#include "detector/verdict/fingerprint.hpp"
 #include "detector/verdict/sentences.hpp"
 #include "detector/verdict/words.hpp"
 
@@ -143,9 +144,8 @@ Candidate inversion_finding(const HandlerRunsRecord& record, const ForkRecord& f
       handler_words(handler(*taken.first)), lock_words(first), handler_words(*finding.handler),
       lock_words(finding.lock), capitalised(other), fork_clause(fork), lock_words(finding.lock));
   fill_cure(finding, space);
-  candidate.key = fmt::format(
-      "order|{}|{}|{}", identity(first, fork.meta.image), identity(finding.lock, fork.meta.image),
-      identity(finding.holder.acquired.empty() ? nullptr : &finding.holder.acquired.front()));
+  candidate.aspect = fmt::format("{} after {} {} {}", finding.evidence, first.type,
+                                 module_name(first.module), first.symbol);
   return candidate;
 }
 
@@ -196,7 +196,7 @@ void find_left_locked(const HandlerRunsRecord& record, const ForkRecord& fork,
         "child handler of the same pthread_atfork(). In the child set up anew "
         "(pthread_mutex_init()) "
         "what compares thread ids: recursive, error-checking and robust mutexes.");
-    candidate.key = fmt::format("left|{}|{}", where, identity(finding.lock, fork.meta.image));
+    candidate.aspect = fmt::format("{} in the {}", finding.evidence, where);
     found.push_back(std::move(candidate));
   }
 }
@@ -223,16 +223,20 @@ bool was_loaded(const AtforkRecord& record, const ForkRecord& fork, const Contex
       });
 }
 
+/// For a fingerprint: no address.
+std::string frame_identity(const std::optional<Frame>& frame) {
+  if (!frame) return "-";
+  return module_name(frame->module) + ":" + without_parameters(frame->function);
+}
+
 Candidate registration_finding(const AtforkRecord& record, const char* evidence,
                                const AddressSpace& space) {
   Candidate candidate = begun(record::Severity::kNote, evidence, record.meta.pid, space);
   candidate.time = record.meta.time;
   Finding& finding = candidate.finding;
   finding.handler = handler_at(&record.atfork, some_phase(record.atfork), space);
-  const Frame* registered = finding.handler->registered ? &*finding.handler->registered : nullptr;
-  candidate.key =
-      fmt::format("{}|{}|{}", evidence, identity(registered),
-                  identity(finding.handler->function ? &*finding.handler->function : nullptr));
+  candidate.aspect = fmt::format("{} {} {}", evidence, frame_identity(finding.handler->registered),
+                                 frame_identity(finding.handler->function));
   return candidate;
 }
 

@@ -7,6 +7,7 @@
 #include "detector/verdict/handlers.hpp"
 #include "detector/verdict/outcomes.hpp"
 #include "detector/verdict/report.hpp"
+#include "detector/verdict/suppressions.hpp"
 #include "detector/verdict/watched.hpp"
 #include "detector/verdict/words.hpp"
 
@@ -14,7 +15,7 @@ namespace forkscope {
 namespace {
 
 ForkReport fork_report(const ForkRecord& record, const ChildOutcome& outcome,
-                       const AddressSpace& space, bool with_stack) {
+                       const AddressSpace& space, const Context& context, bool with_stack) {
   const record::Fork& fork = record.fork;
   const std::span stack(fork.stack, fork.frames);
   ForkReport report;
@@ -33,6 +34,7 @@ ForkReport fork_report(const ForkRecord& record, const ChildOutcome& outcome,
   for (const record::HeldLock& held : record.held) {
     HeldReport entry;
     entry.lock = held_lock(held, space);
+    name_lock(entry.lock, context, record.meta);
     entry.evidence = evidence_word(held);
     // The tracker writes this in the child, where the forking thread has its new id already.
     entry.owner = held.self ? fork.parent_tid : held.owner;
@@ -43,6 +45,8 @@ ForkReport fork_report(const ForkRecord& record, const ChildOutcome& outcome,
   report.dropped_locks = fork.dropped_locks;
   report.outcome = child_end_word(outcome.end);
   report.status = outcome.status;
+  if (const auto reason = context.declared_safe.find(fork.id); reason != context.declared_safe.end())
+    report.declared_safe = reason->second;
   return report;
 }
 
@@ -101,6 +105,7 @@ Summary summarise(const Session& session, const RunFacts& facts,
   for (const Finding& finding : findings) {
     summary.hazards += finding.severity == "hazard";
     summary.notes += finding.severity == "note";
+    summary.declared_safe += finding.severity == "note" && !finding.declared_safe.empty();
     summary.died += finding.died ? finding.count : 0;
   }
   for (const ForkRecord& fork : session.forks) {
@@ -119,13 +124,18 @@ Summary summarise(const Session& session, const RunFacts& facts,
 
 }  // namespace
 
-Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwind, Namer& namer) {
+Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwind, Namer& namer,
+             const std::vector<SuppressionRule>& rules) {
   AddressSpaces spaces(session, namer);
   std::vector<ChildOutcome> outcomes = child_outcomes(session, facts);
   Context context{session, spaces, {}, finding_outcomes(session), outcomes, {}, {}, {}};
   for (const UnsafeSiteCount& site : session.unsafe_sites) {
     context.children_of_site.emplace(site.finding, site.children);
   }
+  for (const ForkDeclaredRecord& declared : session.declared_forks)
+    context.declared_safe.emplace(declared.fork, declared.reason);
+  for (const LockNameRecord& name : session.lock_names)
+    context.lock_names[{name.meta.pid, name.address}].push_back(&name);
   for (std::size_t i = 0; i < session.forks.size(); ++i) {
     context.fork_by_id.emplace(session.forks[i].fork.id, &session.forks[i]);
     context.forks_of_child[outcomes[i].child].push_back(i);
@@ -152,6 +162,14 @@ Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwi
   for (Candidate& handler : handler_findings(context, outcomes)) {
     candidates.push_back(std::move(handler));
   }
+  mark_declared_safe(candidates, context);
+  report.suppressions = unused(rules);
+  const auto suppressed =
+      std::stable_partition(candidates.begin(), candidates.end(), [&](const Candidate& candidate) {
+        return !is_suppressed(candidate.finding, rules, report.suppressions);
+      });
+  report.suppressed = merged({suppressed, candidates.end()});
+  candidates.erase(suppressed, candidates.end());
   report.findings = merged(std::move(candidates));
 
   std::set<std::uint64_t> with_findings;
@@ -160,13 +178,14 @@ Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwi
   for (std::size_t i = 0; i < session.forks.size(); ++i) {
     const ForkRecord& fork = session.forks[i];
     report.forks.push_back(fork_report(fork, outcomes[i],
-                                       spaces.of(fork.fork.parent, fork.meta.image),
+                                       spaces.of(fork.fork.parent, fork.meta.image), context,
                                        with_findings.count(fork.fork.id) > 0));
     report.forks.back().handlers =
         book.reports(fork.fork.id, spaces.of(fork.fork.parent, fork.meta.image));
   }
   report.not_observed = unobserved_programs(session);
   report.summary = summarise(session, facts, outcomes, report.findings);
+  report.summary.suppressed = report.suppressed.size();
   return report;
 }
 

@@ -1,8 +1,8 @@
 // Locks that a fork orphaned and that the child, as far as is known, never touched: hazards.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <set>
+#include <span>
+#include <string>
 #include <tuple>
 #include <utility>
 
@@ -15,7 +15,15 @@ namespace forkscope {
 namespace {
 
 /// What identifies a hazard before anything is named: sessions can have many thousand forks.
-using Site = std::tuple<std::uint32_t, std::uint64_t, std::uint64_t>;  // image, lock, caller
+/// The stack of the fork counts, as a rule may suppress what comes of one and not of another.
+using Site = std::tuple<std::uint32_t, std::uint64_t, std::uint64_t, std::uint64_t,
+                        std::string>;  // image, lock, caller, fork stack, declared safe
+
+std::uint64_t hash_of(std::span<const std::uint64_t> stack) {
+  std::uint64_t hash = 0xcbf29ce484222325u;
+  for (std::uint64_t address : stack) hash = (hash ^ address) * 0x100000001b3u;
+  return hash;
+}
 
 /// Locks of the forking thread itself are those its at-fork handlers took to protect them. A lock
 /// in shared memory can still be unlocked by its holder in the parent. Who waited for a semaphore
@@ -44,6 +52,7 @@ Candidate candidate_of(const ForkRecord& fork, const record::HeldLock& held,
   finding.fork = fork.fork.id;
   finding.evidence = evidence_word(held);
   finding.lock = held_lock(held, space);
+  name_lock(finding.lock, context, fork.meta);
   finding.holder.tid = held.owner;
   if (const record::ThreadInfo* thread = thread_of(fork, held.owner)) {
     finding.holder.name = thread_name(thread->name);
@@ -63,9 +72,6 @@ Candidate candidate_of(const ForkRecord& fork, const record::HeldLock& held,
   cure.lock = finding.lock;
   cure.executable = space.executable();
   finding.cure = cure_for(cure);
-  const auto& acquired = finding.holder.acquired;
-  candidate.key = fmt::format("untouched|{}|{}", identity(finding.lock, fork.meta.image),
-                              identity(acquired.empty() ? nullptr : &acquired.front()));
   return candidate;
 }
 
@@ -85,10 +91,14 @@ std::vector<Candidate> untouched_orphans(const Context& context,
     if (memory_of(fork.fork.api) == record::ChildMemory::kFresh ||
         outcomes[i].end == ChildEnd::kExec)
       continue;
+    const auto reason = context.declared_safe.find(fork.fork.id);
+    const std::string declared = reason == context.declared_safe.end() ? "" : reason->second;
     for (const record::HeldLock& held : fork.held) {
       if (!is_orphaned(held, fork.fork) || touched.count({fork.fork.id, held.address})) continue;
       const auto [entry, is_new] =
-          known.emplace(Site{fork.meta.image, held.address, held.caller}, candidates.size());
+          known.emplace(Site{fork.meta.image, held.address, held.caller,
+                             hash_of({fork.fork.stack, fork.fork.frames}), declared},
+                        candidates.size());
       if (is_new) {
         candidates.push_back(candidate_of(fork, held, outcomes[i], context));
       } else {

@@ -44,6 +44,7 @@ struct LockInfo {
   bool shared = false;              ///< lies in memory shared with other processes
   std::string file{};               ///< path of the file it is a lock on, or that was mapped there
   std::optional<int> descriptor{};  ///< of a lock on a file, which has no address
+  std::string name{};               ///< what the program calls it (forkscope/annotate.h)
 };
 
 struct ThreadReport {
@@ -92,6 +93,7 @@ struct ForkReport {
   std::string outcome;        ///< exec | exit | signal | running | deadlock | unknown
   std::optional<int> status;  ///< exit status or signal number
   std::optional<std::vector<HandlerReport>> handlers;  ///< nothing: none ran, or not recorded
+  std::string declared_safe{};  ///< why the program takes it for safe (forkscope/annotate.h)
 };
 
 struct Finding {
@@ -160,6 +162,31 @@ struct Finding {
   std::uint64_t count = 1;  ///< how many children; equal findings are merged
   std::vector<std::uint64_t>
       records;  ///< record::Finding::id of each that was merged (not printed)
+  /// The same for the same finding in every run: see fingerprint.hpp.
+  std::string fingerprint{};
+  std::string declared_safe{};  ///< why the program takes its fork for safe
+  bool known = false;           ///< the baseline accepts it
+};
+
+/// A line of a --suppressions file, and what it did.
+struct RuleUse {
+  std::string rule;  ///< "kind:glob"
+  std::string file;
+  int line = 0;
+  std::uint64_t hits = 0;  ///< findings it matched, before equal ones are merged into one
+};
+
+/// A line of a --baseline file.
+struct BaselineEntry {
+  std::string fingerprint;
+  std::string severity;
+  std::string comment;  ///< what a person knows it by
+};
+
+/// How this run compares with a baseline.
+struct BaselineUse {
+  std::string file;
+  std::vector<BaselineEntry> missing;  ///< entries that no finding was made for
 };
 
 struct NotObservedProgram {
@@ -179,6 +206,9 @@ struct Summary {
   std::map<std::string, std::uint64_t> apis;  ///< recorded forks by ForkReport::api
   std::uint64_t dropped_records = 0, dropped_locks = 0, dropped_threads = 0, abandoned_locks = 0;
   std::uint64_t dropped_handlers = 0;  ///< registrations of at-fork handlers that were not watched
+  std::uint64_t suppressed = 0;     ///< findings that a rule suppressed, which are not in the report
+  std::uint64_t known = 0;          ///< findings the baseline accepts
+  std::uint64_t declared_safe = 0;  ///< findings that are notes because their fork is declared safe
 };
 
 struct Report {
@@ -190,6 +220,9 @@ struct Report {
   std::vector<Finding> findings;  ///< gravest first, then in order of time
   std::vector<NotObservedProgram> not_observed;
   Summary summary;
+  std::vector<Finding> suppressed{};     ///< by the rules below; in no count but their own
+  std::vector<RuleUse> suppressions{};   ///< every rule given, in order
+  std::optional<BaselineUse> baseline{};
 };
 
 /// Unwinds the acquisition of a finding from its registers and memory.
@@ -229,7 +262,16 @@ struct RunFacts {
   std::vector<WatchedFinding> watched;
 };
 
-/// The verdicts of a session.
-Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwind, Namer& namer);
+/// What not to report: see suppressions.hpp.
+struct SuppressionRule {
+  std::string kind;  ///< a word of kind_word(), or "*"
+  std::string pattern;
+  std::string file;
+  int line = 0;
+};
+
+/// The verdicts of a session. What `rules` match is left out of findings and counts.
+Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwind, Namer& namer,
+             const std::vector<SuppressionRule>& rules = {});
 
 }  // namespace forkscope

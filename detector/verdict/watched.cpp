@@ -1,7 +1,5 @@
 #include "detector/verdict/watched.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <span>
 
@@ -11,8 +9,6 @@
 
 namespace forkscope {
 namespace {
-
-constexpr std::size_t kKeyFrames = 8;
 
 constexpr std::size_t kNoFork = static_cast<std::size_t>(-1);
 
@@ -137,14 +133,6 @@ void add_handler(Finding& finding, std::uint32_t image, const Context& context,
   }
 }
 
-std::string key_of(const Finding& finding, std::uint32_t image) {
-  std::string key =
-      fmt::format("{}|{}|{}|-", finding.kind, finding.severity, identity(finding.lock, image));
-  const std::size_t count = std::min(finding.waiter.stack.size(), kKeyFrames);
-  for (std::size_t i = 0; i < count; ++i) key += "|" + identity(&finding.waiter.stack[i]);
-  return key;
-}
-
 }  // namespace
 
 bool proves_hang(const WatchedFinding& watched) {
@@ -169,16 +157,15 @@ void join_watched_findings(std::vector<Candidate>& candidates, Context& context,
   std::vector<Candidate> added;
   std::vector<bool> replaced(candidates.size());
   for (const WatchedFinding& watched : facts.watched) {
-    Candidate candidate{watched.finding, watched.time, {}};
+    Candidate candidate{watched.finding, watched.time};
     Finding& finding = candidate.finding;
-    std::uint32_t image = 0;
     if (const std::size_t index = fork_of(watched, context); index != kNoFork) {
       const ForkRecord& fork = context.session.forks[index];
       const AddressSpace& space = context.spaces.of(fork.fork.parent, fork.meta.image);
-      image = fork.meta.image;
       add_fork(finding, fork, space);
+      name_lock(finding.lock, context, fork.meta);
       if (finding.lock.address != 0) add_holder(finding, fork, space);
-      add_handler(finding, image, context, space);
+      add_handler(finding, fork.meta.image, context, space);
     }
     const auto same = std::find_if(candidates.begin(), candidates.begin() + recorded_end,
                                    [&](const Candidate& recorded) {
@@ -199,7 +186,6 @@ void join_watched_findings(std::vector<Candidate>& candidates, Context& context,
     }
     if (finding.fork != 0 && proves_hang(watched))
       context.watched_locks.emplace(finding.fork, finding.lock.address);
-    candidate.key = key_of(finding, image);
     added.push_back(std::move(candidate));
   }
   for (std::size_t i = 0; i < candidates.size(); ++i)

@@ -259,6 +259,8 @@ std::string mode_word(record::LockType type, std::uint8_t flags) {
     case record::LockType::kRecordLock:
       if (flags & record::kLockReader) return "read";
       return flags & record::kLockInTransit ? "" : "write";
+    case record::LockType::kCustom:  // one that knows a single way is not "held for writing"
+      return flags & record::kLockReader ? "read" : "";
     default:
       return "";
   }
@@ -299,6 +301,7 @@ std::string lock_words(const LockInfo& lock) {
   // The compiler's word beside the variable has the variable's name.
   constexpr std::string_view kGuard = "guard variable for ";
   if (lock.symbol.starts_with(kGuard)) return type + " " + lock.symbol.substr(kGuard.size());
+  if (!lock.name.empty()) return fmt::format("{} \"{}\"", type, lock.name);
   if (!lock.symbol.empty()) return type + " " + lock.symbol;
   if (!lock.module.empty()) {
     return fmt::format("{} at {}+{:#x}", type, base_name(lock.module), lock.offset);

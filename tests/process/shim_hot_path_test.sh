@@ -27,7 +27,8 @@ for name in \
   pthread_rwlock_timedwrlock pthread_rwlock_clockwrlock \
   pthread_spin_lock pthread_spin_trylock sem_wait sem_trywait sem_timedwait sem_clockwait \
   mtx_lock mtx_trylock mtx_timedlock cnd_wait cnd_timedwait \
-  flockfile ftrylockfile __cxa_guard_acquire pthread_once call_once; do
+  flockfile ftrylockfile __cxa_guard_acquire pthread_once call_once \
+  forkscope_lock_acquiring forkscope_lock_acquired; do
   code_of "$name"
   refuse "$name" "changes a callee-saved register" \
     'push|pop|(,|^[^,]*(xor|mov|lea)[^,]*)%(rbx|ebx|rbp|ebp|r1[2-5]d?)$'

@@ -106,3 +106,20 @@ target_compile_definitions(fault_tests PRIVATE
 target_link_libraries(fault_tests PRIVATE forkscope_record catch_main nlohmann_json::nlohmann_json)
 add_dependencies(fault_tests forkscope forkscope_preload fault_probe fault_plugin)
 catch_discover_tests(fault_tests TEST_PREFIX "fault: ")
+
+# forkscope/annotate.h: what a program says of itself.
+shim_program(annotate_probe ${shim_dir}/annotate_probe.c)
+target_compile_options(annotate_probe PRIVATE -g -O1)
+target_include_directories(annotate_probe PRIVATE ${CMAKE_SOURCE_DIR}/preload/include)
+add_executable(annotate_tests ${shim_dir}/annotate_test.cpp ${shim_dir}/cli_run.cpp)
+target_compile_definitions(annotate_tests PRIVATE
+  FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
+  FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
+  ANNOTATE_PROBE="$<TARGET_FILE:annotate_probe>")
+target_link_libraries(annotate_tests PRIVATE forkscope_warnings catch_main
+  nlohmann_json::nlohmann_json)
+add_dependencies(annotate_tests forkscope forkscope_preload annotate_probe)
+catch_discover_tests(annotate_tests TEST_PREFIX "annotate: ")
+add_test(NAME annotate.header_in_every_language_and_linkage
+  COMMAND ${shim_dir}/annotate_header_test.sh $<TARGET_FILE:forkscope>
+  ${CMAKE_SOURCE_DIR}/preload/include ${shim_dir}/annotate_probe.c ${CMAKE_CURRENT_BINARY_DIR})

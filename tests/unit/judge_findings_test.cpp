@@ -182,6 +182,8 @@ TEST_CASE("the same library lock in two address spaces is one finding", "[judge]
   moved.holder_caller += kShift;
   moved.waiter_frames = 1;
   moved.waiter[0] = kReadAll + kShift;
+  story.namer.function(kReadAll + kShift, "read_all");
+  story.namer.variable(kLock + kShift, "orders.file_lock");
   story.arena.finding(moved);
   CHECK(story.only().count == 2);
 }

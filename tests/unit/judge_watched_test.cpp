@@ -133,8 +133,9 @@ TEST_CASE("children that hang alike are one finding with their number", "[judge]
   story.forked(1, 200, {});
   story.forked(2, 201, {});
   story.forked(3, 202, {});
-  const Report report =
-      story.judged(facts_of({hang(200), hang(201, kLock, 1), hang(202, kOtherLock, 2)}));
+  WatchedFinding other = hang(202, kOtherLock, 2);
+  other.finding.lock.symbol = "orders.index_lock";
+  const Report report = story.judged(facts_of({hang(200), hang(201, kLock, 1), other}));
   REQUIRE(report.findings.size() == 2);
   CHECK(report.findings[0].count == 2);
   CHECK(report.findings[0].records.size() == 2);

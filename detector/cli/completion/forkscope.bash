@@ -10,7 +10,8 @@ _forkscope_run_command() {
         break
         ;;
       --json | --on-deadlock | --fail-on | --error-exitcode | --timeout | --watch | --session | --colour | --color | \
-        --seconds | --interval)
+        --seconds | --interval | \
+        --suppressions | --baseline | --write-baseline)
         # bash splits --option=value at the '='.
         if [[ ${COMP_WORDS[i + 1]} == = ]]; then i=$((i + 2)); else i=$((i + 1)); fi
         ;;
@@ -59,7 +60,7 @@ _forkscope() {
       compopt -o filenames
       return
       ;;
-    *:--json)
+    *:--json | *:--suppressions | *:--baseline | *:--write-baseline)
       mapfile -t COMPREPLY < <(compgen -f -- "$current")
       compopt -o filenames
       return
@@ -91,7 +92,8 @@ _forkscope() {
     run)
       _forkscope_run_command && return
       mapfile -t COMPREPLY < <(compgen -W "--json --on-deadlock --fail-on --error-exitcode \
-        --timeout --unsafe-calls --watch --quiet --verbose --session --colour --help" -- "$current")
+        --timeout --unsafe-calls --watch --quiet --verbose --session --suppressions --baseline --write-baseline \
+        --colour --help" -- "$current")
       ;;
     attach)
       if [[ $current == -* ]]; then
@@ -116,11 +118,13 @@ _forkscope() {
       fi
       ;;
     scan)
-      mapfile -t COMPREPLY < <(compgen -W "--user --json --verbose --colour --help" -- "$current")
+      mapfile -t COMPREPLY < <(compgen -W "--user --json --verbose --suppressions --colour --help" -- \
+        "$current")
       ;;
     report)
       if [[ $current == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "--json --verbose --colour --help" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "--json --verbose --suppressions --baseline \
+          --write-baseline --colour --help" -- "$current")
       else
         mapfile -t COMPREPLY < <(compgen -d -- "$current")
         compopt -o filenames

@@ -47,6 +47,12 @@ complete -c forkscope -n $exposure -l interval -x -a '1ms 10ms' -d 'Mean time be
 complete -c forkscope -n $exposure -l json -r -d 'Write JSON; - is standard output'
 complete -c forkscope -n $exposure -f -a '(__fish_complete_pids) (__fish_complete_subcommand --fcs-skip=2)'
 
+set -l rules '__fish_seen_subcommand_from run report scan'
+complete -c forkscope -n $rules -l suppressions -r -d 'Leave out what a rule matches'
+set -l compares '__fish_seen_subcommand_from run report'
+complete -c forkscope -n $compares -l baseline -r -d 'Accept the findings in this file'
+complete -c forkscope -n $compares -l write-baseline -r -d 'Write the findings for --baseline'
+
 set -l both '__fish_seen_subcommand_from run attach scan exposure report'
 complete -c forkscope -n $both -s v -l verbose -d 'Print hazards, notes and at-fork handlers'
 complete -c forkscope -n $both -l colour -x -a 'auto always never' -d 'When to colour'

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "detector/verdict/address_space.hpp"
+#include "detector/verdict/fingerprint.hpp"
 #include "detector/verdict/outside/component.hpp"
 #include "detector/verdict/outside/diagnosis.hpp"
 #include "detector/verdict/outside/outside_words.hpp"
@@ -302,6 +303,7 @@ class Judge {
     result_.reasons = outside_reasons(result_, facts);
     if (result_.answer == Answer::kDeadlock || result_.answer == Answer::kProbable)
       result_.finding = outside_finding(result_, facts);
+    if (result_.finding) result_.finding->fingerprint = fingerprint_of(*result_.finding);
   }
 
   const Evidence& evidence_;

@@ -103,6 +103,15 @@ class ArenaBuilder {
     return add(record::Type::kForkFailed, {of(record::ForkFailed{1, api, {}, error})});
   }
 
+  std::uint64_t lock_name(std::uint64_t lock, const std::string& name) {
+    const record::LockName payload{lock, static_cast<std::uint32_t>(name.size()), 0};
+    return add(record::Type::kLockName, {of(payload), of(name)});
+  }
+  std::uint64_t fork_declared(std::uint64_t fork, const std::string& reason) {
+    const record::ForkDeclared payload{fork, static_cast<std::uint32_t>(reason.size()), 0};
+    return add(record::Type::kForkDeclared, {of(payload), of(reason)});
+  }
+
   /// Reserves space and publishes nothing, like a process killed in between.
   void hole(std::uint64_t size) { bytes_.resize(bytes_.size() + record::padded(size)); }
 

@@ -1,0 +1,44 @@
+// What stays the same of a finding: from child to child, run to run, machine to machine.
+//
+//   v1-3f0c2a9be1d45c07     "v1-" and 64 bits of a hash over
+//     kind
+//     lock    the name the program gave it, or variable and module; of a lock without either (heap,
+//             stack, mapped memory) its type and whatever more the sites tell
+//     sites   function and module of who met it in the child; if nobody did, of who forked; of a
+//             lock without a name also of who took it
+//
+// Of a stack the innermost function counts that is neither the C nor the C++ library's, and never
+// one that was inlined: with and without debug information it is the same. Modules count by file
+// name without directory and version. Addresses, lines, process and thread ids never count; offsets
+// only where there is no symbol, and then the fingerprint is that of one build.
+//
+// Pure functions; thread-safe.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "detector/verdict/report.hpp"
+
+namespace forkscope {
+
+inline constexpr std::string_view kFingerprintPrefix = "v1-";
+
+/// `aspect`: what else tells the finding from others of its kind, lock and sites; mostly nothing.
+std::string fingerprint_of(const Finding& finding, const std::string& aspect = {});
+bool is_fingerprint(std::string_view text);
+
+/// The same for people, with nothing in it that changes: "mutex orders.file_lock (reader), met in
+/// read_all (reader)".
+std::string site_words(const Finding& finding);
+
+/// "std::f<int>(char) const" gives "std::f<int>".
+std::string without_parameters(std::string_view function);
+/// "/usr/lib/libfoo.so.1.2 (deleted)" gives "libfoo.so".
+std::string module_name(std::string_view path);
+
+/// The frame of a stack that counts; null when it has none.
+const Frame* site_of(const std::vector<Frame>& stack);
+
+}  // namespace forkscope
