@@ -121,7 +121,7 @@ FORKSCOPE_EXPORT void* mremap(void* address, std::size_t size, std::size_t new_s
 FORKSCOPE_EXPORT int dlclose(void* handle) noexcept {
   const void* caller = __builtin_return_address(0);
   if (ThreadRecord* thread = detail::self)
-    unsafe_calls::note(*thread, record::UnsafeCall::k_dlclose, caller);
+    unsafe_calls::note(*thread, record::UnsafeCall::dlclose, caller);
   int result = real().dlclose(handle);
   history::forget_unloaded();
   return result;

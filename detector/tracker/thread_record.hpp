@@ -245,7 +245,7 @@ struct alignas(64) ThreadRecord {
     return {lock, Hold(word & kHoldMask), type, flags, caller, slot};
   }
 };
-static_assert(sizeof(ThreadRecord) <= 8960, "the price of a thread");
+static_assert(sizeof(ThreadRecord) <= 9216, "the price of a thread");
 
 /// Remembers what the thread signalled, posted or woke last.
 inline void note_signal(ThreadRecord& thread, const void* object) {

@@ -71,6 +71,11 @@ std::string inside_sentence(const FindingFacts& facts, UnsafeCall inside) {
   return text;
 }
 
+bool same_place(const Frame& a, const Frame& b) {
+  if (a.module != b.module) return false;
+  return a.module.empty() ? a.address == b.address : a.offset == b.offset;
+}
+
 /// From outside only the frames inside libc are certain; how the child came there the library has
 /// written down.
 std::vector<Frame> joined_stack(const std::vector<Frame>& inside,
@@ -78,7 +83,7 @@ std::vector<Frame> joined_stack(const std::vector<Frame>& inside,
   if (caller.empty()) return inside;
   const auto end = std::find_if(inside.begin(), inside.end(), [&](const Frame& frame) {
     return base_name(frame.module) == "libforkscope.so" ||
-           identity(&frame) == identity(&caller.front());
+           same_place(frame, caller.front());
   });
   std::vector<Frame> stack(inside.begin(), end);
   stack.insert(stack.end(), caller.begin(), caller.end());
@@ -168,7 +173,7 @@ bool says_the_same(const Finding& hang, const Finding& warning) {
     return false;
   const auto& stack = hang.waiter.stack;
   return std::any_of(stack.begin(), stack.end(), [&](const Frame& frame) {
-    return identity(&frame) == identity(&warning.waiter.stack.front());
+    return same_place(frame, warning.waiter.stack.front());
   });
 }
 
