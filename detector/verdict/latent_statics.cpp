@@ -67,8 +67,9 @@ std::vector<Candidate> latent_statics(const Context& context, const Unwinder& un
     const auto others = by_place.find({fork->second->fork.parent, child.init.object});
     if (others == by_place.end()) continue;
     for (const StaticInitRecord* parent : others->second) {
-      if (parent->meta.image != child.meta.image || parent->meta.time < fork->second->meta.time ||
-          !was_lost(*fork->second, parent->meta.tid))
+      // Which came first does not matter, nor do the records tell: had the thread been done before
+      // the fork, the child would have found it done.
+      if (parent->meta.image != child.meta.image || !was_lost(*fork->second, parent->meta.tid))
         continue;
       candidates.push_back(finding_of(
           finding_record(child, *parent, *fork->second, context, unwind), context, unwind));

@@ -9,7 +9,7 @@ set(scenario_ends
   atfork-inversion:registered-twice:hangs
   atfork-late:late:hangs atfork-late:early:0
   barrier:fork:hangs barrier:fork-own-barrier:0
-  c11-threads:fork:hangs c11-threads:spawn:0 c11-threads:fork-cnd:hangs c11-threads:fork-unlocked:0
+  c11-threads:fork:hangs c11-threads:spawn:0 c11-threads:fork-cnd:hangs c11-threads:fork-lucky:0
   call-once:fork:0 call-once:underscore-fork:hangs call-once:fork-over:0
   dontfork-memory:fork:signal_11 dontfork-memory:spawn:0 dontfork-memory:fork-dofork:0
   file-lock:fork-unlock:0 file-lock:fork-record:0 file-lock:fork-own-open:0
@@ -23,14 +23,17 @@ set(scenario_ends
   mutex-types:recursive:hangs mutex-types:errorcheck:hangs mutex-types:robust:hangs
   mutex-types:pi:signal_6 mutex-types:pi-holder-ended:hangs mutex-types:normal-relock:hangs mutex-types:normal-unlock:0
   mutex-types:pshared:0
+  mutex-types:lucky-normal:0 mutex-types:lucky-recursive:0 mutex-types:lucky-errorcheck:0
+  mutex-types:lucky-robust:0 mutex-types:lucky-pi:0
   parquet-lock:fork:hangs parquet-lock:spawn:0 parquet-lock:forkserver:0
-  parquet-lock:fork-without-read:0 parquet-lock:fork-after-idle:0
+  parquet-lock:fork-without-read:0 parquet-lock:fork-lucky:0 parquet-lock:fork-after-idle:0
   rwlock:fork:hangs rwlock:spawn:0 rwlock:fork-writer-held:hangs rwlock:fork-child-reads:0
+  rwlock:fork-lucky:0 rwlock:fork-both-read:0
   rwlock:fork-atfork:0 rwlock:fork-atfork-unlock:hangs
-  semaphore-lock:fork:hangs semaphore-lock:spawn:0 semaphore-lock:fork-posted:0
+  semaphore-lock:fork:hangs semaphore-lock:spawn:0 semaphore-lock:fork-lucky:0 semaphore-lock:fork-posted:0
   semaphore-lock:fork-signal-posts:0
-  spinlock:fork:hangs spinlock:spawn:0 spinlock:fork-released:0
-  static-local:fork:hangs static-local:fork-initialised:0
+  spinlock:fork:hangs spinlock:spawn:0 spinlock:fork-lucky:0 spinlock:fork-released:0
+  static-local:fork:hangs static-local:fork-lucky:0 static-local:fork-initialised:0
   stdio-lock:fork:0 stdio-lock:underscore-fork:hangs
   vfork-misuse:vfork-lock:0 vfork-misuse:vfork-exec:0
   worker-pool:fork:hangs worker-pool:spawn:0 worker-pool:forkserver:0
@@ -75,4 +78,10 @@ if(TARGET forkscope)
   add_test(NAME scenario.all_agree_with_their_descriptions
     COMMAND forkscope scenario run --all --repeat 2 --jobs 2 --patience ${scenario_patience})
   set_tests_properties(scenario.all_agree_with_their_descriptions PROPERTIES TIMEOUT 300)
+  # One lucky run is enough: each of 20.
+  add_test(NAME scenario.latent_in_20_of_20_runs
+    COMMAND forkscope scenario run --how shim --repeat 20 --jobs 2 --method fork-lucky
+      --method lucky-normal --method lucky-recursive --method lucky-errorcheck
+      --method lucky-robust --method lucky-pi)
+  set_tests_properties(scenario.latent_in_20_of_20_runs PROPERTIES TIMEOUT 300)
 endif()
