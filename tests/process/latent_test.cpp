@@ -1,0 +1,68 @@
+// Latent deadlocks under `forkscope run`: found in a run that passed, and only where there is one.
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tests/process/cli_run.hpp"
+
+using namespace cli_test;
+using nlohmann::json;
+
+namespace {
+
+json observe(const std::string& mode) {
+  TemporaryFolder folder;
+  const std::string file = folder / "report.json";
+  const Ended ended =
+      run(forkscope_run({"--json", file, "--unsafe-calls=off"}, {LATENT_PROBE, mode, LATENT_PLUGIN}));
+  INFO(ended.errors);
+  CHECK(ended.exit() == 0);  // 77: the address did not come again, and nothing was tested
+  std::ifstream in(file);
+  return json::parse(in);
+}
+
+bool has_function(const json& stack, const std::string& name) {
+  for (const json& frame : stack)
+    if (frame["function"].is_string() && frame["function"].get<std::string>().starts_with(name))
+      return true;
+  return false;
+}
+
+}  // namespace
+
+TEST_CASE("a lock that another thread took before the fork and the child takes after it is latent") {
+  for (const char* mode : {"recent", "trylocked-by-thread", "in-condition-wait", "many-locks",
+                           "grandchild", "forked-by-a-thread"}) {
+    INFO(mode);
+    const json report = observe(mode);
+    REQUIRE(report["findings"].size() == 1);
+    const json& finding = report["findings"][0];
+    CHECK(finding["kind"] == "orphaned-lock");
+    CHECK(finding["severity"] == "latent");
+    CHECK(finding["evidence"] == "took-before");
+    CHECK(has_function(finding["waiter"]["stack"], "(anonymous namespace)::use"));
+  }
+}
+
+TEST_CASE("a latent finding has both stacks, the fork's, and how often the lock was taken") {
+  const json finding = observe("recent")["findings"][0];
+  CHECK(finding["lock"]["symbol"] == "(anonymous namespace)::plain");
+  CHECK(finding["holder"]["name"] == "other");
+  CHECK(finding["holder"]["uses"] == 1);
+  CHECK(has_function(finding["holder"]["acquired"], "(anonymous namespace)::use"));
+  CHECK(has_function(finding["fork_stack"], "(anonymous namespace)::child_does"));
+  CHECK(observe("many-locks")["findings"][0]["holder"]["uses"] == 3);
+}
+
+TEST_CASE("nothing is said of another lock at the same address, nor of a protected one") {
+  for (const char* mode :
+       {"other-lock", "only-tries", "ended-thread", "before-threads", "freed", "reallocated",
+        "deleted", "destroyed", "initialised-in-child", "unmapped", "on-stack", "unloaded",
+        "protected-by-handlers", "made-anew-by-handlers", "many-protected", "shared-memory",
+        "posted-by-another", "child-execs"}) {
+    INFO(mode);
+    const json report = observe(mode);
+    INFO(report["findings"].dump(1));
+    CHECK(report["findings"].empty());
+  }
+}
