@@ -27,8 +27,8 @@ namespace {
   return mutex_call::take(mutex, Call::kMtxTimedlock, caller, recorded,
                           [&] { return real().mtx_timedlock(mutex, until); });
 }
-[[gnu::noinline]] int unlock(mtx_t* mutex, void* caller, void* cfa) {
-  return mutex_call::give_up(mutex, Call::kMtxUnlock, caller, cfa, thrd_error,
+[[gnu::noinline]] int unlock(mtx_t* mutex, void* caller) {
+  return mutex_call::give_up(mutex, Call::kMtxUnlock, caller, thrd_error,
                              [&] { return real().mtx_unlock(mutex); });
 }
 [[gnu::noinline]] int wait(cnd_t* condition, mtx_t* mutex, void* caller) {
@@ -66,7 +66,7 @@ FORKSCOPE_EXPORT int mtx_unlock(mtx_t* mutex) {
   ThreadRecord* thread = detail::unguarded;
   if (thread != nullptr && (!mutex_call::outermost(mutex) || mutex_call::pop_newest(*thread, mutex))) [[likely]]
     return real_functions.mtx_unlock(mutex);
-  return unlock(mutex, FORKSCOPE_CALL_SITE);
+  return unlock(mutex, __builtin_return_address(0));
 }
 
 FORKSCOPE_EXPORT int mtx_init(mtx_t* mutex, int type) {

@@ -35,7 +35,7 @@ template <typename Wait>
     finding = meet_condition(*thread, static_cast<pthread_cond_t*>(condition),
                              static_cast<pthread_mutex_t*>(mutex), call, caller);
   // The wait gives the mutex up.
-  if (!history::count_release(*thread, mutex)) mutex_call::note_release(*thread, mutex, nullptr);
+  if (!history::count_release(*thread, mutex)) mutex_call::note_release(*thread, mutex);
   thread->wait_caller = reinterpret_cast<std::uint64_t>(caller);
   thread->wait_mutex.store(mutex, std::memory_order_relaxed);
   thread->waiting.store(record::ThreadState::kCondWait, std::memory_order_relaxed);

@@ -83,11 +83,11 @@ FORKSCOPE_EXPORT int __cxa_guard_acquire(Guard* guard) {
 }
 
 FORKSCOPE_EXPORT void __cxa_guard_release(Guard* guard) noexcept {
-  lock_call::give_up(guard, __builtin_dwarf_cfa());
+  lock_call::give_up(guard);
   real_release.for_caller(__builtin_return_address(0))(guard);
 }
 
 FORKSCOPE_EXPORT void __cxa_guard_abort(Guard* guard) noexcept {
-  lock_call::give_up(guard, __builtin_dwarf_cfa());
+  lock_call::give_up(guard);
   real_abort.for_caller(__builtin_return_address(0))(guard);
 }

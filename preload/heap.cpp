@@ -1,7 +1,8 @@
 // free, realloc, munmap, mremap, dlclose: where memory ends, what is known of the locks in it ends.
 // A lock at the same address later is another one (see detector/tracker/history.hpp).
 //
-// On the path of every free(): one look at a bit, then a jump. ld.so itself calls free() from here
+// On the path of every free(): one test, then a jump, until a lock on the heap is known; then the
+// size of the block, and a bit for each of its pages. ld.so itself calls free() from here
 // on, before the constructor runs, and dlsym may: it is looked up alone, first.
 #include <dlfcn.h>
 #include <malloc.h>
@@ -26,8 +27,16 @@ namespace {
   return found;
 }
 
+/// A block may begin pages before the lock in it.
 [[gnu::noinline]] void forget_block(void* block) {
-  if (history::watches_heap) history::forget_range(block, real().malloc_usable_size(block));
+  if (block != nullptr && history::watches_heap)
+    history::forget_range(block, real().malloc_usable_size(block));
+}
+
+/// As the kernel takes it.
+std::size_t whole_pages(std::size_t size) {
+  constexpr std::size_t kPage = 4096;
+  return (size + kPage - 1) / kPage * kPage;
 }
 
 const char* base_name_of(const void* address) {
@@ -85,7 +94,7 @@ bool sees_all_frees() {
 }  // namespace forkscope
 
 FORKSCOPE_EXPORT void free(void* block) noexcept {
-  if (history::may_have_locks(block)) [[unlikely]]
+  if (history::any_on_heap.load(std::memory_order_relaxed)) [[unlikely]]
     forget_block(block);
   auto* next = real_functions.free;
   if (next == nullptr) [[unlikely]]
@@ -94,7 +103,7 @@ FORKSCOPE_EXPORT void free(void* block) noexcept {
 }
 
 FORKSCOPE_EXPORT void* realloc(void* block, std::size_t size) noexcept {
-  if (history::may_have_locks(block)) [[unlikely]]
+  if (history::any_on_heap.load(std::memory_order_relaxed)) [[unlikely]]
     forget_block(block);
   auto* next = real_functions.realloc;
   if (next == nullptr) [[unlikely]]
@@ -103,7 +112,7 @@ FORKSCOPE_EXPORT void* realloc(void* block, std::size_t size) noexcept {
 }
 
 FORKSCOPE_EXPORT int munmap(void* address, std::size_t size) noexcept {
-  history::forget_range(address, size);
+  history::forget_range(address, whole_pages(size));
   return real().munmap(address, size);
 }
 
@@ -113,8 +122,8 @@ FORKSCOPE_EXPORT void* mremap(void* address, std::size_t size, std::size_t new_s
   va_start(more, flags);
   void* target = (flags & MREMAP_FIXED) != 0 ? va_arg(more, void*) : nullptr;
   va_end(more);
-  history::forget_range(address, size);
-  if (target != nullptr) history::forget_range(target, new_size);
+  history::forget_range(address, whole_pages(size));
+  if (target != nullptr) history::forget_range(target, whole_pages(new_size));
   return real().mremap(address, size, new_size, flags, target);
 }
 

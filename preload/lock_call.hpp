@@ -53,8 +53,8 @@ struct Kind {
 /// After every acquire but those of the plain fast path.
 [[gnu::always_inline]] inline void got(ThreadRecord& thread, const void* lock, const Kind& kind,
                                        void* caller, const Met& met) {
-  if (thread.timing) [[unlikely]]
-    history::begin_timing(thread, lock);
+  if (thread.looking != 0) [[unlikely]]
+    history::note_acquire(thread, lock, kind.type, kind.flags);
   if (thread.guarded && met.finding == 0) [[unlikely]]
     note_taken_in_child(thread, lock, kind.type, kind.flags, kind.call, caller);
 }
@@ -133,23 +133,23 @@ template <typename Lock, typename Attempt, typename TakeAway>
 }
 
 /// A word to the history, before `lock` is given up. Gives whether it is recorded as held.
-inline bool note_release(ThreadRecord& thread, const void* lock, const void* cfa) {
+inline bool note_release(ThreadRecord& thread, const void* lock) {
   bool recorded = false;
   thread.each([&](const Recorded& one) {
     recorded = one.lock == lock && one.hold == Hold::kHeld;
     if (recorded)
-      history::note_release(thread, {lock, one.type, one.flags, one.slot, one.caller, cfa});
+      history::note_release(thread, {lock, one.type, one.flags, one.slot, one.caller});
     return !recorded;
   });
   return recorded;
 }
 
 /// Before the call that gives it up, which is the interposer's tail call.
-[[gnu::noinline]] inline void give_up_slowly(const void* lock, const void* cfa) {
+[[gnu::noinline]] inline void give_up_slowly(const void* lock) {
   ThreadRecord* thread = detail::self;
   if (thread == nullptr || thread->vfork_open) return;
   // One that it did not take in this process was held by the fork: protected.
-  if (!note_release(*thread, lock, cfa) && thread->guarded) history::forget(lock);
+  if (!note_release(*thread, lock) && thread->guarded) history::forget(lock);
   if (!table::release(*thread, lock) && !table::release_slowly(*thread, lock, false) &&
       thread->dropped > 0)
     --thread->dropped;
@@ -167,9 +167,9 @@ inline bool note_release(ThreadRecord& thread, const void* lock, const void* cfa
   table::release_newest(*thread, *newest, lock);
   return true;
 }
-[[gnu::always_inline]] inline void give_up(const void* lock, const void* cfa) {
+[[gnu::always_inline]] inline void give_up(const void* lock) {
   if (!give_up_newest(lock)) [[unlikely]]
-    give_up_slowly(lock, cfa);
+    give_up_slowly(lock);
 }
 
 /// Initialised or destroyed: a repair in a forked child, or another lock at an old address. Neither

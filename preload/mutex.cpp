@@ -26,8 +26,8 @@ namespace {
   return take(mutex, Call::kMutexClocklock, caller, recorded,
               [&] { return real().pthread_mutex_clocklock(mutex, clock, until); });
 }
-[[gnu::noinline]] int unlock_slowly(pthread_mutex_t* mutex, void* caller, void* cfa) {
-  return give_up(mutex, Call::kMutexUnlock, caller, cfa, EPERM,
+[[gnu::noinline]] int unlock_slowly(pthread_mutex_t* mutex, void* caller) {
+  return give_up(mutex, Call::kMutexUnlock, caller, EPERM,
                  [&] { return real().pthread_mutex_unlock(mutex); });
 }
 
@@ -47,9 +47,9 @@ FORKSCOPE_EXPORT int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
 FORKSCOPE_EXPORT int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
   ThreadRecord* thread = detail::unguarded;
   if (thread == nullptr) [[unlikely]]
-    return unlock_slowly(mutex, FORKSCOPE_CALL_SITE);
+    return unlock_slowly(mutex, __builtin_return_address(0));
   if (outermost(mutex) && !pop_newest(*thread, mutex)) [[unlikely]]
-    return unlock_slowly(mutex, FORKSCOPE_CALL_SITE);
+    return unlock_slowly(mutex, __builtin_return_address(0));
   return real_functions.pthread_mutex_unlock(mutex);
 }
 

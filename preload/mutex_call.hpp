@@ -32,11 +32,11 @@ inline bool taken(int result) { return result == 0 || result == EOWNERDEAD; }
 }
 
 /// A word to the history, before `mutex` is given up.
-inline void note_release(ThreadRecord& thread, const void* mutex, const void* cfa) {
+inline void note_release(ThreadRecord& thread, const void* mutex) {
   thread.each([&](const Recorded& one) {
     if (one.lock != mutex || one.slot == thread.top) return true;
     history::note_release(
-        thread, {mutex, MutexWords(mutex).type(), 0, one.slot, one.caller, cfa});
+        thread, {mutex, MutexWords(mutex).type(), 0, one.slot, one.caller});
     return false;
   });
 }
@@ -88,8 +88,8 @@ inline int lock_for_a_while(void* mutex) {
 /// After every acquire but that of the plain fast path.
 [[gnu::always_inline]] inline void got(ThreadRecord& thread, const void* mutex, record::Call call,
                                        void* caller, const Met& met) {
-  if (thread.timing) [[unlikely]]
-    history::begin_timing(thread, mutex);
+  if (thread.looking != 0) [[unlikely]]
+    history::note_acquire(thread, mutex, MutexWords(mutex).type(), 0);
   if (thread.fork.handler != nullptr) [[unlikely]]
     handler_trace::note_taken(thread, mutex, call, caller);
   if (thread.guarded && met.finding == 0) [[unlikely]]
@@ -163,7 +163,7 @@ template <typename Lock>
 
 /// `refused`: what unlock gives to a thread that is not the owner.
 template <typename Unlock>
-[[gnu::always_inline]] inline int give_up(void* mutex, record::Call call, void* caller, const void* cfa,
+[[gnu::always_inline]] inline int give_up(void* mutex, record::Call call, void* caller,
                                           int refused, Unlock&& unlock) {
   ThreadRecord* thread = observed(call, caller);
   // Afterwards the mutex is another's, who may free it: ask before.
@@ -171,7 +171,7 @@ template <typename Unlock>
   if (thread != nullptr && last) {
     // One that it did not take in this process was held by the fork: protected.
     if (thread->guarded && !table::contains(*thread, mutex)) history::forget(mutex);
-    note_release(*thread, mutex, cfa);
+    note_release(*thread, mutex);
   }
   int result = unlock();
   if (thread == nullptr) return result;

@@ -77,7 +77,7 @@ template <typename Lock>
 /// A writer that forked: glibc compares __cur_writer with the caller's TID to tell which kind of
 /// lock it gives up, takes the child for a reader, and leaves the count wrong
 /// (nptl/pthread_rwlock_unlock.c).
-[[gnu::noinline]] int unlock_slowly(pthread_rwlock_t* lock, void* caller, void* cfa) {
+[[gnu::noinline]] int unlock_slowly(pthread_rwlock_t* lock, void* caller) {
   ThreadRecord* thread = observed(Call::kRwlockUnlock, caller);
   std::int32_t writer = lock_words::rwlock_writer(lock);
   bool stale = thread != nullptr && thread->guarded && writer != 0 && writer != thread->tid;
@@ -85,7 +85,7 @@ template <typename Lock>
     meet_stale_owner(*thread, lock, record::LockType::kRwlock, 0, writer, Call::kRwlockUnlock,
                      caller);
   else
-    lock_call::give_up_slowly(lock, cfa);
+    lock_call::give_up_slowly(lock);
   return real().pthread_rwlock_unlock(lock);
 }
 
@@ -147,7 +147,7 @@ FORKSCOPE_EXPORT int pthread_rwlock_clockwrlock(pthread_rwlock_t* __restrict loc
 
 FORKSCOPE_EXPORT int pthread_rwlock_unlock(pthread_rwlock_t* lock) noexcept {
   if (!lock_call::give_up_newest(lock)) [[unlikely]]
-    return unlock_slowly(lock, FORKSCOPE_CALL_SITE);
+    return unlock_slowly(lock, __builtin_return_address(0));
   return real_functions.pthread_rwlock_unlock(lock);
 }
 

@@ -201,10 +201,10 @@ FORKSCOPE_EXPORT int sem_clockwait(sem_t* __restrict semaphore, clockid_t clock,
 
 namespace {
 
-[[gnu::noinline]] int post_slowly(sem_t* semaphore, const void* cfa) {
+[[gnu::noinline]] int post_slowly(sem_t* semaphore) {
   ThreadRecord* thread = detail::self;
   if (thread != nullptr && !thread->vfork_open) {
-    if (!lock_call::note_release(*thread, semaphore, cfa) && thread->guarded)
+    if (!lock_call::note_release(*thread, semaphore) && thread->guarded)
       history::forget(semaphore);
     if (!table::release_slowly(*thread, semaphore, true)) {
       note_signal(*thread, semaphore);
@@ -221,11 +221,11 @@ namespace {
 FORKSCOPE_EXPORT int sem_post(sem_t* semaphore) noexcept {
   ThreadRecord* thread = detail::unguarded;
   if (thread == nullptr || thread->top == thread->slots) [[unlikely]]
-    return post_slowly(semaphore, __builtin_dwarf_cfa());
+    return post_slowly(semaphore);
   Slot& newest = thread->top[-1];
   if (newest.word.load(std::memory_order_relaxed) != tagged(semaphore, Hold::kHeld) ||
       !history::count_release(*thread, semaphore)) [[unlikely]]
-    return post_slowly(semaphore, __builtin_dwarf_cfa());
+    return post_slowly(semaphore);
   newest.word.store(0, std::memory_order_release);
   return real_functions.sem_post(semaphore);
 }

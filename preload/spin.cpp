@@ -24,8 +24,8 @@ template <typename Lock>
   return take(lock, kTrylock, caller, recorded, [&] { return real().pthread_spin_trylock(lock); });
 }
 
-[[gnu::noinline]] int unlock_slowly(pthread_spinlock_t* lock, void* cfa) {
-  lock_call::give_up_slowly(const_cast<const int*>(lock), cfa);
+[[gnu::noinline]] int unlock_slowly(pthread_spinlock_t* lock) {
+  lock_call::give_up_slowly(const_cast<const int*>(lock));
   return real().pthread_spin_unlock(lock);
 }
 
@@ -46,7 +46,7 @@ FORKSCOPE_EXPORT int pthread_spin_trylock(pthread_spinlock_t* lock) noexcept {
 
 FORKSCOPE_EXPORT int pthread_spin_unlock(pthread_spinlock_t* lock) noexcept {
   if (!lock_call::give_up_newest(const_cast<const int*>(lock))) [[unlikely]]
-    return unlock_slowly(lock, __builtin_dwarf_cfa());
+    return unlock_slowly(lock);
   return real_functions.pthread_spin_unlock(lock);
 }
 

@@ -57,6 +57,6 @@ FORKSCOPE_EXPORT int ftrylockfile(FILE* stream) noexcept {
 }
 
 FORKSCOPE_EXPORT void funlockfile(FILE* stream) noexcept {
-  lock_call::give_up(stream, __builtin_dwarf_cfa());
+  lock_call::give_up(stream);
   real().funlockfile(stream);
 }

@@ -138,7 +138,8 @@ std::string holder_blocks(const Finding& finding, const TextOptions& options) {
   if (holder.tid != 0 || holder.start || !holder.name.empty()) {
     std::string line = thread_words(holder.tid, holder.name) + start_words(holder.start);
     if (holder.exited) line += ", had ended before the fork";
-    if (holder.uses > 0) line += fmt::format(", {} times", holder.uses);
+    if (holder.uses == 1) line += ", once";
+    if (holder.uses > 1) line += fmt::format(", {} times", holder.uses);
     text += block(labels.holder, wrapped(line, kBlock, options.width), options);
   }
   std::string acquired = stack_lines(holder.acquired, kBlock, options.width, main_view(options));

@@ -16,6 +16,7 @@
 namespace forkscope::history {
 
 constinit bool watches_heap = false;
+constinit std::atomic<bool> any_on_heap{false};
 constinit std::atomic<std::uint64_t> pages[kPageBits / 64] = {};
 
 namespace {
@@ -131,7 +132,8 @@ Place place_of(const void* lock) {
   return _dl_find_object(const_cast<void*>(lock), &object) == 0 ? Place::kModule : Place::kOther;
 }
 
-/// The stack of the acquire: its innermost words, and with `whole` its callers as they are now.
+/// The stack of the acquire: its innermost words, and with `whole`, at the acquire itself, its
+/// callers. (At the release they may be others: who took the lock may have returned.)
 std::uint32_t keep_site(Store& in, const ThreadRecord& thread, const Slot& slot, bool whole,
                         std::uint32_t used_again) {
   const std::uint32_t offset =
@@ -166,6 +168,7 @@ Lock* find_or_add_lock(Store& in, const void* lock, LockType type) {
   const std::uint32_t bit = page_bit(lock);
   pages[bit / 64].fetch_or(std::uint64_t{1} << bit % 64, std::memory_order_relaxed);
   const Place place = place_of(lock);
+  if (place == Place::kOther) any_on_heap.store(true, std::memory_order_relaxed);
   each_in(in, bucket, [&](Lock& one) {
     std::uintptr_t none = 0;
     if (!one.address.compare_exchange_strong(none, 1)) return true;
@@ -214,9 +217,11 @@ std::uint32_t find_use(Store& in, const ThreadRecord& thread, std::uintptr_t add
 Use* seen_use(Store& in, const ThreadRecord& thread, std::uintptr_t word) {
   const std::uintptr_t address = word & ~std::uintptr_t{1};
   const std::uint32_t index = seen_index(reinterpret_cast<const void*>(address));
-  std::uint32_t offset = thread.seen[index].word.load(std::memory_order_relaxed) == word
-                             ? thread.seen_uses[index]
-                             : find_use(in, thread, address);
+  std::uint32_t offset = 0;
+  for (const std::uint32_t place : {index, index ^ 1})
+    if (thread.seen[place].word.load(std::memory_order_relaxed) == word)
+      offset = thread.seen_uses[place];
+  if (offset == 0) offset = find_use(in, thread, address);
   if (offset == 0) return nullptr;
   Use* use = at<Use>(in, offset);
   return use->owner.load(std::memory_order_relaxed) == owner_word(thread) ? use : nullptr;
@@ -252,7 +257,7 @@ Use* claim_use(Store& in, const ThreadRecord& thread, Lock& lock) {
   return claimed;
 }
 
-Use* find_or_add(Store& in, ThreadRecord& thread, const Release& release) {
+Use* find_or_add(Store& in, ThreadRecord& thread, const Release& release, bool at_acquire) {
   const auto word = seen_word(release.lock, release.flags);
   if (Use* known = seen_use(in, thread, word)) return known;
   Lock* entry = find_or_add_lock(in, release.lock, release.type);
@@ -260,37 +265,42 @@ Use* find_or_add(Store& in, ThreadRecord& thread, const Release& release) {
   Use* use = claim_use(in, thread, *entry);
   if (use == nullptr) return nullptr;
   use->caller = release.caller;
-  use->wrote = use->exact = false;
+  use->wrote = use->tried = false;
+  use->exact = at_acquire && release.slot != nullptr;
   use->first = ticks();
-  // The same stack pointer at both calls: most likely the same activation of the same function,
-  // whose callers are those that it had at the acquire.
-  const bool same = release.slot != nullptr &&
-                    reinterpret_cast<std::uint64_t>(release.cfa) == release.slot->sp();
   use->site = release.slot != nullptr
-                  ? keep_site(in, thread, *release.slot, same, use->site)
+                  ? keep_site(in, thread, *release.slot, at_acquire, use->site)
                   : 0;
   use->ready.store(true, std::memory_order_release);
   return use;
 }
 
-void keep_exact_site(Store& in, const ThreadRecord& thread, const void* lock, Use& use) {
-  const Slot* slot = nullptr;
-  thread.each([&](const Recorded& one) {
-    if (one.lock == lock && one.slot != thread.top) slot = one.slot;
-    return slot == nullptr;
-  });
-  if (slot == nullptr) return;
+void keep_exact_site(Store& in, const ThreadRecord& thread, const Slot& slot, Use& use) {
   use.ready.store(false, std::memory_order_release);
-  keep_site(in, thread, *slot, true, use.site);
-  use.caller = slot->registers.pc;
+  keep_site(in, thread, slot, true, use.site);
+  use.caller = slot.registers.pc;
   use.exact = true;
   use.ready.store(true, std::memory_order_release);
 }
 
-/// Small numbers are timed each, large ones now and then.
+/// Small numbers are timed often, large ones now and then.
 std::uint32_t due_after(std::uint64_t count) {
-  constexpr std::uint64_t kSeldom = 512;
-  return std::uint32_t(std::min(count, kSeldom));
+  constexpr std::uint64_t kSeldom = 8192, kShare = 8;
+  return std::uint32_t(std::clamp<std::uint64_t>(count / kShare, 1, kSeldom));
+}
+
+/// Two locks that share a place share two: the one that came last is where the lock path looks.
+void bring_forward(ThreadRecord& thread, std::uint32_t index, std::uintptr_t word) {
+  Seen &front = thread.seen[index], &back = thread.seen[index ^ 1];
+  const std::uintptr_t displaced = front.word.load(std::memory_order_relaxed);
+  if (displaced == word) return;
+  const std::uintptr_t behind = back.word.load(std::memory_order_relaxed);
+  // If it was not at the back, either, what was there is in front now, and is evicted.
+  front.word.store(behind, std::memory_order_relaxed);
+  back.word.store(displaced, std::memory_order_relaxed);
+  std::swap(front.left, back.left);
+  std::swap(front.times, back.times);
+  std::swap(thread.seen_uses[index], thread.seen_uses[index ^ 1]);
 }
 
 void clear_seen(ThreadRecord& thread) {
@@ -302,9 +312,10 @@ void drop(Store& in, Lock& lock, std::uintptr_t address) {
     const std::uint64_t word = use.owner.exchange(0, std::memory_order_relaxed);
     ThreadRecord* thread = word != 0 ? registry.at(std::uint32_t(word >> 32)) : nullptr;
     if (thread == nullptr) return true;
-    Seen& seen = thread->seen[seen_index(reinterpret_cast<const void*>(address))];
-    for (std::uintptr_t known : {address, address | 1})
-      seen.word.compare_exchange_strong(known, 0, std::memory_order_relaxed);
+    const std::uint32_t index = seen_index(reinterpret_cast<const void*>(address));
+    for (const std::uint32_t place : {index, index ^ 1})
+      for (std::uintptr_t known : {address, address | 1})
+        thread->seen[place].word.compare_exchange_strong(known, 0, std::memory_order_relaxed);
     return true;
   });
   lock.address.store(0, std::memory_order_release);
@@ -366,25 +377,23 @@ void note_release(ThreadRecord& thread, const Release& release) {
   const void* lock = release.lock;
   Seen& seen = thread.seen[seen_index(lock)];
   const std::uintptr_t word = seen_word(lock, release.flags);
+  bring_forward(thread, seen_index(lock), word);
   const std::uintptr_t other = seen.word.load(std::memory_order_relaxed);
   const bool known = other == word;
-  if (known && seen.count + 1 != seen.due) {  // came for another reason
-    ++seen.count;
-    return;
-  }
+  if (known && seen.left != 0 && --seen.left != 0) return;  // came for another reason
   Store* in = process.living.load(std::memory_order_relaxed) > 1
                   ? store.load(std::memory_order_acquire)
                   : nullptr;
   if (!known && in != nullptr && other != 0)
-    if (Use* evicted = seen_use(*in, thread, other)) evicted->count += seen.count;
-  Use* use = in != nullptr ? find_or_add(*in, thread, release) : nullptr;
+    if (Use* evicted = seen_use(*in, thread, other)) evicted->count += seen.times - seen.left;
+  Use* use = in != nullptr ? find_or_add(*in, thread, release, false) : nullptr;
   if (use == nullptr) {
-    seen.count = seen.due = 0;  // not due before it wraps
+    seen.left = seen.times = ~std::uint32_t{0};
     thread.seen_uses[seen_index(lock)] = 0;
     seen.word.store(word, std::memory_order_relaxed);
     return;
   }
-  use->count += (known ? seen.count : 0) + 1;
+  use->count += known ? seen.times : 1;
   if ((release.flags & kLockReader) == 0) use->wrote = true;
   const bool timed = thread.timed.load(std::memory_order_relaxed) == lock;
   if (timed) {
@@ -392,29 +401,44 @@ void note_release(ThreadRecord& thread, const Release& release) {
     ++use->samples;
     thread.timed.store(nullptr, std::memory_order_relaxed);
   }
-  seen.count = 0;
-  seen.due = due_after(use->count);
+  seen.left = seen.times = due_after(use->count);
   thread.seen_uses[seen_index(lock)] = offset_of(*in, *use);
   seen.word.store(word, std::memory_order_relaxed);
-  // At first every acquire is timed, whatever the order of locks; later one in due_after().
-  constexpr std::uint64_t kOften = 16;
-  if (use->count < kOften || (known && !timed)) {
-    thread.timing = true;
-    detail::unguarded = nullptr;  // the next acquire takes the slow path, which looks at `timing`
+  // The next acquires take the slow path, until this lock comes or too many others did.
+  constexpr std::uint16_t kLooks = 16;
+  if (!timed && thread.to_time == nullptr) {
+    thread.to_time = lock;
+    thread.looking = std::max(thread.looking, kLooks);
+    detail::unguarded = nullptr;
   }
 }
 
-void begin_timing(ThreadRecord& thread, const void* lock) {
-  thread.timing = false;
-  restore_lock_path(thread);
-  Store* in = store.load(std::memory_order_acquire);
-  const auto address = reinterpret_cast<std::uintptr_t>(lock);
+void note_acquire(ThreadRecord& thread, const void* lock, LockType type, std::uint8_t flags) {
+  if (--thread.looking == 0) {
+    if (thread.to_time != lock) thread.to_time = nullptr;
+    restore_lock_path(thread);
+  }
+  Store* in = process.living.load(std::memory_order_relaxed) > 1
+                  ? store.load(std::memory_order_acquire)
+                  : nullptr;
+  if (in == nullptr) return;
+  const Slot* slot = nullptr;
+  thread.each([&](const Recorded& one) {
+    if (one.lock == lock && one.slot != thread.top) slot = one.slot;
+    return slot == nullptr;
+  });
+  if (slot == nullptr) return;
+  Use* use = find_or_add(*in, thread, {lock, type, flags, slot, slot->registers.pc}, true);
+  if (use == nullptr) return;
+  if (!use->exact && use->site != 0) keep_exact_site(*in, thread, *slot, *use);
+  if (thread.to_time != lock || thread.timed.load(std::memory_order_relaxed) != nullptr) return;
+  thread.to_time = nullptr;
+  // Its next release is to come by: note_release() ends what begins here.
   Seen& seen = thread.seen[seen_index(lock)];
-  const std::uintptr_t word = seen.word.load(std::memory_order_relaxed);
-  Use* use = in != nullptr ? seen_use(*in, thread, (word & ~std::uintptr_t{1}) == address ? word : address)
-                           : nullptr;
-  if (use != nullptr && use->site != 0 && !use->exact) keep_exact_site(*in, thread, lock, *use);
-  if ((word & ~std::uintptr_t{1}) == address) seen.due = seen.count + 1;
+  if (seen.word.load(std::memory_order_relaxed) == seen_word(lock, flags)) {
+    seen.times -= seen.left - 1;
+    seen.left = 1;
+  }
   thread.timed_since = ticks();
   thread.timed.store(lock, std::memory_order_relaxed);
 }
@@ -457,7 +481,7 @@ void in_child(ThreadRecord& self) {
     if (held.locks[i].self != 0) forget(reinterpret_cast<const void*>(held.locks[i].address));
   self.life_number.store(next_life(), std::memory_order_relaxed);
   clear_seen(self);
-  self.timing = false;
+  self.to_time = nullptr;
   self.timed.store(nullptr, std::memory_order_relaxed);
   restore_lock_path(self);
 }
@@ -472,10 +496,15 @@ const Site* site_of(const Use& use) {
 }
 
 std::uint64_t uses(const Use& use, const void* lock) {
-  const Seen& seen = thread_of(use).seen[seen_index(lock)];
-  const bool known = (seen.word.load(std::memory_order_relaxed) & ~std::uintptr_t{1}) ==
-                     reinterpret_cast<std::uintptr_t>(lock);
-  return use.count + (known ? seen.count : 0);
+  const ThreadRecord& thread = thread_of(use);
+  std::uint64_t since = 0;
+  for (const std::uint32_t place : {seen_index(lock), seen_index(lock) ^ 1}) {
+    const Seen& seen = thread.seen[place];
+    if ((seen.word.load(std::memory_order_relaxed) & ~std::uintptr_t{1}) ==
+        reinterpret_cast<std::uintptr_t>(lock))
+      since += seen.times - seen.left;
+  }
+  return use.count + since;
 }
 
 std::uint32_t held_share(const Use& use, const void* lock, std::uint64_t now) {
@@ -485,12 +514,13 @@ std::uint32_t held_share(const Use& use, const void* lock, std::uint64_t now) {
   return std::uint32_t(std::min(held / double(now - use.first), 1.0) * kMillion);
 }
 
-const Use* lost_use(const void* lock, LockType type, std::uint8_t flags) {
+LostUses lost_uses(const void* lock, LockType type, std::uint8_t flags) {
   Store* in = store.load(std::memory_order_acquire);
-  if (in == nullptr || !may_have_locks(lock)) return nullptr;
+  if (in == nullptr || !may_have_locks(lock)) return {};
   auto address = reinterpret_cast<std::uintptr_t>(lock);
   const std::uint64_t now = ticks();
-  const Use* longest = nullptr;
+  LostUses found;
+  Use*& longest = found.longest;
   each_in(*in, bucket_of(*in, address), [&](Lock& one) {
     if (one.address.load(std::memory_order_relaxed) != address || one.type != type) return true;
     if (one.place == Place::kOther && (!watches_heap || on_any_stack(address))) return true;
@@ -498,17 +528,34 @@ const Use* lost_use(const void* lock, LockType type, std::uint8_t flags) {
       const ThreadRecord* thread = owner(use.owner.load(std::memory_order_relaxed));
       if (thread == nullptr || !is_lost(*thread) || !use.ready.load(std::memory_order_relaxed))
         return true;
+      if (uses(use, lock) == 0) return true;  // has it for the first time
       if ((flags & kLockReader) != 0 && !use.wrote) return true;  // readers share it
       auto share = [&](const Use& u) {
         const std::uint32_t known = held_share(u, lock, now);
         return known == kUnknownShare ? 0 : known;
       };
+      ++found.threads;
       if (longest == nullptr || share(use) > share(*longest)) longest = &use;
       return true;
     });
     return true;
   });
-  return longest;
+  return found;
+}
+
+void forget_lost_uses(const void* lock) {
+  Store* in = store.load(std::memory_order_acquire);
+  if (in == nullptr || !may_have_locks(lock)) return;
+  const auto address = reinterpret_cast<std::uintptr_t>(lock);
+  each_in(*in, bucket_of(*in, address), [&](Lock& one) {
+    if (one.address.load(std::memory_order_relaxed) != address) return true;
+    each_use(*in, one, [&](Use& use) {
+      const ThreadRecord* thread = owner(use.owner.load(std::memory_order_relaxed));
+      if (thread != nullptr && is_lost(*thread)) use.owner.store(0, std::memory_order_relaxed);
+      return true;
+    });
+    return true;
+  });
 }
 
 }  // namespace forkscope::history

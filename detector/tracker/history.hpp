@@ -36,6 +36,7 @@ struct Use {
   std::atomic<bool> ready;           ///< all but the numbers is written
   bool wrote;                        ///< taken for writing at least once; false with readers only
   bool exact;                        ///< the Site was kept at an acquire, not at a release
+  bool tried;                        ///< in a child: told of a sem_trywait
   std::uint64_t caller;              ///< return address of the acquire
   std::uint64_t count;               ///< times taken; those in ThreadRecord::seen come on top
   std::uint64_t samples;             ///< times taken that were timed ...
@@ -46,6 +47,12 @@ struct Use {
 /// Where locks on the heap can be told apart: whoever frees memory passes preload/heap.cpp. Set by
 /// the constructor.
 extern bool watches_heap;
+
+/// A lock that lies neither in a module nor on the stack of who took it is known: frees matter.
+extern std::atomic<bool> any_on_heap;
+
+/// Acquires that are looked at when a thread is new, so that what it takes but once has a stack.
+inline constexpr std::uint16_t kFirstLooks = 32;
 
 /// From here on there are other threads: what was taken before does not count. Called when a second
 /// one is about to run.
@@ -60,17 +67,18 @@ struct Release {
   std::uint8_t flags;    ///< kLockReader
   const Slot* slot;      ///< null: its acquire was recorded without stack
   std::uint64_t caller;  ///< return address of the acquire
-  const void* cfa;       ///< of the call that gives it up, else null
 };
-/// The slow half of count_release().
+/// The slow half of count_release(), which may have counted or not have been asked.
 void note_release(ThreadRecord& thread, const Release& release);
 
 /// Ticks of the clock that Use counts in: the processor's, as nothing else is cheap and safe here.
 std::uint64_t ticks();
 
-/// The calling thread has got `lock`, and its next release is to be timed (ThreadRecord::timing).
-/// Called while the acquire's caller is still what called it: its stack is kept if none has been.
-void begin_timing(ThreadRecord& thread, const void* lock);
+/// The calling thread, which is `looking` (ThreadRecord), has got `lock`: keeps the stack if none
+/// has been kept, for the acquire's caller is still what called it, and begins to time how long it
+/// has the lock if that is the one to be timed.
+void note_acquire(ThreadRecord& thread, const void* lock, record::LockType type,
+                  std::uint8_t flags);
 
 /// Another lock may lie at this address from now on, or this one was made good in a forked child:
 /// nobody has taken it.
@@ -78,13 +86,13 @@ void forget(const void* lock);
 /// The same for all locks in memory that was given back.
 void forget_range(const void* begin, std::size_t size);
 /// One bit for each page in which a lock was taken, by its hash.
-inline constexpr std::uint32_t kPageBits = 32768;
+inline constexpr std::uint32_t kPageBits = 262144;
 extern std::atomic<std::uint64_t> pages[kPageBits / 64];
 inline std::uint32_t page_bit(const void* address) {
   const std::uint64_t page = reinterpret_cast<std::uintptr_t>(address) / 4096;
-  return std::uint32_t(page * 0x9e3779b97f4a7c15u >> 49);
+  return std::uint32_t(page * 0x9e3779b97f4a7c15u >> 46);
 }
-/// Whether a lock may lie in the page of this address. On the path of every free().
+/// Whether a lock may lie in the page of this address.
 inline bool may_have_locks(const void* address) {
   const std::uint32_t bit = page_bit(address);
   return (pages[bit / 64].load(std::memory_order_relaxed) >> bit % 64 & 1) != 0;
@@ -97,8 +105,14 @@ void forget_unloaded();
 void in_child(ThreadRecord& self);
 
 /// In a forked child, for a lock that it takes: the use by a lost thread that lived at the fork,
-/// and that would have kept this call waiting; of several the one that had it longest. Null: none.
-const Use* lost_use(const void* lock, record::LockType type, std::uint8_t flags);
+/// and that would have kept this call waiting; of several the one that had it longest.
+struct LostUses {
+  Use* longest = nullptr;
+  std::uint32_t threads = 0;
+};
+LostUses lost_uses(const void* lock, record::LockType type, std::uint8_t flags);
+/// What lost threads did with this lock means nothing any more: it is this process's own.
+void forget_lost_uses(const void* lock);
 const ThreadRecord& thread_of(const Use& use);
 const Site* site_of(const Use& use);
 /// How often it was taken, and how much of the time until now it was held, in parts per million;
@@ -106,26 +120,24 @@ const Site* site_of(const Use& use);
 std::uint64_t uses(const Use& use, const void* lock);
 std::uint32_t held_share(const Use& use, const void* lock, std::uint64_t now);
 
-inline std::uint32_t seen_index(const void* lock) {
+/// Offset of its Seen in ThreadRecord::seen: few instructions, as it is on the lock path.
+[[gnu::always_inline]] inline std::uintptr_t seen_offset(const void* lock) {
   auto address = reinterpret_cast<std::uintptr_t>(lock);
-  return ((address >> 3) ^ (address >> 9)) % kSeen;
+  return (address ^ (address >> 6)) & (kSeen - 1) * sizeof(Seen);
+}
+inline std::uint32_t seen_index(const void* lock) {
+  return std::uint32_t(seen_offset(lock) / sizeof(Seen));
 }
 /// What Seen has of a lock held this way: a reader's and a writer's are two entries.
 inline std::uintptr_t seen_word(const void* lock, std::uint8_t flags) {
   return reinterpret_cast<std::uintptr_t>(lock) | ((flags & record::kLockReader) != 0 ? 1 : 0);
 }
 
-/// Counts that `thread` gives `lock` up; false when note_release() has to do it, which has done
-/// nothing yet. On the lock path.
+/// Counts that `thread` gives `lock` up; false when note_release() has to go on. On the lock path.
 [[gnu::always_inline]] inline bool count_release(ThreadRecord& thread, const void* lock,
                                                  std::uint8_t flags = 0) {
-  Seen& seen = thread.seen[seen_index(lock)];
-  const std::uint32_t count = seen.count + 1;
-  if (seen.word.load(std::memory_order_relaxed) != seen_word(lock, flags) || count == seen.due)
-      [[unlikely]]
-    return false;
-  seen.count = count;
-  return true;
+  auto* seen = reinterpret_cast<Seen*>(reinterpret_cast<char*>(thread.seen) + seen_offset(lock));
+  return seen->word.load(std::memory_order_relaxed) == seen_word(lock, flags) && --seen->left != 0;
 }
 
 }  // namespace forkscope::history

@@ -37,8 +37,15 @@ std::uint64_t key_of(const void* lock, const void* caller, Call call) {
 void note_taken_in_child(ThreadRecord& thread, const void* lock, LockType type, std::uint8_t flags,
                          Call call, const void* return_address) {
   if (!would_wait(call) || !process.arena.attached()) return;
-  const history::Use* use = history::lost_use(lock, type, flags);
-  if (use != nullptr && !made_good_by_libc(type) && !sys::is_shared(lock)) {
+  const history::LostUses lost = history::lost_uses(lock, type, flags);
+  history::Use* use = lost.longest;
+  if (use == nullptr || made_good_by_libc(type)) return;
+  const bool tries = waits_of(call) == Waits::kTry;
+  if (tries && use->tried) return;
+  use->tried = true;
+  // Of several permits the lost threads must be able to have all.
+  if (type == LockType::kSemaphore && lock_words::semaphore_value(lock) + 1 > lost.threads) return;
+  if (!sys::is_shared(lock)) {
     const Arena::Repeat repeat = process.arena.repeat(key_of(lock, return_address, call));
     if (repeat.first) {
       Meeting meeting;
@@ -60,7 +67,7 @@ void note_taken_in_child(ThreadRecord& thread, const void* lock, LockType type, 
     }
   }
   // From here on it is the child's own: whoever has it next will give it up.
-  history::forget(lock);
+  if (!tries) history::forget_lost_uses(lock);
 }
 
 }  // namespace forkscope

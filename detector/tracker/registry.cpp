@@ -96,7 +96,8 @@ void wipe(ThreadRecord& thread) {
   thread.fork = {};
   thread.vfork = 0;
   thread.vfork_open = false;
-  thread.timing = false;
+  thread.to_time = nullptr;
+  thread.looking = 0;
   thread.timed.store(nullptr, std::memory_order_relaxed);
   for (Seen& seen : thread.seen) seen.word.store(0, std::memory_order_relaxed);
   thread.fork_declared = nullptr;
@@ -212,6 +213,7 @@ void adopt(ThreadRecord& thread, std::size_t stack_size) {
     // size; half of the size is surely stack.
     set_window(thread, frame, stack_size / 2);
   }
+  thread.looking = history::kFirstLooks;
   detail::self = &thread;
   restore_lock_path(thread);
   thread.life.store(Life::kAlive, std::memory_order_release);

@@ -108,7 +108,7 @@ void guard(ThreadRecord& self);
 /// The calling thread's lock calls take the short path from here on, unless something still wants
 /// the long one.
 inline void restore_lock_path(ThreadRecord& self) {
-  const bool looks = self.guarded != 0 || self.vfork_open || self.timing ||
+  const bool looks = self.guarded != 0 || self.vfork_open || self.looking != 0 ||
                      self.fork.handler != nullptr;
   detail::unguarded = looks ? nullptr : &self;
 }

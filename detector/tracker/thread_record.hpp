@@ -128,9 +128,10 @@ struct Recorded {
 /// A lock the thread has given up before: how often since history.cpp was told last.
 struct Seen {
   std::atomic<std::uintptr_t> word;  ///< history::seen_word; others clear it when the lock is gone
-  std::uint32_t count;
-  std::uint32_t due;  ///< the count at which history.cpp is to be told
+  std::uint32_t left;   ///< how often until history.cpp is to be told again ...
+  std::uint32_t times;  ///< ... which is what `left` began with
 };
+static_assert(sizeof(Seen) == 16);
 inline constexpr std::uint32_t kSeen = 64;
 class HandlerCall;    // handlers.hpp
 struct HandlerTrace;  // handler_trace.hpp
@@ -204,7 +205,8 @@ struct alignas(64) ThreadRecord {
 
   // -- the history: see history.hpp
   std::atomic<std::uint32_t> life_number;  ///< of all threads there were; a new one after a fork
-  bool timing;                ///< the next lock it takes is to be timed; it is not `unguarded` then
+  const void* to_time;     ///< the lock whose next acquire is to be timed
+  std::uint16_t looking;   ///< so many acquires are looked at; it is not `unguarded` then
   std::atomic<const void*> timed;  ///< the lock being timed
   std::uint64_t timed_since;       ///< ticks
   Seen seen[kSeen];

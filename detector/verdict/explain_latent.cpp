@@ -47,8 +47,8 @@ std::string latent_explanation(const FindingFacts& facts) {
   return fmt::format(
       "{} took it {} {}{}. It did not have it at that moment, so this run went well. A "
       "forked child has only the thread that called fork: a fork while the lock is held leaves it "
-      "locked for ever, and this call waits for ever. No at-fork handler took the lock before the "
-      "fork or made it anew in the child before this call.",
+      "locked for ever, and this call waits for ever. No at-fork handler was seen to take the lock "
+      "before the fork, or to unlock or initialise it in the child before this call.",
       capitalised(holder_words(facts)), often, before_fork, share);
 }
 

@@ -108,6 +108,29 @@ int many_locks(const std::string&) {
 int grandchild(const std::string&) {
   return beside([] { use(&plain); }, [] { _exit(child_does([] { use(&plain); })); });
 }
+/// The child has a thread of its own, which takes the lock before and after the child's first.
+int grandchild_of_threads(const std::string&) {
+  const pid_t child = fork();
+  if (child == 0) {
+    const int status = beside([] { use(&plain); }, [] { use(&plain); }, [] { use(&plain); });
+    _exit(status);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  return status;
+}
+int read_then_write(const std::string&) {
+  static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+  const auto read = [] {
+    pthread_rwlock_rdlock(&lock);
+    pthread_rwlock_unlock(&lock);
+  };
+  return beside(read, [read] {
+    read();
+    pthread_rwlock_wrlock(&lock);
+    pthread_rwlock_unlock(&lock);
+  });
+}
 int forked_by_a_thread(const std::string&) {
   // The main thread took it; another forks.
   const Holder idle("idle");
@@ -145,6 +168,20 @@ int freed(const std::string&) {
   return reused([](void* block) {
     std::free(block);
     return std::malloc(512);
+  });
+}
+/// Far from where the block begins.
+int freed_pages(const std::string&) {
+  constexpr std::size_t kSize = 16384, kInside = 8000;
+  auto* block = static_cast<char*>(std::malloc(kSize));
+  const auto lock = [&] { use(reinterpret_cast<pthread_mutex_t*>(block + kInside)); };
+  std::memset(block, 0, kSize);
+  return beside(lock, lock, [&] {
+    const char* old = block;
+    std::free(block);
+    block = static_cast<char*>(std::malloc(kSize));
+    if (block != old) std::exit(77);
+    std::memset(block, 0, kSize);
   });
 }
 int reallocated(const std::string&) {
@@ -254,6 +291,16 @@ int posted_by_another(const std::string&) {
   sem_init(&ready, 0, 0);
   return beside([] { sem_post(&ready); }, [] { sem_wait(&ready); });
 }
+/// One thread cannot have all of them.
+int permits(const std::string&) {
+  static sem_t free_places;
+  sem_init(&free_places, 0, 4);
+  const auto visit = [] {
+    sem_wait(&free_places);
+    sem_post(&free_places);
+  };
+  return beside(visit, visit);
+}
 int child_execs(const std::string&) {
   return beside([] { use(&plain); }, [] { execl("/bin/true", "true", nullptr); });
 }
@@ -265,11 +312,15 @@ const std::map<std::string, int (*)(const std::string&)> kModes = {
     {"many-locks", many_locks},
     {"grandchild", grandchild},
     {"forked-by-a-thread", forked_by_a_thread},
+    {"grandchild-of-threads", grandchild_of_threads},
+    {"read-then-write", read_then_write},
     {"other-lock", other_lock},
     {"only-tries", only_tries},
     {"ended-thread", ended_thread},
     {"before-threads", before_threads},
     {"freed", freed},
+    {"freed-pages", freed_pages},
+    {"permits", permits},
     {"reallocated", reallocated},
     {"deleted", deleted},
     {"destroyed", destroyed},

@@ -32,7 +32,7 @@ bool has_function(const json& stack, const std::string& name) {
 
 TEST_CASE("a lock that another thread took before the fork and the child takes after it is latent") {
   for (const char* mode : {"recent", "trylocked-by-thread", "in-condition-wait", "many-locks",
-                           "grandchild", "forked-by-a-thread"}) {
+                           "grandchild", "grandchild-of-threads", "forked-by-a-thread"}) {
     INFO(mode);
     const json report = observe(mode);
     REQUIRE(report["findings"].size() == 1);
@@ -42,6 +42,12 @@ TEST_CASE("a lock that another thread took before the fork and the child takes a
     CHECK(finding["evidence"] == "took-before");
     CHECK(has_function(finding["waiter"]["stack"], "(anonymous namespace)::use"));
   }
+}
+
+TEST_CASE("a reader's lock that the child reads is free to be told of when it writes") {
+  const json report = observe("read-then-write");
+  REQUIRE(report["findings"].size() == 1);
+  CHECK(report["findings"][0]["waiter"]["call"] == "pthread_rwlock_wrlock");
 }
 
 TEST_CASE("a latent finding has both stacks, the fork's, and how often the lock was taken") {
@@ -56,8 +62,8 @@ TEST_CASE("a latent finding has both stacks, the fork's, and how often the lock 
 
 TEST_CASE("nothing is said of another lock at the same address, nor of a protected one") {
   for (const char* mode :
-       {"other-lock", "only-tries", "ended-thread", "before-threads", "freed", "reallocated",
-        "deleted", "destroyed", "initialised-in-child", "unmapped", "on-stack", "unloaded",
+       {"other-lock", "only-tries", "ended-thread", "before-threads", "freed", "freed-pages",
+        "reallocated", "permits", "deleted", "destroyed", "initialised-in-child", "unmapped", "on-stack", "unloaded",
         "protected-by-handlers", "made-anew-by-handlers", "many-protected", "shared-memory",
         "posted-by-another", "child-execs"}) {
     INFO(mode);
