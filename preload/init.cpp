@@ -8,6 +8,7 @@
 #include "detector/tracker/stack.hpp"
 #include "detector/tracker/sys.hpp"
 #include "preload/atfork.hpp"
+#include "preload/descriptor_next.hpp"
 #include "preload/exit.hpp"
 #include "preload/heap.hpp"
 #include "preload/real.hpp"
@@ -20,6 +21,7 @@ namespace {
 [[gnu::constructor]] void start(int argc, char** argv, char** envp) {
   resolve_real();
   look_up_next();
+  look_up_next_of_descriptors();
   sys::init_clock();
   init_process(argc, argv, envp);
   const Real& libc = real();
