@@ -63,13 +63,14 @@ bool is_the_same(const SharedDescriptor& one, std::int32_t other) {
          (descriptor_types::has_inode(one.type) || compare_with(other, one.descriptor) == 0);
 }
 
-/// A child that was just made has not written its pid yet.
+/// `other`: the pid of the other side; 0 while a child that was just made has not written it.
 void mark(SharedDescriptor& one, Side side, std::int32_t other, DescriptorCall call,
           const void* caller) {
   auto use = std::size_t(kDescriptorCalls[std::size_t(call)].use);
   DescriptorUsedAt& at = (side == kChildGone ? one.child : one.parent)[use];
   std::atomic_ref<std::uint32_t> first(at.call), gone(one.gone);
-  if (first.load(std::memory_order_relaxed) != 0 || other == 0) return;
+  if (first.load(std::memory_order_relaxed) != 0) return;
+  if (other == 0 && !descriptor_types::has_inode(one.type)) return;
   if ((gone.load(std::memory_order_relaxed) & side) != 0) return;
   // A vfork child, for example, runs in this memory, and its descriptors are its own.
   if (sys::getpid() != process.pid) return;
@@ -88,28 +89,47 @@ std::int32_t child_of(SharedDescriptors* record) {
   return std::atomic_ref(record->child).load(std::memory_order_acquire);
 }
 
+/// What tells one open file from others; a number where an inode does not.
+struct Identity {
+  std::uint64_t device, inode;
+  std::int32_t descriptor;  ///< -1: any
+};
+Identity identity_of(const SharedDescriptor& one) {
+  return {one.device, one.inode, descriptor_types::has_inode(one.type) ? -1 : one.descriptor};
+}
+bool operator==(const Identity& a, const Identity& b) {
+  return a.device == b.device && a.inode == b.inode && a.descriptor == b.descriptor;
+}
+
+constexpr std::uint32_t kStartMost = 64;
+constinit Identity start[kStartMost] = {};
+constinit std::uint32_t start_count = 0;
+
 struct Listing {
   SharedDescriptor found[kMaxSharedDescriptors];
-  SharedDescriptor standard[3];
+  Identity standard[3];
+  std::uint32_t standard_count;
 };
 
-bool is_standard_stream(const Listing& listing, const SharedDescriptor& one) {
-  return std::any_of(std::begin(listing.standard), std::end(listing.standard),
-                     [&](const SharedDescriptor& stream) {
-                       return stream.inode != 0 && stream.device == one.device &&
-                              stream.inode == one.inode;
-                     });
+bool was_given(const Listing& listing, const SharedDescriptor& one) {
+  const Identity identity = identity_of(one);
+  auto is_it = [&](const Identity& other) { return other == identity; };
+  return std::any_of(listing.standard, listing.standard + listing.standard_count, is_it) ||
+         std::any_of(start, start + start_count, is_it);
 }
 
 /// Gives how many there are, also those that did not fit.
 std::uint32_t list(Listing& listing) {
-  for (int i = 0; i < 3; ++i)
-    if (!descriptor_types::describe(i, listing.standard[i])) listing.standard[i].inode = 0;
+  for (int i = 0; i < 3; ++i) {
+    SharedDescriptor one{};
+    if (descriptor_types::describe(i, one))
+      listing.standard[listing.standard_count++] = identity_of(one);
+  }
   std::uint32_t total = 0;
   for (int i = 3; i <= kMaxSharedDescriptor; ++i) {
     SharedDescriptor one{};
-    // Parent and child may both write to the streams they were started with.
-    if (!descriptor_types::describe(i, one) || is_standard_stream(listing, one)) continue;
+    // Parent and child may both write to what is their standard output.
+    if (!descriptor_types::describe(i, one) || was_given(listing, one)) continue;
     if (total < kMaxSharedDescriptors) listing.found[total] = one;
     ++total;
   }
@@ -139,6 +159,14 @@ void publish(SharedDescriptors* record) {
 }
 
 }  // namespace
+
+void remember_start() {
+  if (!process.options.check_descriptors || !process.arena.attached()) return;
+  for (int i = 0; i <= kMaxSharedDescriptor && start_count < kStartMost; ++i) {
+    SharedDescriptor one{};
+    if (descriptor_types::describe(i, one)) start[start_count++] = identity_of(one);
+  }
+}
 
 void before_fork(ThreadRecord& self) {
   self.fork.descriptors = nullptr;

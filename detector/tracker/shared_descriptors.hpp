@@ -18,6 +18,9 @@ extern "C" [[gnu::visibility("hidden")]] unsigned char forkscope_descriptors_wat
 
 namespace forkscope::shared_descriptors {
 
+/// Once, before main: what the program was started with was given to it, and is no mistake of its own
+/// (the pipe of a make that hands out jobs, a listening socket of a service manager).
+void remember_start();
 /// In the parent, before the system call: fork.descriptors.
 void before_fork(ThreadRecord& self);
 /// In the child, when process.pid is its own.

@@ -358,6 +358,18 @@ void wakes_by_eventfd() {
                   [=] { read_counter(counter); });
 }
 
+/// What it was started with is not its own mistake: itself, started again with open descriptors.
+void starts_with_some() {
+  make_pipe();
+  make_sockets(SOCK_STREAM);
+  epoll_create1(0);
+  execl("/proc/self/exe", "descriptors_probe", "forks", nullptr);
+}
+
+void forks() {
+  collect(fork_child([] {}));
+}
+
 const std::map<std::string, void (*)()> kModes = {
     {"both-write-connection", both_write_connection},
     {"both-read-connection", both_read_connection},
@@ -378,6 +390,8 @@ const std::map<std::string, void (*)()> kModes = {
     {"both-accept", both_accept},
     {"both-send-messages", both_send_messages},
     {"own-ones", own_ones_under_the_same_numbers},
+    {"starts-with-some", starts_with_some},
+    {"forks", forks},
     {"wakes-by-eventfd", wakes_by_eventfd},
 };
 

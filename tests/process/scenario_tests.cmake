@@ -25,6 +25,7 @@ set(scenario_ends
   mutex-types:pshared:0
   parquet-lock:fork:hangs parquet-lock:spawn:0 parquet-lock:forkserver:0
   parquet-lock:fork-without-read:0 parquet-lock:fork-after-idle:0
+  pipe-never-ends:fork:hangs pipe-never-ends:fork-closed:0 pipe-never-ends:fork-exec:0
   rwlock:fork:hangs rwlock:spawn:0 rwlock:fork-writer-held:hangs rwlock:fork-child-reads:0
   rwlock:fork-atfork:0 rwlock:fork-atfork-unlock:hangs
   semaphore-lock:fork:hangs semaphore-lock:spawn:0 semaphore-lock:fork-posted:0

@@ -92,10 +92,12 @@ add_executable(descriptors_tests ${shim_dir}/descriptors_test.cpp ${shim_dir}/cl
 target_compile_definitions(descriptors_tests PRIVATE
   FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
   FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
-  DESCRIPTORS_PROBE="$<TARGET_FILE:descriptors_probe>")
+  DESCRIPTORS_PROBE="$<TARGET_FILE:descriptors_probe>"
+  SCENARIO_PIPE="$<TARGET_FILE:scenario_pipe-never-ends>")
 target_link_libraries(descriptors_tests PRIVATE forkscope_warnings catch_main
   nlohmann_json::nlohmann_json)
-add_dependencies(descriptors_tests forkscope forkscope_preload descriptors_probe)
+add_dependencies(descriptors_tests forkscope forkscope_preload descriptors_probe
+  scenario_pipe-never-ends)
 catch_discover_tests(descriptors_tests TEST_PREFIX "descriptors: ")
 
 # Faults, wrong answers: fault_test.cpp. One plugin needs the other, and the probe finds it by its
