@@ -30,6 +30,13 @@ json only(const json& findings) {
   return findings[0];
 }
 
+json findings_of_scenario(const std::string& program, const std::string& method) {
+  TemporaryFolder folder;
+  run(forkscope_run({"--quiet", "--check=descriptors", "--json=" + (folder / "report")},
+                    {program, "--method=" + method, "--workers=1", "--patience=1000"}));
+  return json::parse(read_file(folder / "report")).at("findings");
+}
+
 struct Shared {
   const char* mode;
   const char* severity;
@@ -129,10 +136,7 @@ TEST_CASE("in text it says whose descriptor it is, and where the other one uses 
 
 TEST_CASE("the pipe that never ends is told, and its cured twins are not") {
   const auto findings = [](const std::string& method) {
-    TemporaryFolder folder;
-    run(forkscope_run({"--quiet", "--check=descriptors", "--json=" + (folder / "report")},
-                      {SCENARIO_PIPE, "--method=" + method, "--workers=1", "--patience=300"}));
-    return json::parse(read_file(folder / "report")).at("findings");
+    return findings_of_scenario(SCENARIO_PIPE, method);
   };
   const json finding = only(findings("fork"));
   CHECK(finding.at("evidence") == "kept-open");
@@ -140,4 +144,13 @@ TEST_CASE("the pipe that never ends is told, and its cured twins are not") {
   CHECK(finding.at("fork_stack").dump().find("Bystander") != std::string::npos);
   CHECK(findings("fork-closed").empty());
   CHECK(findings("fork-exec").empty());
+}
+
+TEST_CASE("the connection of parent and worker is told, and one for each of them is not") {
+  const json findings = findings_of_scenario(SCENARIO_CONNECTION, "fork");
+  const auto hazard = [](const json& finding) { return finding.at("severity") == "hazard"; };
+  CHECK(std::count_if(findings.begin(), findings.end(), hazard) == 1);
+  CHECK(findings.at(0).at("evidence") == "both-use");
+  CHECK(findings.at(0).at("holder").at("acquired").dump().find("answer") != std::string::npos);
+  CHECK(findings_of_scenario(SCENARIO_CONNECTION, "fork-own-connection").empty());
 }

@@ -100,6 +100,8 @@ TEST_CASE("the scenarios of the build promise what the issues ask for") {
       {"semaphore-lock spawn", "completes, silent"},
       {"semaphore-lock fork-posted", "completes, silent"},
       {"semaphore-lock fork-signal-posts", "completes, silent"},
+      {"shared-connection fork", "completes: none"},
+      {"shared-connection fork-own-connection", "completes, silent"},
       {"spinlock fork", "deadlock: orphaned-lock"},
       {"spinlock spawn", "completes, silent"},
       {"spinlock fork-released", "completes, silent"},

@@ -30,6 +30,7 @@ set(scenario_ends
   rwlock:fork-atfork:0 rwlock:fork-atfork-unlock:hangs
   semaphore-lock:fork:hangs semaphore-lock:spawn:0 semaphore-lock:fork-posted:0
   semaphore-lock:fork-signal-posts:0
+  shared-connection:fork:0 shared-connection:fork-own-connection:0
   spinlock:fork:hangs spinlock:spawn:0 spinlock:fork-released:0
   static-local:fork:hangs static-local:fork-initialised:0
   stdio-lock:fork:0 stdio-lock:underscore-fork:hangs

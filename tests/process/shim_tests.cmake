@@ -93,11 +93,12 @@ target_compile_definitions(descriptors_tests PRIVATE
   FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
   FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
   DESCRIPTORS_PROBE="$<TARGET_FILE:descriptors_probe>"
+  SCENARIO_CONNECTION="$<TARGET_FILE:scenario_shared-connection>"
   SCENARIO_PIPE="$<TARGET_FILE:scenario_pipe-never-ends>")
 target_link_libraries(descriptors_tests PRIVATE forkscope_warnings catch_main
   nlohmann_json::nlohmann_json)
 add_dependencies(descriptors_tests forkscope forkscope_preload descriptors_probe
-  scenario_pipe-never-ends)
+  scenario_pipe-never-ends scenario_shared-connection)
 catch_discover_tests(descriptors_tests TEST_PREFIX "descriptors: ")
 
 # Faults, wrong answers: fault_test.cpp. One plugin needs the other, and the probe finds it by its
