@@ -33,7 +33,7 @@ void look_up_next_of_descriptors() {
 }  // namespace forkscope
 
 extern "C" [[gnu::visibility("hidden")]] void forkscope_descriptor_look_up(std::uint32_t call, int,
-                                                                          const void*) noexcept {
+                                                                           const void*) noexcept {
   int error = errno;
   look_up(call);
   errno = error;

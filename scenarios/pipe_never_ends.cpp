@@ -89,11 +89,14 @@ const Description kDescription = {
         "The reader of a pipe sees its end when every copy of the write end is closed. A child "
         "that was forked meanwhile has a copy, whatever it is for, and does not know of it.",
     .mechanism =
-        "The bystander is forked before the parent closes the write end, and lives until the reader "
-        "has ended or was killed. No lock is involved: the finding is a shared-descriptor note, and "
+        "The bystander is forked before the parent closes the write end, and lives until the "
+        "reader "
+        "has ended or was killed. No lock is involved: the finding is a shared-descriptor note, "
+        "and "
         "needs `forkscope run --check=descriptors`.",
     .cure =
-        "Close in each child the ends that are not its own, or start it with posix_spawn() and make "
+        "Close in each child the ends that are not its own, or start it with posix_spawn() and "
+        "make "
         "pipes with O_CLOEXEC.",
     .source = "scenarios/pipe_never_ends.cpp",
     .methods = {

@@ -1,4 +1,5 @@
-// Scenario shared-connection: parent and worker talk on one connection, and get each other's answers.
+// Scenario shared-connection: parent and worker talk on one connection, and get each other's
+// answers.
 //
 // Cause: a socket that is inherited is the same open file, not a second connection. The server sees
 // one client; what it sends goes to whoever reads first.
@@ -129,8 +130,9 @@ const Description kDescription = {
         "Worker and parent ask, one after the other, and read in the other order. No lock is "
         "involved and nothing hangs: the finding is a shared-descriptor hazard, and needs "
         "`forkscope run --check=descriptors`.",
-    .cure = "Connect after the fork, in each process for itself; the worker only closes what it "
-            "inherited.",
+    .cure =
+        "Connect after the fork, in each process for itself; the worker only closes what it "
+        "inherited.",
     .source = "scenarios/shared_connection.cpp",
     .methods = {
         completes("fork", {}, "the worker uses its parent's connection: answers cross"),

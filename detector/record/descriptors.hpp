@@ -60,11 +60,17 @@ enum DescriptorKept : std::uint32_t {
   kKeptAlone,  ///< the parent had closed it, or could not be asked
 };
 
+enum DescriptorTraits : std::uint8_t {
+  kConnected = 1,     ///< a socket that has a peer
+  kSemaphore = 2,     ///< an eventfd with EFD_SEMAPHORE, made to be read by several
+  kNoSemaphore = 4,   ///< one without; neither where the kernel does not tell (before 6.5)
+};
+
 struct SharedDescriptor {
   std::int32_t descriptor;
   DescriptorType type;
   std::uint8_t readable, writable;  ///< by its access mode
-  std::uint8_t connected;           ///< a socket that has a peer
+  std::uint8_t traits;              ///< DescriptorTraits
   std::uint64_t device, inode;      ///< the same for all that is no file, pipe or socket
   DescriptorUsedAt child[kDescriptorUses], parent[kDescriptorUses];  ///< by DescriptorUse
   std::uint32_t kept;  ///< DescriptorKept

@@ -18,31 +18,36 @@ using record::SharedDescriptor;
 int socket_option(int descriptor, int option) {
   int value = 0;
   socklen_t size = sizeof value;
-  long failed = sys::call(SYS_getsockopt, descriptor, SOL_SOCKET, option, sys::arg(&value),
-                          sys::arg(&size));
+  long failed =
+      sys::call(SYS_getsockopt, descriptor, SOL_SOCKET, option, sys::arg(&value), sys::arg(&size));
   return failed < 0 ? 0 : value;
 }
 
 void describe_socket(SharedDescriptor& one) {
   sockaddr_storage peer{};
   socklen_t size = sizeof peer;
-  one.connected =
-      sys::call(SYS_getpeername, one.descriptor, sys::arg(&peer), sys::arg(&size)) == 0;
-  one.type = socket_option(one.descriptor, SO_ACCEPTCONN) != 0        ? DescriptorType::kListener
+  if (sys::call(SYS_getpeername, one.descriptor, sys::arg(&peer), sys::arg(&size)) == 0)
+    one.traits |= record::kConnected;
+  one.type = socket_option(one.descriptor, SO_ACCEPTCONN) != 0       ? DescriptorType::kListener
              : socket_option(one.descriptor, SO_TYPE) == SOCK_STREAM ? DescriptorType::kStream
                                                                      : DescriptorType::kMessages;
 }
 
+/// `folder` and the number, into `to`, which has room for four digits more.
+void put_path(char* to, const char* folder, int descriptor) {
+  to = stpcpy(to, folder);
+  int scale = 1;
+  while (descriptor / scale >= 10) scale *= 10;
+  for (; scale > 0; scale /= 10) *to++ = char('0' + descriptor / scale % 10);
+  *to = '\0';
+}
+
 /// The kernel's own files have no type in their mode, only a name: "anon_inode:[eventpoll]".
 bool describe_anonymous(SharedDescriptor& one) {
-  char link[] = "/proc/self/fd/\0\0\0\0", name[40];
-  char* to = link + std::strlen(link);
-  int scale = one.descriptor >= 1000 ? 1000 : one.descriptor >= 100 ? 100
-                                          : one.descriptor >= 10    ? 10
-                                                                    : 1;
-  for (; scale > 0; scale /= 10) *to++ = char('0' + one.descriptor / scale % 10);
-  long length = sys::call(SYS_readlinkat, AT_FDCWD, sys::arg(link), sys::arg(name),
-                          long(sizeof name - 1));
+  char link[40], name[40];
+  put_path(link, "/proc/self/fd/", one.descriptor);
+  long length =
+      sys::call(SYS_readlinkat, AT_FDCWD, sys::arg(link), sys::arg(name), long(sizeof name - 1));
   name[length > 0 ? length : 0] = '\0';
   if (std::strcmp(name, "anon_inode:[eventpoll]") == 0)
     one.type = DescriptorType::kEpoll;
@@ -56,6 +61,21 @@ bool describe_anonymous(SharedDescriptor& one) {
 }
 
 }  // namespace
+
+/// fs/eventfd.c, eventfd_show_fdinfo: "eventfd-semaphore: 1".
+std::uint8_t semaphore_traits(int descriptor) {
+  char path[40], text[256];
+  put_path(path, "/proc/self/fdinfo/", descriptor);
+  long file = sys::openat(path, O_RDONLY);
+  if (file < 0) return 0;
+  long size = sys::pread(int(file), text, sizeof text - 1, 0);
+  sys::close(int(file));
+  text[size > 0 ? size : 0] = '\0';
+  const char* word = "eventfd-semaphore: ";
+  const char* found = std::strstr(text, word);
+  if (found == nullptr) return 0;
+  return found[std::strlen(word)] == '0' ? record::kNoSemaphore : record::kSemaphore;
+}
 
 bool describe(int descriptor, SharedDescriptor& one) {
   struct stat info {};

@@ -105,6 +105,16 @@ constexpr std::uint32_t kStartMost = 64;
 constinit Identity start[kStartMost] = {};
 constinit std::uint32_t start_count = 0;
 
+// A child whose thread is not known (registry.hpp) has its parent's pointers: the pids tell.
+SharedDescriptors* own_record() {
+  SharedDescriptors* record = own.load(std::memory_order_acquire);
+  return record != nullptr && child_of(record) == process.pid ? record : nullptr;
+}
+SharedDescriptors* record_of(const std::atomic<SharedDescriptors*>& child) {
+  SharedDescriptors* record = child.load(std::memory_order_acquire);
+  return record != nullptr && record->parent == process.pid ? record : nullptr;
+}
+
 struct Listing {
   SharedDescriptor found[kMaxSharedDescriptors];
   Identity standard[3];
@@ -130,6 +140,7 @@ std::uint32_t list(Listing& listing) {
     SharedDescriptor one{};
     // Parent and child may both write to what is their standard output.
     if (!descriptor_types::describe(i, one) || was_given(listing, one)) continue;
+    if (one.type == DescriptorType::kEventfd) one.traits = descriptor_types::semaphore_traits(i);
     if (total < kMaxSharedDescriptors) listing.found[total] = one;
     ++total;
   }
@@ -139,6 +150,7 @@ std::uint32_t list(Listing& listing) {
 void keep(ThreadRecord& self, const Listing& listing, std::uint32_t total) {
   SharedDescriptors header{};
   header.fork = self.fork.id;
+  header.parent = process.pid;
   header.count = std::min(total, kMaxSharedDescriptors);
   header.total = total;
   auto space = process.reserve(sizeof header + header.count * sizeof(SharedDescriptor));
@@ -188,7 +200,6 @@ void in_child(ThreadRecord& self) {
   self.fork.descriptors = nullptr;
   own.store(record, std::memory_order_release);
   if (record == nullptr) return;
-  record->parent = sys::getppid();
   std::atomic_ref(record->child).store(process.pid, std::memory_order_release);
   publish(record);
 }
@@ -203,17 +214,17 @@ void in_parent(ThreadRecord& self, bool forked) {
 
 void used(DescriptorCall call, int descriptor, const void* caller) {
   if (descriptor < 3 || descriptor > kMaxSharedDescriptor || process.pid == 0) return;
-  if (SharedDescriptors* record = own.load(std::memory_order_acquire))
+  if (SharedDescriptors* record = own_record())
     if (SharedDescriptor* one = find(record, descriptor))
       mark(*one, kChildGone, record->parent, call, caller);
   for (auto& child : children)
-    if (SharedDescriptors* record = child.load(std::memory_order_acquire))
+    if (SharedDescriptors* record = record_of(child))
       if (SharedDescriptor* one = find(record, descriptor))
         mark(*one, kParentGone, child_of(record), call, caller);
 }
 
 void at_exit() {
-  SharedDescriptors* record = own.load(std::memory_order_acquire);
+  SharedDescriptors* record = own_record();
   if (record == nullptr || sys::getpid() != process.pid) return;
   for (std::uint32_t i = 0; i < record->count; ++i) {
     SharedDescriptor& one = entries_of(record)[i];

@@ -2,9 +2,9 @@
 // (check=descriptors).
 //
 // The list is made before the fork, in the session's memory, so that parent and child have the same
-// record and each marks there what it does. A use counts once it is known to be one of the same open
-// file: by device and inode, and for what has none of its own (epoll and the like) by kcmp(2), which
-// needs both processes. What is not known to be the same is not marked.
+// record and each marks there what it does. A use counts once it is known to be one of the same
+// open file: by device and inode, and for what has none of its own (epoll and the like) by kcmp(2),
+// which needs both processes. What is not known to be the same is not marked.
 //
 // Without the option nothing here is called. Thread-safe, async-signal-safe, fork-safe; keeps errno
 // (raw system calls only).
@@ -18,8 +18,8 @@ extern "C" [[gnu::visibility("hidden")]] unsigned char forkscope_descriptors_wat
 
 namespace forkscope::shared_descriptors {
 
-/// Once, before main: what the program was started with was given to it, and is no mistake of its own
-/// (the pipe of a make that hands out jobs, a listening socket of a service manager).
+/// Once, before main: what the program was started with was given to it, and is no mistake of its
+/// own (the pipe of a make that hands out jobs, a listening socket of a service manager).
 void remember_start();
 /// In the parent, before the system call: fork.descriptors.
 void before_fork(ThreadRecord& self);

@@ -24,12 +24,14 @@ std::string mixed_words(const SharedDescriptorFacts& facts) {
         return "Requests of two processes are mixed on it, and an answer goes to whoever reads "
                "first.";
       }
-      return takes ? "Each byte goes to one of them, whoever reads first: an answer to one is read "
-                     "by the other, and each of them may get part of it."
-                   : "Their bytes arrive mixed, in no order that a protocol could rely on; what one "
-                     "of them says at its end (a quit, a TLS close) ends the connection of both.";
+      return takes
+                 ? "Each byte goes to one of them, whoever reads first: an answer to one is read "
+                   "by the other, and each of them may get part of it."
+                 : "Their bytes arrive mixed, in no order that a protocol could rely on; what one "
+                   "of them says at its end (a quit, a TLS close) ends the connection of both.";
     case DescriptorType::kMessages:
-      return "Each message goes to one of them, whoever receives first: an answer to one is read by "
+      return "Each message goes to one of them, whoever receives first: an answer to one is read "
+             "by "
              "the other.";
     case DescriptorType::kPipe:
       return takes ? "Each byte goes to one of them, whoever reads first."
@@ -44,8 +46,9 @@ std::string mixed_words(const SharedDescriptorFacts& facts) {
       return "Each event goes to one of them, whoever reads first, and watches that one of them "
              "adds or removes are those of both.";
     case DescriptorType::kEventfd:
-      return "A read sets the counter back (or takes one from it) for both, so a wake-up that was "
-             "meant for one of them is taken by the other.";
+      return "A read sets the counter back for both, so a wake-up that was meant for one of them "
+             "is "
+             "taken by the other.";
     case DescriptorType::kListener:
     case DescriptorType::kLockedFile:
       break;
@@ -59,24 +62,30 @@ std::string kept_words(DescriptorType type) {
       return "A reader of the pipe sees its end only when every copy of the write end is closed, "
              "this one among them: who reads to the end of file waits for this child, too.";
     case DescriptorType::kStream:
-      return "The connection is closed only when every copy is: as long as this child lives its peer "
+      return "The connection is closed only when every copy is: as long as this child lives its "
+             "peer "
              "does not see that the others have closed it.";
     case DescriptorType::kMessages:
       return "The socket stays open, and its address bound, as long as this child lives.";
     case DescriptorType::kListener:
-      return "The address stays bound, and connections are queued, as long as this child lives, even "
-             "when nobody is left who accepts them: a server that is started again finds its address "
+      return "The address stays bound, and connections are queued, as long as this child lives, "
+             "even "
+             "when nobody is left who accepts them: a server that is started again finds its "
+             "address "
              "in use.";
     case DescriptorType::kEpoll:
-      return "It is the same list of interest: what its parent has closed, but this child has open, "
+      return "It is the same list of interest: what its parent has closed, but this child has "
+             "open, "
              "goes on to report events in the parent.";
     case DescriptorType::kInotify:
       return "Its watches stay as long as this child lives, and its events queue up.";
     case DescriptorType::kEventfd:
-      return "It is the same counter: a library that wakes its event loop by it in this child wakes "
+      return "It is the same counter: a library that wakes its event loop by it in this child "
+             "wakes "
              "its parent's.";
     case DescriptorType::kLockedFile:
-      return "A flock lock belongs to the open file: if its parent closes the file or dies, the lock "
+      return "A flock lock belongs to the open file: if its parent closes the file or dies, the "
+             "lock "
              "stays as long as this child lives.";
   }
   return "";
@@ -134,20 +143,21 @@ std::string descriptor_verdict(const SharedDescriptorFacts& facts) {
     return fmt::format("uses the same epoll instance as {} (descriptor {})", who_else(facts),
                        number);
   }
-  const char* does = facts.shared == SharedUse::kSiblings       ? "talks on"
-                     : facts.use == DescriptorUse::takes        ? "reads from"
-                                                                : "writes to";
+  const char* does = facts.shared == SharedUse::kSiblings ? "talks on"
+                     : facts.use == DescriptorUse::takes  ? "reads from"
+                                                          : "writes to";
   return fmt::format("{} the same {} as {} (descriptor {})", does, what, who_else(facts), number);
 }
 
 std::string descriptor_explanation(const SharedDescriptorFacts& facts) {
-  std::string text =
-      fmt::format("Process {} got descriptor {} by fork, so it is the same open file as in process "
-                  "{}. ",
-                  facts.child, facts.descriptor.descriptor, facts.parent);
+  std::string text = fmt::format(
+      "Process {} got descriptor {} by fork, so it is the same open file as in process "
+      "{}. ",
+      facts.child, facts.descriptor.descriptor, facts.parent);
   if (facts.shared != SharedUse::kKept) {
-    return text + fmt::format("Both {} and process {} have used it since. ",
-                              fmt::format("process {}", facts.child), facts.other) +
+    return text +
+           fmt::format("Both {} and process {} have used it since. ",
+                       fmt::format("process {}", facts.child), facts.other) +
            mixed_words(facts);
   }
   text += "It was still open when that process ended, and no use of it was seen in there; ";

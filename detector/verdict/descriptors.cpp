@@ -42,11 +42,13 @@ std::optional<DescriptorUse> mixed_use(const SharedDescriptor& one) {
       if (both(one, kPuts)) return DescriptorUse::puts;
       return std::nullopt;
     case DescriptorType::kMessages:
-      if (one.connected && both(one, kTakes)) return DescriptorUse::takes;
+      if ((one.traits & record::kConnected) != 0 && both(one, kTakes)) return DescriptorUse::takes;
       return std::nullopt;
+    case DescriptorType::kEventfd:
+      if ((one.traits & record::kSemaphore) != 0) return std::nullopt;
+      [[fallthrough]];
     case DescriptorType::kEpoll:
     case DescriptorType::kInotify:
-    case DescriptorType::kEventfd:
       if (both(one, kTakes)) return DescriptorUse::takes;
       return std::nullopt;
     case DescriptorType::kListener:
@@ -57,10 +59,12 @@ std::optional<DescriptorUse> mixed_use(const SharedDescriptor& one) {
 }
 
 /// What is written to a pipe at once stays together up to PIPE_BUF bytes (POSIX write), so that
-/// programs let many processes write to one.
+/// programs let many processes write to one. An eventfd may be a semaphore.
 record::Severity severity_of(const SharedDescriptor& one, DescriptorUse use) {
   const bool whole = one.type == DescriptorType::kPipe && use == DescriptorUse::puts;
-  return whole ? record::Severity::kNote : record::Severity::kHazard;
+  const bool semaphore =
+      one.type == DescriptorType::kEventfd && (one.traits & record::kNoSemaphore) == 0;
+  return whole || semaphore ? record::Severity::kNote : record::Severity::kHazard;
 }
 
 /// An open file that has an inode of its own, and an end of it, for all children of one parent.
@@ -84,7 +88,8 @@ class Users {
     }
   }
   /// A child other than the record's own, or 0.
-  std::int32_t other_user(const SharedDescriptorsRecord& record, const SharedDescriptor& one) const {
+  std::int32_t other_user(const SharedDescriptorsRecord& record,
+                          const SharedDescriptor& one) const {
     return other_in(users_, record, one);
   }
   std::int32_t other_talker(const SharedDescriptorsRecord& record,
@@ -115,13 +120,17 @@ struct Told {
   record::Severity severity;
 };
 
-/// A descriptor that the child kept and did not use is nobody's trouble if it was handed to it: then
-/// the parent has closed it, and nobody else uses it. The end of a pipe whose only purpose is that it
-/// is closed when its owner dies is such a one.
+/// A descriptor that the child kept and did not use is nobody's trouble if it was handed to it:
+/// then the parent has closed it, and nobody else uses it. The end of a pipe whose only purpose is
+/// that it is closed when its owner dies is such a one.
 std::optional<Told> told_of(const SharedDescriptorsRecord& record, const SharedDescriptor& one,
                             const Users& users) {
-  SharedDescriptorFacts facts{one,  SharedUse::kBoth, DescriptorUse::takes, record.header.child,
-                              record.header.parent, record.header.parent};
+  SharedDescriptorFacts facts{one,
+                              SharedUse::kBoth,
+                              DescriptorUse::takes,
+                              record.header.child,
+                              record.header.parent,
+                              record.header.parent};
   if (const auto use = mixed_use(one)) {
     facts.use = *use;
     return Told{facts, severity_of(one, *use)};

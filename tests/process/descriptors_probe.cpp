@@ -72,7 +72,8 @@ void collect(pid_t child) {
 
 /// The child works, and lives on until the parent has worked, too. The pipes between them are used
 /// as one should.
-void while_both_live(const std::function<void()>& in_child, const std::function<void()>& in_parent) {
+void while_both_live(const std::function<void()>& in_child,
+                     const std::function<void()>& in_parent) {
   Ends done = make_pipe(), end = make_pipe();
   pid_t child = fork_child([&] {
     close(done.read);
@@ -240,8 +241,8 @@ void pipe_never_ends() {
 void closes_all() {
   Ends ends = make_pipe();
   auto [a, b] = make_sockets(SOCK_STREAM);
-  const int all[] = {ends.read,       ends.write,      a,           b,
-                     make_listener(), epoll_create1(0), eventfd(0, 0), make_locked_file()};
+  const int all[] = {ends.read,     ends.write,        a, b, make_listener(), epoll_create1(0),
+                     eventfd(0, 0), make_locked_file()};
   collect(fork_child([&all] {
     for (int descriptor : all) close(descriptor);
   }));
@@ -370,6 +371,11 @@ void forks() {
   collect(fork_child([] {}));
 }
 
+void both_read_semaphore() {
+  int semaphore = eventfd(2, EFD_SEMAPHORE);
+  while_both_live([=] { read_counter(semaphore); }, [=] { read_counter(semaphore); });
+}
+
 const std::map<std::string, void (*)()> kModes = {
     {"both-write-connection", both_write_connection},
     {"both-read-connection", both_read_connection},
@@ -392,6 +398,7 @@ const std::map<std::string, void (*)()> kModes = {
     {"own-ones", own_ones_under_the_same_numbers},
     {"starts-with-some", starts_with_some},
     {"forks", forks},
+    {"both-read-semaphore", both_read_semaphore},
     {"wakes-by-eventfd", wakes_by_eventfd},
 };
 

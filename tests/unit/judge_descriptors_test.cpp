@@ -17,7 +17,8 @@ SharedDescriptor of_type(DescriptorType type) {
   SharedDescriptor one{};
   one.descriptor = 7;
   one.type = type;
-  one.readable = one.writable = one.connected = 1;
+  one.readable = one.writable = 1;
+  one.traits = record::kConnected | record::kNoSemaphore;
   one.device = 12;
   one.inode = 3456;
   return one;
@@ -104,18 +105,27 @@ TEST_CASE("two writers of one pipe are a note, as whole messages stay whole",
   CHECK_THAT(f.explanation, Contains("PIPE_BUF"));
 }
 
+TEST_CASE("an eventfd that is a semaphore is nobody's mistake, one that may be is a note",
+          "[judge][descriptors]") {
+  SharedDescriptor counter = by_both(DescriptorType::kEventfd, DescriptorCall::eventfd_read);
+  counter.traits = record::kSemaphore;
+  CHECK(told(counter).empty());
+  counter.traits = 0;
+  CHECK(only(told(counter)).severity == "note");
+}
+
 TEST_CASE("what many processes may do with one descriptor is no finding", "[judge][descriptors]") {
   CHECK(told(by_both(DescriptorType::kListener, DescriptorCall::accept)).empty());
   CHECK(told(by_both(DescriptorType::kMessages, DescriptorCall::send)).empty());
   CHECK(told(by_both(DescriptorType::kEventfd, DescriptorCall::write)).empty());
   SharedDescriptor unconnected = by_both(DescriptorType::kMessages, DescriptorCall::recvfrom);
-  unconnected.connected = 0;
+  unconnected.traits = 0;
   CHECK(told(unconnected).empty());
   // One asks, the other reads: a request is handed over, or an eventfd wakes.
   const auto type = GENERATE(DescriptorType::kStream, DescriptorType::kEventfd);
-  CHECK(told(used(used(of_type(type), kChild, DescriptorCall::write), kParent,
-                  DescriptorCall::read))
-            .empty());
+  CHECK(
+      told(used(used(of_type(type), kChild, DescriptorCall::write), kParent, DescriptorCall::read))
+          .empty());
 }
 
 TEST_CASE("what one process alone uses is no finding", "[judge][descriptors]") {
