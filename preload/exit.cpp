@@ -3,6 +3,7 @@
 #include "preload/exit.hpp"
 
 #include "detector/tracker/registry.hpp"
+#include "detector/tracker/shared_descriptors.hpp"
 #include "detector/tracker/sys.hpp"
 #include "preload/real.hpp"
 
@@ -10,6 +11,7 @@ namespace forkscope {
 
 void note_exit(int status) {
   if (process.pid == 0) return;
+  shared_descriptors::at_exit();
   // The system call only where the answer is open: a sandboxed program may be allowed little more
   // than to exit.
   bool open = process.shares_memory.load(std::memory_order_relaxed) != 0;

@@ -5,9 +5,11 @@
 #include "detector/tracker/history.hpp"
 #include "detector/tracker/process.hpp"
 #include "detector/tracker/registry.hpp"
+#include "detector/tracker/shared_descriptors.hpp"
 #include "detector/tracker/stack.hpp"
 #include "detector/tracker/sys.hpp"
 #include "preload/atfork.hpp"
+#include "preload/descriptor_next.hpp"
 #include "preload/exit.hpp"
 #include "preload/heap.hpp"
 #include "preload/real.hpp"
@@ -20,8 +22,10 @@ namespace {
 [[gnu::constructor]] void start(int argc, char** argv, char** envp) {
   resolve_real();
   look_up_next();
+  look_up_next_of_descriptors();
   sys::init_clock();
   init_process(argc, argv, envp);
+  shared_descriptors::remember_start();
   const Real& libc = real();
   libc_calls = {libc.pthread_getattr_default_np, libc.pthread_attr_getstacksize,
                 libc.pthread_attr_destroy,       libc.pthread_key_create,

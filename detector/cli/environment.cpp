@@ -81,7 +81,8 @@ std::string escape_option(const std::string& value) {
 }
 
 std::vector<std::string> program_environment(const std::string& library, const std::string& session,
-                                             const std::string& on_deadlock, bool unsafe_calls) {
+                                             const std::string& on_deadlock, bool unsafe_calls,
+                                             bool check_descriptors) {
   std::string preload = own_value(kPreload);
   preload = preload.empty() ? library : library + ":" + preload;
   std::string options = own_value(kOptions);
@@ -91,6 +92,7 @@ std::vector<std::string> program_environment(const std::string& library, const s
   if (!on_deadlock.empty()) options += ":on_deadlock=" + escape_option(on_deadlock);
   options += ":log=none";
   if (!unsafe_calls) options += ":unsafe_calls=off";
+  if (check_descriptors) options += ":check=descriptors";
   if (!names_session(options, session))
     throw Failure(
         fmt::format("the path of the session folder {} is too long; give a shorter one with "

@@ -22,7 +22,8 @@ std::string escape_option(const std::string& value);
 /// the user's, or the default; so with `unsafe_calls` true. Throws Failure when the user's options
 /// are not valid.
 std::vector<std::string> program_environment(const std::string& library, const std::string& session,
-                                             const std::string& on_deadlock, bool unsafe_calls);
+                                             const std::string& on_deadlock, bool unsafe_calls,
+                                             bool check_descriptors);
 
 /// What happens to a child that deadlocks, of --on-deadlock or, when that is empty, of the user's
 /// FORKSCOPE_OPTIONS. Throws Failure when those are not valid.

@@ -82,7 +82,8 @@ Ending run_program(const RunOptions& options) {
   std::optional<Signals> signals(std::in_place);
   SessionFolder session(options.session);
   auto environment =
-      program_environment(library, session.path(), options.on_deadlock, options.unsafe_calls);
+      program_environment(library, session.path(), options.on_deadlock, options.unsafe_calls,
+                          options.check_descriptors);
   ArenaFile arena(session.path());
   RunFacts facts;
   facts.command = options.command;

@@ -27,6 +27,7 @@ struct RunOptions {
   /// How often the watchdog looks; nothing: never.
   std::optional<std::chrono::milliseconds> watch{100};
   bool unsafe_calls = true;  ///< note calls of libc that a forked child may not make
+  bool check_descriptors = false;  ///< --check=descriptors
   bool quiet = false;
   bool verbose = false;
   std::string session;

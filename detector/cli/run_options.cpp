@@ -23,6 +23,8 @@ constexpr const char* kExamples = R"(Examples:
       prints notes, too, and who registered at-fork handlers, how long they took, what they locked
   forkscope run --verbose --unsafe-calls=on -- ./server
       also prints each call of libc that a forked child of threads may not make
+  forkscope run --verbose --check=descriptors -- ./server
+      also prints pipes, sockets and the like that a child shares with its parent by mistake
   forkscope run --suppressions=fork.supp --baseline=fork.baseline ./test
       leaves out what a rule matches, as in orphaned-lock:libfoo*, and fails on what is new
 
@@ -90,6 +92,12 @@ void add_verdict_options(CLI::App& run, RunOptions& options) {
          "notes: on (the default) or off")
       ->type_name("on|off")
       ->check(CLI::IsMember({"on", "off"}).description(""));
+  run.add_option_function<std::string>(
+         "--check", [&options](const std::string&) { options.check_descriptors = true; },
+         "What else to look at: descriptors (those that a child shares with its parent and both "
+         "use, or that the child keeps open and does not use)")
+      ->type_name("WHAT")
+      ->check(CLI::IsMember({"descriptors"}).description(""));
   run.add_option("--error-exitcode", options.error_exitcode,
                  "Exit status for --fail-on, 1 to 255 (default 86)")
       ->type_name("N")

@@ -14,6 +14,7 @@ struct Options {
   int exit_status = 0;  ///< with kExit
   bool log_stderr = true;
   bool unsafe_calls = true;
+  bool check_descriptors = false;
 };
 
 /// What is wrong with a text, as one sentence without the name of the variable.
@@ -93,6 +94,10 @@ inline bool set(const Word& name, const Word& value, Options& options, OptionErr
     options.unsafe_calls = equal(value.text, "on");
     if (options.unsafe_calls || equal(value.text, "off")) return true;
     expected = "on or off";
+  } else if (equal(name.text, "check")) {
+    options.check_descriptors = equal(value.text, "descriptors");
+    if (options.check_descriptors || equal(value.text, "none")) return true;
+    expected = "descriptors or none";
   } else if (equal(name.text, "log")) {
     options.log_stderr = equal(value.text, "stderr");
     if (options.log_stderr || equal(value.text, "none")) return true;

@@ -98,6 +98,7 @@ enum class Type : std::uint16_t {
   kUnsafeSites,  ///< calls of libc in forked children, counted: UnsafeSites (unsafe_calls.hpp)
   kLockName,      ///< what the program calls a lock a later record of it is about: LockName
   kForkDeclared,  ///< the program says that a fork is safe: ForkDeclared
+  kSharedDescriptors,  ///< what parent and child use alike: SharedDescriptors (descriptors.hpp)
 };
 
 struct RecordHeader {

@@ -241,6 +241,25 @@ bool parse(ByteReader& in, HandlerRunsRecord& out) {
          in.read(out.before, out.header.before) && are_known(out.before);
 }
 
+bool are_known(const std::vector<record::SharedDescriptor>& descriptors) {
+  const auto known = [](const record::DescriptorUsedAt (&uses)[record::kDescriptorUses]) {
+    return std::all_of(std::begin(uses), std::end(uses), [](const record::DescriptorUsedAt& use) {
+      return use.call < record::kDescriptorCallCount;
+    });
+  };
+  return std::all_of(descriptors.begin(), descriptors.end(),
+                     [&](const record::SharedDescriptor& one) {
+                       return one.type <= record::kLastDescriptorType &&
+                              one.kept <= record::kKeptAlone && known(one.child) &&
+                              known(one.parent);
+                     });
+}
+
+bool parse(ByteReader& in, SharedDescriptorsRecord& out) {
+  return in.read(out.header) && in.read(out.descriptors, out.header.count) &&
+         are_known(out.descriptors);
+}
+
 void take_sites(ByteReader in, std::vector<UnsafeSiteCount>& into) {
   struct {
     std::uint64_t key, finding, children;
@@ -296,6 +315,8 @@ bool take(Session& session, Type type, const RecordMeta& meta, std::span<const s
       return take(meta, payload, session.lock_names);
     case Type::kForkDeclared:
       return take(meta, payload, session.declared_forks);
+    case Type::kSharedDescriptors:
+      return take(meta, payload, session.shared_descriptors);
   }
   return false;  // a type of a damaged record
 }

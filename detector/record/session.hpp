@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "detector/record/descriptors.hpp"
 #include "detector/record/record.hpp"
 
 namespace forkscope {
@@ -118,6 +119,12 @@ struct ForkDeclaredRecord {
   std::string reason;
 };
 
+struct SharedDescriptorsRecord {
+  RecordMeta meta;
+  record::SharedDescriptors header{};
+  std::vector<record::SharedDescriptor> descriptors;
+};
+
 /// Plain copy of record::Counters.
 struct CounterValues {
   std::uint64_t forks = 0, fork_failures = 0, execs = 0, exits = 0, dropped_records = 0,
@@ -141,6 +148,7 @@ struct Session {
   std::vector<UnsafeSiteCount> unsafe_sites;
   std::vector<LockNameRecord> lock_names;
   std::vector<ForkDeclaredRecord> declared_forks;
+  std::vector<SharedDescriptorsRecord> shared_descriptors;
   CounterValues counters;
   std::uint64_t skipped_bytes = 0;  ///< holes and damage between records
 };

@@ -58,6 +58,9 @@ Labels labels_of(const Finding& finding) {
   if (finding.kind == "lost-thread") return {"waits for", "missing", "it was at"};
   if (finding.libc) return {"lock", "missing", "it called at"};
   if (finding.kind == "libc-lock") return {"lock", "changed by", "it called at"};
+  if (finding.evidence == "both-use") return {"descriptor", "also used by", "used there at"};
+  if (finding.evidence == "siblings-use" || finding.evidence == "kept-open")
+    return {"descriptor", "", ""};
   if (finding.kind == "shared-descriptor") return {"lock", "taken by", "taken at"};
   if (finding.kind == "missing-memory") return {"memory", "marked by", "marked at"};
   if (finding.evidence == "both-initialise") return {"lock", "also begun by", "begun there at"};

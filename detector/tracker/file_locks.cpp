@@ -190,4 +190,11 @@ void file_locked(const FileLockCall& call) {
   entry->key.store(key, std::memory_order_release);
 }
 
+bool flock_taken_by(int descriptor) {
+  if (!any.load(std::memory_order_relaxed)) return false;
+  const Entry* entry = find(key_of({descriptor, LockType::kFlock, Call::kFlock, false, false, true,
+                                    nullptr}));
+  return entry != nullptr && entry->pid != 0;
+}
+
 }  // namespace forkscope

@@ -41,4 +41,7 @@ void meet_file_lock(const FileLockCall& call);
 /// After the call succeeded.
 void file_locked(const FileLockCall& call);
 
+/// Whether flock() of this descriptor succeeded, here or in an ancestor, and was not undone since.
+bool flock_taken_by(int descriptor);
+
 }  // namespace forkscope

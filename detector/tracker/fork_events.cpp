@@ -14,6 +14,7 @@
 #include "detector/tracker/missing_memory.hpp"
 #include "detector/tracker/modules.hpp"
 #include "detector/tracker/registry.hpp"
+#include "detector/tracker/shared_descriptors.hpp"
 #include "detector/tracker/stack.hpp"
 #include "detector/tracker/sys.hpp"
 #include "detector/tracker/unsafe_calls.hpp"
@@ -196,6 +197,7 @@ void fork_begin(Api api, const void* return_address) {
   if (api != Api::kAtfork && handlers_of(api) == Handlers::kRun) handler_trace::begin(*self);
   missing_memory::before_fork();
   file_locks_before_fork();
+  shared_descriptors::before_fork(*self);
 }
 
 void fork_in_child() {
@@ -223,6 +225,7 @@ void fork_in_child() {
   loader_state::in_child();
   missing_memory::in_child();
   unsafe_calls::in_child(*self);
+  shared_descriptors::in_child(*self);
   // The memory is a copy: nobody shares it, and whose vfork was open in it is not here.
   process.shares_memory.store(0, std::memory_order_relaxed);
   if (self->vfork_open) {
@@ -250,6 +253,7 @@ void fork_in_parent(int error) {
   ThreadRecord* self = current();
   if (self == nullptr || !self->fork.active) return;
   self->fork.active = false;
+  shared_descriptors::in_parent(*self, error == 0);
   if (error == 0) process.copies.fetch_add(1, std::memory_order_relaxed);
   if (error != 0) {
     process.count(&Counters::fork_failures);

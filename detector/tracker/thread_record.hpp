@@ -46,6 +46,7 @@
 #include <cstdint>
 #include <iterator>
 
+#include "detector/record/descriptors.hpp"
 #include "detector/record/record.hpp"
 #include "detector/record/unsafe_calls.hpp"
 #include "detector/tracker/mutex_words.hpp"
@@ -152,6 +153,7 @@ struct ForkSite {
   std::uint16_t frames;
   HandlerCall* handler;  ///< the at-fork handler it is in: ask live_handler()
   HandlerTrace* trace;   ///< what handlers do in this fork
+  record::SharedDescriptors* descriptors;  ///< what the child will share; null: not looked at
   std::uint64_t stack[record::kMaxFrames];
 };
 

@@ -67,6 +67,7 @@ std::string without_index(const std::string& symbol) {
 
 std::string words_of(const LockInfo& lock) {
   if (!lock.name.empty()) return fmt::format("{} \"{}\"", lock.type, lock.name);
+  if (lock.descriptor && lock.file.empty()) return lock.type;
   if (lock.descriptor)
     return fmt::format("{} on {}", lock.type, without_numbers(base_name(lock.file)));
   if (!lock.symbol.empty())

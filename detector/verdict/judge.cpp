@@ -3,6 +3,7 @@
 #include <set>
 #include <span>
 
+#include "detector/verdict/descriptors.hpp"
 #include "detector/verdict/findings.hpp"
 #include "detector/verdict/handlers.hpp"
 #include "detector/verdict/outcomes.hpp"
@@ -158,6 +159,9 @@ Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwi
   }
   for (Candidate& bypass : fork_bypasses(context, outcomes)) {
     candidates.push_back(std::move(bypass));
+  }
+  for (Candidate& shared : shared_descriptors(context, outcomes)) {
+    candidates.push_back(std::move(shared));
   }
   for (Candidate& handler : handler_findings(context, outcomes)) {
     candidates.push_back(std::move(handler));

@@ -294,6 +294,9 @@ std::string thread_words(std::int32_t tid, const std::string& name) {
 std::string lock_words(const LockInfo& lock) {
   std::string type = lock.type.empty() ? "lock" : lock.type;
   if (type.starts_with("initialisation")) type = "the " + type;
+  // A socket, a pipe: only files have names.
+  if (lock.descriptor && lock.file.empty() && !type.ends_with(" lock"))
+    return fmt::format("{} (descriptor {})", type, *lock.descriptor);
   if (lock.descriptor) {
     return fmt::format("{} on {} (descriptor {})", type,
                        lock.file.empty() ? "a file without a name" : lock.file, *lock.descriptor);

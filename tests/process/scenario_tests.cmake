@@ -27,6 +27,7 @@ set(scenario_ends
   mutex-types:lucky-robust:0 mutex-types:lucky-pi:0
   parquet-lock:fork:hangs parquet-lock:spawn:0 parquet-lock:forkserver:0
   parquet-lock:fork-without-read:0 parquet-lock:fork-lucky:0 parquet-lock:fork-after-idle:0
+  pipe-never-ends:fork:hangs pipe-never-ends:fork-closed:0 pipe-never-ends:fork-exec:0
   rwlock:fork:hangs rwlock:spawn:0 rwlock:fork-writer-held:hangs rwlock:fork-child-reads:0
   rwlock:fork-lucky:0 rwlock:fork-both-read:0
   rwlock:fork-atfork:0 rwlock:fork-atfork-unlock:hangs
@@ -34,6 +35,7 @@ set(scenario_ends
   semaphore-lock:fork-signal-posts:0
   spinlock:fork:hangs spinlock:spawn:0 spinlock:fork-lucky:0 spinlock:fork-released:0
   static-local:fork:hangs static-local:fork-lucky:0 static-local:fork-initialised:0
+  shared-connection:fork:0 shared-connection:fork-own-connection:0
   stdio-lock:fork:0 stdio-lock:underscore-fork:hangs
   vfork-misuse:vfork-lock:0 vfork-misuse:vfork-exec:0
   worker-pool:fork:hangs worker-pool:spawn:0 worker-pool:forkserver:0

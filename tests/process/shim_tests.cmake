@@ -84,6 +84,23 @@ target_link_libraries(unsafe_tests PRIVATE forkscope_warnings catch_main
 add_dependencies(unsafe_tests forkscope forkscope_preload unsafe_probe)
 catch_discover_tests(unsafe_tests TEST_PREFIX "unsafe: ")
 
+# Descriptors that a child shares with its parent: descriptors_test.cpp.
+shim_program(descriptors_probe ${shim_dir}/descriptors_probe.cpp)
+target_link_libraries(descriptors_probe PRIVATE forkscope_warnings)
+target_compile_options(descriptors_probe PRIVATE -g -O1)
+add_executable(descriptors_tests ${shim_dir}/descriptors_test.cpp ${shim_dir}/cli_run.cpp)
+target_compile_definitions(descriptors_tests PRIVATE
+  FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
+  FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
+  DESCRIPTORS_PROBE="$<TARGET_FILE:descriptors_probe>"
+  SCENARIO_CONNECTION="$<TARGET_FILE:scenario_shared-connection>"
+  SCENARIO_PIPE="$<TARGET_FILE:scenario_pipe-never-ends>")
+target_link_libraries(descriptors_tests PRIVATE forkscope_warnings catch_main
+  nlohmann_json::nlohmann_json)
+add_dependencies(descriptors_tests forkscope forkscope_preload descriptors_probe
+  scenario_pipe-never-ends scenario_shared-connection)
+catch_discover_tests(descriptors_tests TEST_PREFIX "descriptors: ")
+
 # Faults, wrong answers: fault_test.cpp. One plugin needs the other, and the probe finds it by its
 # own RUNPATH only.
 shim_program(fault_probe ${shim_dir}/fault_probe.cpp)

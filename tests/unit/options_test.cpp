@@ -50,6 +50,13 @@ TEST_CASE("options: a colon belongs to the value unless a key follows", "[option
   CHECK(std::string(Parsed("log=none:session=/a:").options.session) == "/a");
 }
 
+TEST_CASE("options: descriptors are looked at when that is asked for", "[options]") {
+  CHECK_FALSE(Parsed("").options.check_descriptors);
+  CHECK(Parsed("check=descriptors").options.check_descriptors);
+  CHECK_FALSE(Parsed("check=descriptors:check=none").options.check_descriptors);
+  CHECK(Parsed("check=locks").complains_of("it takes descriptors or none"));
+}
+
 TEST_CASE("options: later ones win", "[options]") {
   CHECK(Parsed("on_deadlock=kill:on_deadlock=break").options.on_deadlock == OnDeadlock::kBreak);
 }

@@ -78,6 +78,10 @@ _forkscope() {
       mapfile -t COMPREPLY < <(compgen -W "on off" -- "$current")
       return
       ;;
+    run:--check)
+      mapfile -t COMPREPLY < <(compgen -W "descriptors" -- "$current")
+      return
+      ;;
     run:--watch)
       mapfile -t COMPREPLY < <(compgen -W "100ms 1s off" -- "$current")
       return
@@ -92,7 +96,7 @@ _forkscope() {
     run)
       _forkscope_run_command && return
       mapfile -t COMPREPLY < <(compgen -W "--json --on-deadlock --fail-on --error-exitcode \
-        --timeout --unsafe-calls --watch --quiet --verbose --session --suppressions --baseline --write-baseline \
+        --timeout --unsafe-calls --check --watch --quiet --verbose --session --suppressions --baseline --write-baseline \
         --colour --help" -- "$current")
       ;;
     attach)

@@ -19,6 +19,7 @@ complete -c forkscope -n $run -l error-exitcode -x -d 'Exit status for --fail-on
 complete -c forkscope -n $run -l timeout -x -d 'End the process tree after this time'
 complete -c forkscope -n $run -l unsafe-calls -x -a 'on off' \
   -d 'Note calls that a forked child may not make'
+complete -c forkscope -n $run -l check -x -a 'descriptors' -d 'What else to look at'
 complete -c forkscope -n $run -l watch -x -a '100ms 1s off' \
     -d 'How often children are looked at from outside'
 complete -c forkscope -n $run -s q -l quiet -d 'Print no findings'

@@ -112,6 +112,12 @@ class ArenaBuilder {
     return add(record::Type::kForkDeclared, {of(payload), of(reason)});
   }
 
+  std::uint64_t shared_descriptors(record::SharedDescriptors header,
+                                   const std::vector<record::SharedDescriptor>& descriptors) {
+    header.count = header.total = static_cast<std::uint32_t>(descriptors.size());
+    return add(record::Type::kSharedDescriptors, {of(header), of(descriptors)});
+  }
+
   /// Reserves space and publishes nothing, like a process killed in between.
   void hole(std::uint64_t size) { bytes_.resize(bytes_.size() + record::padded(size)); }
 
