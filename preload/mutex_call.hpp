@@ -108,6 +108,7 @@ inline void mark_unordered(ThreadRecord& thread, const void* mutex) {
 /// what the call gives.
 [[gnu::noinline]] inline bool wait_in_handler(ThreadRecord& thread, void* mutex, record::Call call,
                                               void* caller, int& result, Met& met) {
+  if (!clocklock_is_of_the_same.load(std::memory_order_relaxed)) return false;
   if (!handler_waits(thread, mutex)) return false;
   constexpr int kLooks = 3;
   for (int look = 1; look <= kLooks && met.finding == 0; ++look) {

@@ -8,6 +8,16 @@ namespace forkscope {
 
 constinit Real real_functions{};
 constinit std::atomic<bool> real_resolved{false};
+constinit std::atomic<bool> clocklock_is_of_the_same{false};
+
+namespace {
+
+const void* object_of(const void* address) {
+  dl_find_object object{};
+  return _dl_find_object(const_cast<void*>(address), &object) == 0 ? object.dlfo_link_map : nullptr;
+}
+
+}  // namespace
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"  // sigset
@@ -18,6 +28,10 @@ void resolve_real() {
   real_functions.name = reinterpret_cast<decltype(&::name)>(dlsym(RTLD_NEXT, #name));
 #include "preload/real.def"
 #undef FORKSCOPE_REAL
+  clocklock_is_of_the_same.store(
+      object_of(reinterpret_cast<const void*>(real_functions.pthread_mutex_lock)) ==
+          object_of(reinterpret_cast<const void*>(real_functions.pthread_mutex_clocklock)),
+      std::memory_order_relaxed);
   real_resolved.store(true, std::memory_order_release);
 }
 #pragma GCC diagnostic pop

@@ -52,6 +52,9 @@ struct Real {
 
 extern Real real_functions;
 extern std::atomic<bool> real_resolved;
+/// Whether who intercepts pthread_mutex_lock behind this library intercepts pthread_mutex_clocklock,
+/// too. ThreadSanitizer's runtime of GCC 12 does not: it must not see an unlock without its lock.
+extern std::atomic<bool> clocklock_is_of_the_same;
 void resolve_real();
 
 inline const Real& real() {
