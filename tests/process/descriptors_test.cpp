@@ -137,7 +137,7 @@ TEST_CASE("descriptors are not looked at unless that is asked for") {
   CHECK(findings_of("keeps-all", {}).empty());
 }
 
-TEST_CASE("--check takes what it knows") {
+TEST_CASE("the option --check takes what it knows, and nothing else") {
   const Ended ended = run(forkscope_run({"--check=weather"}, {DESCRIPTORS_PROBE, "closes-all"}));
   CHECK(ended.exit() == 125);
   CHECK(ended.one_sentence_with("--check"));
