@@ -60,10 +60,9 @@ long shared_clone_returned(Api api, long result, const void* caller) {
 }
 
 bool is_libcs(const void* function) {
-  dl_find_object one{}, libc{};
-  return _dl_find_object(const_cast<void*>(function), &one) == 0 &&
-         _dl_find_object(reinterpret_cast<void*>(&__errno_location), &libc) == 0 &&
-         one.dlfo_link_map == libc.dlfo_link_map;
+  const link_map* object = object_of(function);
+  return object != nullptr &&
+         object == object_of(reinterpret_cast<const void*>(&__errno_location));
 }
 
 namespace {

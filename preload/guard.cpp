@@ -22,9 +22,9 @@ using Guard = std::int64_t;  // __guard of the Itanium C++ ABI
 /// A C++ library loaded with RTLD_LOCAL is behind nobody in the global scope, but in the scope of
 /// whoever needs it.
 void* in_scope_of(const void* caller, const char* name) {
-  dl_find_object object{};
-  if (_dl_find_object(const_cast<void*>(caller), &object) != 0) return nullptr;
-  void* handle = real().dlopen(object.dlfo_link_map->l_name, RTLD_LAZY | RTLD_NOLOAD);
+  const link_map* object = object_of(caller);
+  if (object == nullptr) return nullptr;
+  void* handle = real().dlopen(object->l_name, RTLD_LAZY | RTLD_NOLOAD);
   void* found = handle != nullptr ? dlsym(handle, name) : nullptr;
   if (handle != nullptr) real().dlclose(handle);
   return found;

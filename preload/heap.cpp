@@ -40,17 +40,11 @@ std::size_t whole_pages(std::size_t size) {
 }
 
 const char* base_name_of(const void* address) {
-  dl_find_object object{};
-  if (_dl_find_object(const_cast<void*>(address), &object) != 0) return nullptr;
-  const char* path = object.dlfo_link_map->l_name;
+  const link_map* object = object_of(address);
+  if (object == nullptr) return nullptr;
+  const char* path = object->l_name;
   const char* slash = std::strrchr(path, '/');
   return slash != nullptr ? slash + 1 : path;
-}
-
-const void* object_of(const void* address) {
-  dl_find_object object{};
-  if (_dl_find_object(const_cast<void*>(address), &object) != 0) return nullptr;
-  return object.dlfo_link_map;
 }
 
 /// What the program calls by this name. An executable that is not position-independent gives a

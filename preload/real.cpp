@@ -10,14 +10,10 @@ constinit Real real_functions{};
 constinit std::atomic<bool> real_resolved{false};
 constinit std::atomic<bool> clocklock_is_of_the_same{false};
 
-namespace {
-
-const void* object_of(const void* address) {
+const link_map* object_of(const void* address) {
   dl_find_object object{};
   return _dl_find_object(const_cast<void*>(address), &object) == 0 ? object.dlfo_link_map : nullptr;
 }
-
-}  // namespace
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"  // sigset

@@ -57,6 +57,9 @@ extern std::atomic<bool> real_resolved;
 extern std::atomic<bool> clocklock_is_of_the_same;
 void resolve_real();
 
+/// The loaded object that an address lies in, or null. Async-signal-safe.
+const link_map* object_of(const void* address);
+
 inline const Real& real() {
   if (!real_resolved.load(std::memory_order_acquire)) [[unlikely]]
     resolve_real();

@@ -11,6 +11,7 @@
 #include "detector/tracker/fork_events.hpp"
 #include "detector/tracker/process.hpp"
 #include "detector/tracker/registry.hpp"
+#include "detector/tracker/stack.hpp"
 #include "detector/tracker/sys.hpp"
 
 namespace forkscope::history {
@@ -147,10 +148,7 @@ std::uint32_t keep_site(Store& in, const ThreadRecord& thread, const Slot& slot,
   std::memcpy(site.stack, slot.slice, slice);
   site.size = slice;
   if (!whole) return offset;
-  // Above the first frame we saw are those that start a thread, and its descriptor.
-  constexpr std::uint64_t kAboveFirstFrame = 256;
-  const bool own = sp - thread.stack_low < thread.stack_high - thread.stack_low;
-  const std::uint64_t end = own ? thread.stack_high + kAboveFirstFrame : (sp / kPage + 1) * kPage;
+  const std::uint64_t end = readable_stack_end(thread, sp);
   site.size = std::max(slice, std::uint32_t(std::min<std::uint64_t>(end - sp, kStackBytes)) & ~7u);
   std::memcpy(site.stack + slice, reinterpret_cast<const char*>(sp) + slice, site.size - slice);
   return offset;

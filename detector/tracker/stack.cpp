@@ -4,6 +4,7 @@
 #include <boost/stacktrace/safe_dump_to.hpp>
 
 #include "detector/record/record.hpp"
+#include "detector/tracker/thread_record.hpp"
 
 namespace forkscope {
 
@@ -21,6 +22,12 @@ std::uint16_t walk_stack(std::uint64_t* to, std::size_t size, const void* skip_t
   count = std::min(count - first, size);
   for (std::size_t i = 0; i < count; ++i) to[i] = frames[first + i];
   return std::uint16_t(count);
+}
+
+std::uint64_t readable_stack_end(const ThreadRecord& thread, std::uint64_t sp) {
+  constexpr std::uint64_t kAboveFirstFrame = 256, kPage = 4096;
+  const bool own = sp - thread.stack_low < thread.stack_high - thread.stack_low;
+  return own ? thread.stack_high + kAboveFirstFrame : (sp / kPage + 1) * kPage;
 }
 
 void warm_up_stack() {

@@ -10,6 +10,8 @@
 
 namespace forkscope {
 
+struct ThreadRecord;
+
 /// Fills `to` with up to N return addresses and gives their number. The first is where the frame of
 /// `skip_to` returns: pass __builtin_return_address(0) of the interposer, so that only frames of
 /// the program are kept; when it is not found all frames are kept.
@@ -17,5 +19,10 @@ std::uint16_t walk_stack(std::uint64_t* to, std::size_t size, const void* skip_t
 
 /// First use of the unwinder, outside any fork.
 void warm_up_stack();
+
+/// Up to where the stack that `sp` points into can be read: of the thread's own a little beyond its
+/// first frame, where what starts a thread and its descriptor lie; of another, a coroutine's, to the
+/// end of the page.
+std::uint64_t readable_stack_end(const ThreadRecord& thread, std::uint64_t sp);
 
 }  // namespace forkscope

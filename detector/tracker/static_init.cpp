@@ -5,6 +5,7 @@
 #include "detector/tracker/modules.hpp"
 #include "detector/tracker/process.hpp"
 #include "detector/tracker/registry.hpp"
+#include "detector/tracker/stack.hpp"
 
 namespace forkscope {
 
@@ -37,11 +38,10 @@ void note_static_init(ThreadRecord& thread, const void* guard) {
   init.start = reinterpret_cast<std::uint64_t>(thread.start);
   std::memcpy(init.name, thread.name, sizeof init.name);
   // The guard's caller is still there, and so are its callers, above the slice.
-  constexpr std::uint64_t kMostStack = 4096, kAboveFirstFrame = 256, kPage = 4096;
+  constexpr std::uint64_t kMostStack = 4096;
   const std::uint64_t sp = init.acquired.sp;
-  const bool own = sp - thread.stack_low < thread.stack_high - thread.stack_low;
-  const std::uint64_t end = own ? thread.stack_high + kAboveFirstFrame : (sp / kPage + 1) * kPage;
-  init.stack_size = std::uint32_t(std::min(end - sp, kMostStack)) & ~7u;
+  const std::uint64_t size = std::min(readable_stack_end(thread, sp) - sp, kMostStack);
+  init.stack_size = std::uint32_t(size) & ~7u;
   note_module(init.object);
   if (init.start != 0) note_module(init.start);
   note_module(init.acquired.pc);
