@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "real"))
 
 # pylint: disable=wrong-import-position
 import targets
-from observe import check, check_equal, main, patience
+from observe import check, check_equal, main, numbered, patience
 
 LONGEST = 15  # seconds for a scan on a machine that is busy with other tests
 
@@ -59,7 +59,7 @@ def test(forkscope, programs):
     wrong = sorted(set(found) & set(waiting))
     check(not wrong, f"wait normally and were found: {[found[pid] for pid in wrong]}")
     check({pid: targets.look(pid) for pid in before} == before, "the scan changed a process")
-    print(f"{seconds:.2f} s for {len(list(targets.PROC.glob('[0-9]*')))} processes")
+    print(f"{seconds:.2f} s for {len(numbered(targets.PROC))} processes")
     check(seconds < LONGEST, f"the scan took {seconds:.1f} s")
 
     done, _ = scan(forkscope)

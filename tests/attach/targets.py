@@ -12,7 +12,7 @@ import select
 import subprocess
 import time
 
-from observe import Failed, SEARCH_PATH, Skipped, check, patience, until
+from observe import Failed, SEARCH_PATH, Skipped, check, numbered, patience, until
 
 PROC = pathlib.Path("/proc")
 
@@ -48,9 +48,11 @@ class Look:
 
 def look(pid):
     threads = []
-    for task in sorted((PROC / str(pid) / "task").glob("*"), key=lambda path: int(path.name)):
+    tasks = PROC / str(pid) / "task"
+    for tid in numbered(tasks):
+        task = tasks / str(tid)
         status = read(task / "status")
-        threads.append((int(task.name), field(status, "State")[:1], read(task / "syscall").strip(),
+        threads.append((tid, field(status, "State")[:1], read(task / "syscall").strip(),
                         (field(status, "voluntary_ctxt_switches"),
                          field(status, "nonvoluntary_ctxt_switches"))))
     return Look(tuple(threads))
@@ -94,8 +96,8 @@ def parent(pid):
 def descendants(pid):
     """All processes below it, parents first."""
     children = {}
-    for status in PROC.glob("[0-9]*/status"):
-        children.setdefault(field(read(status), "PPid"), []).append(int(status.parent.name))
+    for one in numbered(PROC):
+        children.setdefault(field(read(PROC / str(one) / "status"), "PPid"), []).append(one)
     found, generation = [], [pid]
     while generation:
         generation = [child for one in generation for child in children.get(str(one), [])]

@@ -234,11 +234,23 @@ def _reap(seconds):
     return left
 
 
+def numbered(folder):
+    """The numbers that name entries of a folder in /proc, ascending; none when it is gone.
+
+    Not glob(): it asks whether a path exists, and ESRCH of a process that ends is an error there.
+    """
+    try:
+        return sorted(int(name) for name in os.listdir(folder) if name.isdigit())
+    except OSError:
+        return []
+
+
 def _children():
-    for status in pathlib.Path("/proc").glob("[0-9]*/status"):
+    for pid in numbered("/proc"):
         with contextlib.suppress(OSError):
-            if re.search(rf"^PPid:\t{os.getpid()}$", status.read_text("utf-8", "replace"), re.M):
-                yield int(status.parent.name)
+            status = pathlib.Path(f"/proc/{pid}/status").read_text("utf-8", "replace")
+            if re.search(rf"^PPid:\t{os.getpid()}$", status, re.M):
+                yield pid
 
 
 def kill_children():
