@@ -53,6 +53,7 @@ struct Counters {
   std::atomic<std::uint64_t> dropped_locks;    ///< acquisitions deeper than a thread's table
   std::atomic<std::uint64_t> dropped_threads;  ///< threads beyond the thread directory
   std::atomic<std::uint64_t> abandoned_locks;  ///< still held when their thread exited
+  std::atomic<std::uint64_t> full_histories;   ///< processes that had no room for another lock's use
 };
 
 /// What many children may find alike: written by the first, counted by all.

@@ -71,6 +71,7 @@ CounterValues read_counters(std::span<const std::byte> arena) {
   values.boring_forks = counter(offsetof(Counters, boring_forks));
   values.dropped_locks = counter(offsetof(Counters, dropped_locks));
   values.dropped_threads = counter(offsetof(Counters, dropped_threads));
+  values.full_histories = counter(offsetof(Counters, full_histories));
   values.abandoned_locks = counter(offsetof(Counters, abandoned_locks));
   return values;
 }

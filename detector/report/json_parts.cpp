@@ -219,6 +219,7 @@ Json to_json(const Summary& summary) {
               {"dropped_threads", summary.dropped_threads},
               {"abandoned_locks", summary.abandoned_locks},
               {"dropped_handlers", summary.dropped_handlers},
+              {"full_histories", summary.full_histories},
               {"suppressed", summary.suppressed},
               {"known", summary.known},
               {"declared_safe", summary.declared_safe}};

@@ -76,6 +76,11 @@ std::string drop_lines(const Summary& summary, const TextOptions& options) {
                          counted(summary.dropped_handlers, "registration of at-fork handlers was",
                                  "registrations of at-fork handlers were"));
   }
+  if (summary.full_histories > 0) {
+    lines += fmt::format(
+        "forkscope: {} took more locks than are remembered: latent deadlocks may be missed\n",
+        counted(summary.full_histories, "process", "processes"));
+  }
   if (summary.abandoned_locks > 0 && options.verbose) {
     lines += fmt::format("forkscope: {} still held when the thread that took {} ended\n",
                          counted(summary.abandoned_locks, "lock was", "locks were"),

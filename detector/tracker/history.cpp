@@ -49,6 +49,7 @@ constexpr std::uintptr_t kGranule = 512, kPage = 4096;
 struct Store {
   std::uint32_t size;
   std::atomic<std::uint32_t> used;
+  std::atomic<bool> full;  ///< and said so
   std::atomic<std::uint32_t> buckets[kBuckets];
 };
 constinit std::atomic<Store*> store{nullptr};
@@ -72,7 +73,11 @@ std::uint32_t take(Store& from, std::uint32_t size, std::uint32_t limit) {
   size = (size + 15) & ~15u;
   std::uint32_t offset = from.used.load(std::memory_order_relaxed);
   do {
-    if (size > limit || offset > limit - size) return 0;
+    if (size > limit || offset > limit - size) {
+      if (limit == from.size && !from.full.exchange(true, std::memory_order_relaxed))
+        process.count(&record::Counters::full_histories);
+      return 0;
+    }
   } while (!from.used.compare_exchange_weak(offset, offset + size, std::memory_order_relaxed));
   return offset;
 }

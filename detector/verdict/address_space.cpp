@@ -43,6 +43,14 @@ bool is_standard_library(const Frame& frame) {
   return false;
 }
 
+bool is_runtime(const Frame& frame) {
+  const std::string name = base_name(frame.module);
+  for (const char* library : {"libc.so", "libstdc++.so", "libc++.so", "libpthread.so"}) {
+    if (name.starts_with(library)) return true;
+  }
+  return is_standard_library(frame);
+}
+
 AddressSpace::AddressSpace(std::vector<ModuleRecord> modules, const HelloRecord* hello,
                            Namer& namer)
     : modules_(std::move(modules)), namer_(&namer) {

@@ -51,6 +51,8 @@ class AddressSpace {
 
 /// Whether the C++ standard library wrote this function: no place a reader knows or can change.
 bool is_standard_library(const Frame& frame);
+/// The same or of the C library: code that is no program's own.
+bool is_runtime(const Frame& frame);
 
 /// The address spaces of a session, each made once.
 class AddressSpaces {

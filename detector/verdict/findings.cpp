@@ -43,14 +43,6 @@ void fill_acquisition(Finding::Holder& holder, const FindingRecord& record,
   holder.acquired.insert(holder.acquired.begin(), frames.begin(), frames.end());
 }
 
-bool is_runtime(const Frame& frame) {
-  const std::string name = base_name(frame.module);
-  for (const char* library : {"libc.so", "libstdc++.so", "libc++.so", "libpthread.so"}) {
-    if (name.starts_with(library)) return true;
-  }
-  return is_standard_library(frame);
-}
-
 /// All threads of std::thread start in the same routine of the C++ library, which tells nobody
 /// which thread it is: the outermost function of the program's own does.
 void prefer_start_in_program(Finding::Holder& holder) {
@@ -232,10 +224,15 @@ Candidate candidate_of(const FindingRecord& record, const Context& context,
     finding.range = Finding::Range{f.range_begin, f.range_end};
     finding.advice = advice_word(f.lock_words[0]);
   }
+  std::optional<Finding::Handler> repairer;
+  if (f.evidence == record::Evidence::kTookBefore && fork != nullptr)
+    repairer = silent_child_handler(finding.lock, finding.waiter.stack, *fork, context, space);
+  if (repairer) finding.severity = severity_word(record::Severity::kHazard);
   const FindingFacts facts{record, fork, outcome, space, finding.lock, severity, death};
   if (f.in_handler) finding.handler = handler_of(f, context, space);
   finding.verdict = verdict_of(facts);
   finding.explanation = explanation_of(facts);
+  if (repairer) finding.explanation += " " + perhaps_repaired_words(*repairer);
   if (finding.handler) finding.explanation += " " + inside_handler_words(*finding.handler);
   finding.cure = cure_for(cure_facts(f, finding.lock, space));
   finding.outcome = outcome_words(f, outcome, death);

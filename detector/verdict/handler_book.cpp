@@ -157,6 +157,48 @@ Finding::Handler handler_of(const record::Finding& finding, const Context& conte
   return handler_at(nullptr, finding.handler_phase, space);
 }
 
+namespace {
+
+/// Of the lock itself; for one on the heap, of the innermost code that is not the C or C++ library.
+std::string module_of(const LockInfo& lock, const std::vector<Frame>& taker) {
+  if (!lock.module.empty()) return lock.module;
+  const auto own = std::find_if(taker.begin(), taker.end(),
+                                [](const Frame& frame) { return !is_runtime(frame); });
+  return own != taker.end() ? own->module : "";
+}
+
+bool touched_a_lock_in_child(const std::vector<const HandlerRunsRecord*>& records,
+                             std::uint64_t registration) {
+  for (const HandlerRunsRecord* record : records)
+    for (const record::HandlerLock& lock : record->locks) {
+      const record::HandlerRun& run = record->runs[lock.run];
+      if (run.atfork == registration && run.phase == HandlerPhase::kChild) return true;
+    }
+  return false;
+}
+
+}  // namespace
+
+std::optional<Finding::Handler> silent_child_handler(const LockInfo& lock,
+                                                     const std::vector<Frame>& taker,
+                                                     const ForkRecord& fork,
+                                                     const Context& context,
+                                                     const AddressSpace& space) {
+  constexpr auto kChild = std::size_t(HandlerPhase::kChild);
+  const std::string module = module_of(lock, taker);
+  if (module.empty() || record::handlers_of(fork.fork.api) != record::Handlers::kRun)
+    return std::nullopt;
+  const auto runs = HandlerBook(context.session).runs_of(fork.fork.id);
+  for (const AtforkRecord& record : context.session.atforks) {
+    if (record.atfork.function[kChild] == 0 || record.atfork.next_fork > fork.fork.id) continue;
+    const std::optional<Frame> function = space.function(record.atfork.function[kChild]);
+    if (function && function->module == module &&
+        !touched_a_lock_in_child(runs, record.meta.offset))
+      return handler_at(&record.atfork, HandlerPhase::kChild, space);
+  }
+  return std::nullopt;
+}
+
 std::string handler_words(const Finding::Handler& handler) {
   const std::string noun = handler.phase.empty() ? "at-fork handler" : handler.phase + " handler";
   if (!handler.function) return with_article(noun);
@@ -174,6 +216,13 @@ std::string inside_handler_words(const Finding::Handler& handler) {
     text += fmt::format(", which {} registered", call_words(handler.registered->function));
   }
   return text + ".";
+}
+
+std::string perhaps_repaired_words(const Finding::Handler& handler) {
+  return fmt::format(
+      "Whether this can happen is not known: the {} ran first, and may have set the lock up anew by "
+      "an assignment, which cannot be seen.",
+      handler_words(handler));
 }
 
 std::string passed_by_words(std::uint64_t fork, const Context& context, const AddressSpace& space) {

@@ -51,8 +51,19 @@ Finding::Handler handler_of(const record::Finding& finding, const Context& conte
 Finding::Handler handler_at(const record::Atfork* registration, record::HandlerPhase phase,
                             const AddressSpace& space);
 
+/// The child handler that may have set up `lock` anew by an assignment, which nobody sees: one of
+/// the module that the lock lies in, or else of the code that takes it, that ran in the child of
+/// this fork and was not seen to unlock or initialise any lock by a call.
+std::optional<Finding::Handler> silent_child_handler(const LockInfo& lock,
+                                                     const std::vector<Frame>& taker,
+                                                     const ForkRecord& fork,
+                                                     const Context& context,
+                                                     const AddressSpace& space);
+
 /// "prepare handler lock_all() of libtable.so"; "a prepare handler" when nothing is known of it.
 std::string handler_words(const Finding::Handler& handler);
+/// A sentence on a silent_child_handler().
+std::string perhaps_repaired_words(const Finding::Handler& handler);
 /// A sentence: which handler the call is in, and where that was registered.
 std::string inside_handler_words(const Finding::Handler& handler);
 /// A sentence on the handlers a fork passed by; empty when none is known.

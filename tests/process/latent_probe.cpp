@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -96,6 +97,20 @@ int in_condition_wait(const std::string&) {
   waiter.join();
   return status;
 }
+/// An assignment is no call: whether the lock was repaired is not to be seen.
+int assigned_by_handler(const std::string&) {
+  pthread_atfork(nullptr, nullptr, [] { plain = PTHREAD_MUTEX_INITIALIZER; });
+  return beside([] { use(&plain); }, [] { use(&plain); });
+}
+
+/// More locks than the history has room for where memory is limited.
+int too_many_locks(const std::string&) {
+  const rlimit limit{rlim_t{4} << 30, rlim_t{4} << 30};
+  setrlimit(RLIMIT_AS, &limit);
+  std::vector<pthread_mutex_t> locks(40'000, pthread_mutex_t PTHREAD_MUTEX_INITIALIZER);
+  return beside([&] { for (auto& lock : locks) use(&lock); }, [] {});
+}
+
 int many_locks(const std::string&) {
   static pthread_mutex_t all[500];
   return beside(
@@ -309,6 +324,8 @@ const std::map<std::string, int (*)(const std::string&)> kModes = {
     {"recent", recent},
     {"trylocked-by-thread", trylocked_by_thread},
     {"in-condition-wait", in_condition_wait},
+    {"assigned-by-handler", assigned_by_handler},
+    {"too-many-locks", too_many_locks},
     {"many-locks", many_locks},
     {"grandchild", grandchild},
     {"forked-by-a-thread", forked_by_a_thread},

@@ -44,6 +44,18 @@ TEST_CASE("a lock that another thread took before the fork and the child takes a
   }
 }
 
+TEST_CASE("a lock that a handler may have made anew by an assignment is a hazard") {
+  const json report = observe("assigned-by-handler");
+  REQUIRE(report["findings"].size() == 1);
+  CHECK(report["findings"][0]["severity"] == "hazard");
+  CHECK(report["findings"][0]["evidence"] == "took-before");
+}
+
+TEST_CASE("more locks than are remembered are said to be") {
+  CHECK(observe("too-many-locks")["summary"]["full_histories"] == 1);
+  CHECK(observe("many-locks")["summary"]["full_histories"] == 0);
+}
+
 TEST_CASE("a reader's lock that the child reads is free to be told of when it writes") {
   const json report = observe("read-then-write");
   REQUIRE(report["findings"].size() == 1);

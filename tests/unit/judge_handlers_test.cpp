@@ -374,3 +374,35 @@ TEST_CASE("records of handlers that contradict themselves are skipped", "[judge]
   CHECK(session.handler_runs.size() == 1);
   CHECK(session.skipped_bytes > 0);
 }
+
+TEST_CASE("a child handler of the lock's module that touched no lock makes a latent one a hazard",
+          "[judge][handlers]") {
+  Handlers story;
+  record::Finding latent = Story::orphan(1, kLock);
+  latent.severity = Severity::kLatent;
+  latent.evidence = Evidence::kTookBefore;
+  story.arena.finding(latent);
+  story.locks.clear();
+  const auto findings = story.found();
+  REQUIRE(findings.size() == 1);
+  CHECK(findings[0].severity == "hazard");
+  CHECK_THAT(findings[0].explanation, Contains("child handler unlock()") &&
+                                          Contains("set the lock up anew by an assignment"));
+}
+
+TEST_CASE("a child handler that unlocked another lock by a call leaves it latent",
+          "[judge][handlers]") {
+  Handlers story;
+  record::Finding latent = Story::orphan(1, kLock);
+  latent.severity = Severity::kLatent;
+  latent.evidence = Evidence::kTookBefore;
+  story.arena.finding(latent);
+  story.header.last_phase = HandlerPhase::kChild;
+  story.runs = {Handlers::run(story.index, 1, HandlerPhase::kChild),
+                Handlers::run(story.table, 2, HandlerPhase::kChild)};
+  story.locks = {Handlers::taken(kOtherLock, 0, LockEvent::kReleased),
+                 Handlers::taken(kOtherLock, 1, LockEvent::kReleased)};
+  const auto findings = story.found();
+  REQUIRE(findings.size() == 1);
+  CHECK(findings[0].severity == "latent");
+}

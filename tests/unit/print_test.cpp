@@ -328,6 +328,7 @@ TEST_CASE("golden: the end of a run that lost records", "[print]") {
   report.summary.dropped_records = 12;
   report.summary.dropped_locks = 1;
   report.summary.dropped_threads = 5;
+  report.summary.full_histories = 1;
   report.summary.abandoned_locks = 2;
   check_golden("summary-drops.txt",
                summary_text(report, {}) + summary_text(report, {false, true, 100}));
