@@ -27,6 +27,7 @@ import targets  # what /proc says of processes
 
 PATIENCE = 60  # seconds for a program that neither ends nor sleeps
 SETTLED = 1.5  # seconds without a switch of any thread: longer than anything here is in the kernel
+LOOK = 0.1  # seconds from one look at a program to the next
 GRAVE = re.compile(r"^forkscope: (PROBABLE )?DEADLOCK\b", re.M)
 
 
@@ -46,14 +47,29 @@ class Seen:
     output: str = ""  # what the program wrote
 
 
+def below(pid):
+    """All processes below it, parents first, by the kernel's own lists: asked often."""
+    found, generation = [], [pid]
+    while generation:
+        children = []
+        for one in generation:
+            tasks = targets.PROC / str(one) / "task"
+            for tid in targets.numbered(tasks):
+                children += [int(word) for word in
+                             targets.read(tasks / str(tid) / "children").split()]
+        found += children
+        generation = children
+    return found
+
+
 def kill_tree(pid):
     """Everything below the process, and it; what is orphaned meanwhile comes to us."""
     for _ in range(100):
-        below = targets.descendants(pid)
-        for one in reversed(below):
+        tree = below(pid)
+        for one in reversed(tree):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(one, signal.SIGKILL)
-        if not [one for one in below if targets.state(one) not in ("", "Z")]:
+        if not [one for one in tree if targets.state(one) not in ("", "Z")]:
             return
         time.sleep(0.01)
 
@@ -116,7 +132,7 @@ class Program:
             self._process.wait(20)
 
     def _calm(self):
-        pids = [self.pid, *targets.descendants(self.pid)]
+        pids = [self.pid, *below(self.pid)]
         return tuple((pid, targets.look(pid)) for pid in pids
                      if targets.state(pid) not in ("", "Z"))
 
@@ -133,17 +149,17 @@ class Program:
                 last, since = calm, now
             elif now - since >= settled:
                 return True
-            time.sleep(0.02)
+            time.sleep(LOOK)
         return False
 
     def suspects(self):
         """Those to ask about: what the program names, else every process nothing is below."""
         named = [int(pid) for pid in re.findall(r"^target (\d+)$", self.output, re.M)]
-        below = targets.descendants(self.pid)
-        if named := [pid for pid in named if pid in below]:
+        tree = below(self.pid)
+        if named := [pid for pid in named if pid in tree]:
             return named
-        parents = {targets.parent(pid) for pid in below}
-        return [pid for pid in below if pid not in parents] or [self.pid]
+        parents = {targets.parent(pid) for pid in tree}
+        return [pid for pid in tree if pid not in parents] or [self.pid]
 
 
 def _end(status):

@@ -6,11 +6,10 @@ END = {"hangs": "hangs", "ends": "ends well", "fails": "fails by itself"}
 
 
 def _counted(words):
-    """The commonest first: "word" when all agree, else "word 19, other 1"."""
+    """The commonest first: "word 19/20, or other 1/20"."""
+    words = list(words)
     counts = collections.Counter(words).most_common()
-    if len(counts) == 1:
-        return counts[0][0]
-    return ", ".join(f"{word} {count}" for word, count in counts)
+    return ", or ".join(f"{word} {count}/{len(words)}" for word, count in counts)
 
 
 def _alone(entry):
