@@ -1,12 +1,13 @@
-"""Systems of others that fork: what is run, how it must end, what forkscope must find, and the control
-that must end well. The table that `run` works through; plain data, for others to read:
+"""Systems of others that fork: what is run, how it must end, what forkscope must find, and the
+control that must end well. The table that `run` works through; plain data, for others to read:
 
     import cases; cases.CASES; cases.as_json()
 
 Each case is a command for setup.sh's folder. `end` says what the program alone does, every time:
-HANGS, ENDS (status 0), or FAILS (it ends by itself, and not well); "a|b" where chance decides. `kinds` are those of the finding
-that is right (docs/findings/), of which one is enough. A case whose name is another's `control` is
-the same work done in the way that is cured, or that happens not to meet the cause.
+HANGS, ENDS (status 0), or FAILS (it ends by itself, and not well); "a|b" where chance decides.
+`kinds` are those of the finding that is right (docs/findings/), of which one is enough. A case
+whose name is another's `control` is the same work done in the way that is cured, or that happens
+not to meet the cause.
 """
 
 import dataclasses
@@ -56,13 +57,14 @@ def lost(control):
 
 
 def in_lock(control):
-    """threading.Lock is a semaphore until Python 3.13. The library saw who waited last; from outside
-    nobody can, and it is a wait for a thread that is not there."""
+    """threading.Lock is a semaphore until Python 3.13. The library saw who waited last; from
+    outside nobody can, and it is a wait for a thread that is not there."""
     return hangs("orphaned-lock", "lost-thread", control=control)
 
 
 def polars(name, what, before, child, method="fork", **others):
-    return after(f"polars-{name}", "Polars", what, before, child, method, version="polars", **others)
+    return after(f"polars-{name}", "Polars", what, before, child, method, version="polars",
+                 **others)
 
 
 def guide(name, what, *words, **others):
@@ -144,16 +146,16 @@ CASES = [
     lock("queue-forkserver", "the same by forkserver", "queue", "held", "forkserver"),
     lock("queue-logging", "logging through a QueueHandler, a thread logs", "queue_logging", "held",
          "fork", **in_lock("python-queue-logging-spawn"), source=ARTICLE),
-    lock("queue-logging-idle", "the same, the thread did so before", "queue_logging", "idle", "fork",
-         latent=("orphaned-lock",)),
+    lock("queue-logging-idle", "the same, the thread did so before", "queue_logging", "idle",
+         "fork", latent=("orphaned-lock",)),
     lock("queue-logging-spawn", "the same by spawn", "queue_logging", "held", "spawn"),
     lock("logging", "logging, a thread is in the handler: Python makes these locks anew",
          "logging", "held", "fork"),
     lock("import", "a thread imports a module, the child imports it, too", "import", "held", "fork",
          **in_lock("python-import-spawn")),
     lock("import-spawn", "the same by spawn", "import", "held", "spawn"),
-    lock("thread-pool", "ThreadPoolExecutor of the parent, used in the child", "thread_pool", "idle",
-         "fork", **hangs("lost-thread", control="python-thread-pool-spawn")),
+    lock("thread-pool", "ThreadPoolExecutor of the parent, used in the child", "thread_pool",
+         "idle", "fork", **hangs("lost-thread", control="python-thread-pool-spawn")),
     lock("thread-pool-spawn", "the same by spawn", "thread_pool", "idle", "spawn"),
 
     after("pyarrow", LIBRARIES, "pyarrow: Parquet read and grouped in both; "
@@ -166,7 +168,8 @@ CASES = [
     after("sklearn-spawn", LIBRARIES, "the same by spawn", "sklearn_kmeans",
           "sklearn_kmeans", "spawn", version="scikit-learn"),
     after("duckdb", LIBRARIES, "DuckDB: one connection queried in both; the caller does what the "
-          "threads do not", "duckdb_keep", "duckdb_query", version="duckdb", may=("orphaned-lock",)),
+          "threads do not", "duckdb_keep", "duckdb_query", version="duckdb",
+          may=("orphaned-lock",)),
     after("duckdb-close", LIBRARIES, "DuckDB: the child closes the inherited connection",
           "duckdb_keep", "duckdb_close", version="duckdb", end=FAILS, kinds=("lost-thread",),
           control="duckdb-own"),
@@ -176,8 +179,8 @@ CASES = [
            "grpc_channel.py", "same", "fork", version="grpcio"),
     python("grpc-own", LIBRARIES, "gRPC: the child makes a channel of its own", "grpc_channel.py",
            "own", "fork", version="grpcio", end=f"{ENDS}|{FAILS}", control="grpc-spawn"),
-    python("grpc-spawn", LIBRARIES, "gRPC: a channel of its own, by spawn", "grpc_channel.py", "own",
-           "spawn", version="grpcio"),
+    python("grpc-spawn", LIBRARIES, "gRPC: a channel of its own, by spawn", "grpc_channel.py",
+           "own", "spawn", version="grpcio"),
     after("opencv", LIBRARIES, "OpenCV: an image blurred in both", "opencv_blur", "opencv_blur",
           version="opencv-python-headless", may=("orphaned-lock",)),
     after("tokenizers", LIBRARIES, "Hugging Face tokenizers: encode_batch in both",
@@ -207,8 +210,7 @@ CASES = [
     Case("openmp-in-child", LANGUAGES, "C: libgomp, a parallel region only in the child",
          "openmp", ("{folder}/openmp_fork", "first-in-child"), version="gcc"),
     Case("go-shared", LANGUAGES, "Go: a shared library in a C program, used in both", "go",
-         ("{folder}/go_fork",), **hangs("runtime-not-forkable", "lost-thread",
-                                        control="go-shared-after"), version="go"),
+         ("{folder}/go_fork",), **lost("go-shared-after"), version="go"),
     Case("go-shared-after", LANGUAGES, "Go: the child executes the program anew", "go",
          ("{folder}/go_fork", "exec"), version="go"),
     Case("ruby-mutex", LANGUAGES, "Ruby: a Mutex that a thread has; Ruby frees it", "",

@@ -1,8 +1,8 @@
-"""One run of a case: bare, under `forkscope run`, or bare until it hangs and then `forkscope attach`.
+"""One run of a case: bare, and `forkscope attach` when it hangs; or under `forkscope run`.
 
-A program counts as hung when no thread of its whole process tree ran for a while, or when its time is
-over. Afterwards nothing of it is left: the caller is the subreaper of all it starts (adopt()), and
-kill_tree() kills what is below a process, generation by generation. Single-threaded.
+A program counts as hung when no thread of its whole process tree ran for a while, or when its time
+is over. Afterwards nothing of it is left: the caller is the subreaper of all it starts (adopt()),
+and kill_tree() kills what is below a process, generation by generation. Single-threaded.
 """
 
 import contextlib
@@ -75,7 +75,7 @@ def kill_tree(pid):
 
 
 class Program:
-    """A started program in an empty folder, that is gone with all it started when the block ends."""
+    """A started program in an empty folder; it and all it started are gone when the block ends."""
 
     def __init__(self, command, folder, prefix=()):
         self._base = tempfile.TemporaryDirectory(prefix="forkscope-system-")
@@ -176,7 +176,7 @@ def _gravity(finding):
 
 
 def bare(case, folder, forkscope=None):
-    """Runs it alone; when it hangs, forkscope (if given) is asked about it: (Seen, Seen or None)."""
+    """Runs it alone; when it hangs, forkscope is asked about it, if given: (Seen, Seen or None)."""
     with Program(case.command, folder) as program:
         if not program.wait(SETTLED):
             seen = Seen(_end(program.status()), program.status())
@@ -213,8 +213,8 @@ def attach(forkscope, program):
 
 
 def observed(case, folder, forkscope):
-    """Runs it under forkscope; ends the program when a deadlock was reported, and lets the report be
-    written."""
+    """Runs it under forkscope; ends the program when a deadlock was reported, and lets the report
+    be written."""
     with Program(case.command, folder, [forkscope, "run"]) as program:
         sleeps = program.wait(4 * SETTLED, lambda: GRAVE.search(program.errors))
         status = program.status()

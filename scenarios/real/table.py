@@ -1,7 +1,9 @@
-"""The table of docs/real-systems.md, from the results of `run`. Pure: no I/O."""
+"""What the results of `run` say: the table of docs/real-systems.md, and where they differ from what
+cases.py has. Pure: no I/O."""
 
 import collections
 
+HANGS = "hangs"
 END = {"hangs": "hangs", "ends": "ends well", "fails": "fails by itself"}
 
 
@@ -18,18 +20,22 @@ def _alone(entry):
     return ", ".join(f"{END[end]} {count}/{total}" for end, count in counts.most_common())
 
 
-def _found(seen, severities):
-    found = [f"{severity}: {kind}{f' `{lock}`' if lock else ''}"
-             for severity, kind, lock in seen["found"] if severity in severities]
-    return "; ".join(sorted(set(found))) or "silent"
+def _words(severity, kind, lock):
+    """Which locks might have been held differs from run to run: their kind will do."""
+    return f"{severity}: {kind}" + (f" ({lock})" if lock and severity != "latent" else "")
+
+
+def _found(seen):
+    found = {_words(*one) for one in seen["found"] if one[0] in ("deadlock", "probable", "latent")}
+    return "; ".join(sorted(found)) or "silent"
 
 
 def _run(entry):
-    return _counted([_found(seen, ("deadlock", "probable", "latent")) for seen in entry["run"]])
+    return _counted(_found(seen) for seen in entry["run"])
 
 
 def _attach(entry):
-    words = [f"{answer}: {kind}{f' `{lock}`' if lock else ''}" if kind else answer
+    words = [_words(answer, kind, lock) if kind else answer
              for seen in entry["attach"] for answer, kind, lock in seen["found"] or [("?", "", "")]]
     return _counted(words) if words else ""
 
@@ -52,3 +58,28 @@ def markdown(cases, results):
         lines.append(f"| `{case.name}`: {case.what} | {entry['version']} | {_alone(entry)} | "
                      f"{_run(entry)} | {_attach(entry)} | {control} |")
     return "\n".join(lines[1:]) + "\n"
+
+
+def differences(case, entry):
+    """Sentences, none when everything is as cases.py has it."""
+    said = collections.Counter()
+    for seen in entry["bare"]:
+        if seen["end"] not in case.end.split("|"):
+            said[f"alone it {seen['end']} ({seen['status']}), not {case.end}: "
+                 f"{(seen['output'] + seen['text']).strip()[-300:]}"] += 1
+    for seen in entry["attach"]:
+        if not any(kind in case.kinds for _, kind, _ in seen["found"]):
+            said[f"attach says {seen['found']}, not {' or '.join(case.kinds) or 'nothing'}"] += 1
+    for seen in entry["run"]:
+        grave = [(severity, kind) for severity, kind, _ in seen["found"]
+                 if severity in ("deadlock", "probable", "latent")]
+        if case.kinds:
+            right = any(s != "latent" and kind in case.kinds for s, kind in grave)
+        else:
+            kinds = {kind for s, kind in grave if s == "latent"}
+            right = (seen["end"] in case.end.split("|") and all(s == "latent" for s, _ in grave) and
+                     set(case.latent) <= kinds <= {*case.latent, *case.may})
+        if not right:
+            said[f"run: {seen['end']} ({seen['status']}), found {grave}"] += 1
+    return [f"{count} of {len(entry['run' if text.startswith('run') else 'bare'])}: {text}"
+            for text, count in said.items()]

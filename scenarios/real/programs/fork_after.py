@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import sys
 
-# libgomp's threads sleep at once where they would wait in a loop for a while, on a busy machine for long.
+# libgomp's threads sleep at once, and wait in no loop, which takes long on a busy machine.
 os.environ["OMP_WAIT_POLICY"] = "passive"
 
 FOLDER = sys.argv[-1]

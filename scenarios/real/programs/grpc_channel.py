@@ -1,6 +1,7 @@
-"""A gRPC client that calls a server, forks, and calls it again in the child: grpc_channel.py CHANNEL
-METHOD FOLDER. CHANNEL is same (the parent's, inherited) or own (the child makes one). The server is a
-process of its own, started before. The child prints "target PID" first and "done" at the end.
+"""A gRPC client that calls a server, forks, and calls it again in the child: grpc_channel.py
+CHANNEL METHOD FOLDER. CHANNEL is same (the parent's, inherited) or own (the child makes one). The
+server is a process of its own, started before. The child prints "target PID" first and "done" at
+the end.
 """
 
 import concurrent.futures

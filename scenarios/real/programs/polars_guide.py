@@ -1,6 +1,6 @@
-"""The example of the Polars user guide's page on multiprocessing, in its form of 2026: a frame is read
-from a Parquet file (or, `made`, only made in memory), and five processes one after the other filter
-it: polars_guide.py read|made METHOD FOLDER.
+"""What the example of the Polars user guide's page on multiprocessing does, in its form of 2026: a
+frame is read from a Parquet file (or, `made`, only made in memory), and five processes filter it,
+one after the other: polars_guide.py read|made METHOD FOLDER.
 """
 
 import multiprocessing

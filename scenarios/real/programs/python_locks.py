@@ -1,6 +1,6 @@
 """Locks of Python's own library that another thread has when a process is forked, or had before:
-python_locks.py WHAT WHEN METHOD FOLDER. WHEN is held (the thread is inside when the fork happens) or
-idle (it was inside before, lives, and has nothing to do). The second process prints "target PID"
+python_locks.py WHAT WHEN METHOD FOLDER. WHEN is held (the thread is inside when the fork happens)
+or idle (it was inside before, lives, and has nothing to do). The second process prints "target PID"
 first and "done" at the end.
 
 Nothing here is left to chance: the thread tells when it is inside, and stays.

@@ -1,6 +1,6 @@
 """The ways of Python's own library to work in other processes: python_pools.py WAY METHOD FOLDER.
-WAY is process, pool, executor, or default (a pool, whatever the start method of this version is: fork
-until 3.13, forkserver from 3.14 on; METHOD is ignored). With `preload-MODULE` as METHOD the server
+WAY is process, pool, executor, or default (a pool by the start method of this version: fork until
+3.13, forkserver from 3.14 on; METHOD is ignored). With `preload-MODULE` as METHOD the server
 process of forkserver imports that module of this folder first.
 """
 

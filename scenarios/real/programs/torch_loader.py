@@ -1,5 +1,6 @@
 """torch's DataLoader with two workers, after the parent has used torch's threads: torch_loader.py
-METHOD THREADS FOLDER. THREADS is what each worker sets: one (what DataLoader does by itself) or four.
+METHOD THREADS FOLDER. THREADS is what each worker sets: one (what DataLoader does by itself) or
+four.
 """
 
 import sys
