@@ -35,6 +35,7 @@ class Case:
     source: str = ""  # where the public learned of it
 
 
+PYTHON314 = "{folder}/python3.14/usr/bin/python3.14"
 PYTHON, VENV, TORCH = "/usr/bin/python3", "{folder}/python/bin/python", "{folder}/torch_python"
 
 
@@ -79,6 +80,11 @@ def stdlib(name, what, *words, interpreter=PYTHON, part="", script="python_pools
 
 def lock(name, what, *words, **others):
     return stdlib(name, what, *words, script="python_locks.py", **others)
+
+
+def newer(name, what, *words, **others):
+    """CPython 3.14, whose locks are words of its own, and whose start method is forkserver."""
+    return stdlib(f"3.14-{name}", what, *words, interpreter=PYTHON314, part="python3.14", **others)
 
 
 LIBRARIES, LANGUAGES = "Libraries with threads", "Other languages"
@@ -157,6 +163,22 @@ CASES = [
     lock("thread-pool", "ThreadPoolExecutor of the parent, used in the child", "thread_pool",
          "idle", "fork", **hangs("lost-thread", control="python-thread-pool-spawn")),
     lock("thread-pool-spawn", "the same by spawn", "thread_pool", "idle", "spawn"),
+    newer("pool", "Pool by what is the default: forkserver", "pool", "default"),
+    newer("pool-fork", "Pool by fork", "pool", "fork"),
+    newer("executor", "ProcessPoolExecutor by what is the default", "executor", "default"),
+    newer("lock", "threading.Lock, a thread has it", "lock", "held", "fork",
+          script="python_locks.py", **in_lock("python-3.14-lock-default")),
+    newer("lock-idle", "the same, the thread had it before: nothing can be seen of it", "lock",
+          "idle", "fork", script="python_locks.py", may=("orphaned-lock",)),
+    newer("lock-default", "the same by forkserver", "lock", "held", "forkserver",
+          script="python_locks.py"),
+    newer("queue-logging", "logging through a QueueHandler, a thread logs", "queue_logging",
+          "held", "fork", script="python_locks.py", **in_lock("python-3.14-lock-default"),
+          source=ARTICLE),
+    newer("import", "a thread imports a module, the child imports it, too", "import", "held",
+          "fork", script="python_locks.py", **in_lock("python-3.14-lock-default")),
+    newer("thread-pool", "ThreadPoolExecutor of the parent, used in the child", "thread_pool",
+          "idle", "fork", script="python_locks.py", **lost("python-3.14-lock-default")),
 
     after("pyarrow", LIBRARIES, "pyarrow: Parquet read and grouped in both; "
           "it makes its pools anew", "pyarrow_read", "pyarrow_read", version="pyarrow",

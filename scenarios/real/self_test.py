@@ -119,6 +119,13 @@ class Markdown(unittest.TestCase):
         text = table.markdown([Differences.ends], {Differences.ends.name: skipped})
         self.assertIn("skipped: pip cannot install it", text)
 
+    def test_a_page_keeps_what_is_around_its_marks(self):
+        page = f"prose\n{table.BEGIN}\nold\n{table.END_MARK}\nmore\n"
+        changed = table.put_into(page, "new\n")
+        self.assertEqual(changed, f"prose\n{table.BEGIN}\n\nnew\n\n{table.END_MARK}\nmore\n")
+        self.assertEqual(table.put_into(changed, "new\n"), changed)
+        self.assertEqual(table.put_into("no marks\n", "new\n"), "new\n")
+
 
 if __name__ == "__main__":
     unittest.main()

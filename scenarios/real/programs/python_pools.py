@@ -1,7 +1,7 @@
 """The ways of Python's own library to work in other processes: python_pools.py WAY METHOD FOLDER.
-WAY is process, pool, executor, or default (a pool by the start method of this version: fork until
-3.13, forkserver from 3.14 on; METHOD is ignored). With `preload-MODULE` as METHOD the server
-process of forkserver imports that module of this folder first.
+WAY is process, pool or executor. METHOD is a start method, or default (that of this version: fork
+until 3.13, forkserver from 3.14 on), or preload-MODULE: forkserver, whose server process imports that
+module of this folder first.
 """
 
 import concurrent.futures
@@ -48,8 +48,8 @@ def main(way, method, _):
         context.set_forkserver_preload([method.removeprefix("preload-")])
         work = work_with_polars
     else:
-        context = multiprocessing.get_context(None if way == "default" else method)
-    ways = {"process": by_process, "pool": by_pool, "executor": by_executor, "default": by_pool}
+        context = multiprocessing.get_context(None if method == "default" else method)
+    ways = {"process": by_process, "pool": by_pool, "executor": by_executor}
     print(context.get_start_method(), ways[way](context, work, 4))
 
 
