@@ -101,7 +101,8 @@ class Differences(unittest.TestCase):
 
 class Markdown(unittest.TestCase):
     def test_counts_what_happened_how_often(self):
-        case = dataclasses.replace(Differences.hangs, what="it forks", system="A system")
+        case = dataclasses.replace(Differences.hangs, what="it forks", system="A system",
+                                   source="https://example.org/1")
         text = table.markdown([case], {case.name: entry(
             bare=[seen("hangs")] * 19 + [seen("ends")],
             attach=[seen("deadlock", ("deadlock", "lost-thread", "Rust Condvar"))] * 19,
@@ -110,7 +111,7 @@ class Markdown(unittest.TestCase):
             "### A system", "",
             "| case | version | alone | `forkscope run` | `attach` | control |",
             "|---|---|---|---|---|---|",
-            "| `polars-guide-fork`: it forks | 1.0 | hangs 19/20, ends well 1/20 | deadlock: "
+            "| `polars-guide-fork`: it forks ([source](https://example.org/1)) | 1.0 | hangs 19/20, ends well 1/20 | deadlock: "
             "lost-thread (futex word); latent: orphaned-lock 2/2 | deadlock: lost-thread "
             "(Rust Condvar) 19/19 | `polars-guide-spawn` |"])
 

@@ -19,7 +19,7 @@ def _counted(words):
 def _alone(entry):
     counts = collections.Counter(seen["end"] for seen in entry["bare"])
     total = len(entry["bare"])
-    return ", ".join(f"{END[end]} {count}/{total}" for end, count in counts.most_common())
+    return ", ".join(f"{END.get(end, end)} {count}/{total}" for end, count in counts.most_common())
 
 
 def _words(severity, kind, lock):
@@ -57,7 +57,8 @@ def markdown(cases, results):
             lines.append(f"| `{case.name}`: {case.what} | | skipped: {entry['skipped']} | | | |")
             continue
         control = f"`{case.control}`" if case.control else ""
-        lines.append(f"| `{case.name}`: {case.what} | {entry['version']} | {_alone(entry)} | "
+        what = case.what + (f" ([source]({case.source}))" if case.source else "")
+        lines.append(f"| `{case.name}`: {what} | {entry['version']} | {_alone(entry)} | "
                      f"{_run(entry)} | {_attach(entry)} | {control} |")
     return "\n".join(lines[1:]) + "\n"
 
