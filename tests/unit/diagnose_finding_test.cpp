@@ -114,6 +114,27 @@ TEST_CASE("Python frames of waiter and holder are passed on", "[diagnose][findin
   CHECK(diagnosis.threads[0].python.size() == 1);
 }
 
+TEST_CASE("parking_lot's mutex is an orphaned lock, and what waits for an event is not",
+          "[diagnose][finding]") {
+  Word parked = unknown_word();
+  parked.words = {1};
+  parked.expected = 1;
+  const char* const park = "parking_lot_core::parking_lot::park@pool";
+  const auto kind_in = [&](const char* above) {
+    parked.functions = {"syscall@libc", park, above};
+    Story story = lost_pool();
+    story.child(Thread(kChild).waits(parked).from({"submit@pool", "main@app"}));
+    const Diagnosis diagnosis = story.judge();
+    REQUIRE(diagnosis.finding);
+    return diagnosis.finding->kind;
+  };
+  CHECK(kind_in("<parking_lot::raw_mutex::RawMutex>::lock_slow@pool") == "orphaned-lock");
+  CHECK(kind_in("<parking_lot::raw_rwlock::RawRwLock>::lock_shared_slow@pool") == "orphaned-lock");
+  CHECK(kind_in("<parking_lot::condvar::Condvar>::wait_until_internal@pool") == "lost-thread");
+  // A type in a function's name says nothing.
+  CHECK(kind_in("pool::wait<parking_lot::raw_mutex::RawMutex>@pool") == "lost-thread");
+}
+
 TEST_CASE("a wait in Go's runtime has a cure of its own, but in an interpreter",
           "[diagnose][finding]") {
   Word park = unknown_word();
