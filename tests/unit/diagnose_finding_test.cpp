@@ -138,7 +138,8 @@ TEST_CASE("parking_lot's mutex is an orphaned lock, and what waits for an event 
 TEST_CASE("a wait in Go's runtime has a cure of its own, but in an interpreter",
           "[diagnose][finding]") {
   Word park = unknown_word();
-  park.functions = {"runtime.futex@/opt/app/lib/libwork.so", "runtime.notesleep@/opt/app/lib/libwork.so"};
+  park.functions = {"runtime.futex@/opt/app/lib/libwork.so",
+                    "runtime.notesleep@/opt/app/lib/libwork.so"};
   Story go = lost_pool();
   go.child(Thread(kChild).waits(park).from({"Work@/opt/app/lib/libwork.so", "main@app"}));
   CHECK(has(cure_of(go), "load the Go library in the child only"));
