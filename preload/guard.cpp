@@ -21,8 +21,8 @@ using Guard = std::int64_t;  // __guard of the Itanium C++ ABI
 
 /// A C++ library loaded with RTLD_LOCAL is behind nobody in the global scope, but in the scope of
 /// whoever needs it.
-void* in_scope_of(const void* caller, const char* name) {
-  const link_map* object = object_of(caller);
+void* in_scope_of(const void* address, const char* name) {
+  const link_map* object = object_of(address);
   if (object == nullptr) return nullptr;
   void* handle = real().dlopen(object->l_name, RTLD_LAZY | RTLD_NOLOAD);
   void* found = handle != nullptr ? dlsym(handle, name) : nullptr;
@@ -31,17 +31,23 @@ void* in_scope_of(const void* caller, const char* name) {
 }
 
 /// One of the three functions. What is in the global scope stays; what only the caller's has can be
-/// unloaded with it, and is looked up each time.
+/// unloaded with it, and is looked up each time: in the scope of the object that the guard lies in,
+/// which is compiled from the same function. Who calls is known less well: the last thing that the
+/// initialiser of a static object does is a release, a jump there whose return address is in the
+/// loader.
 template <typename Function>
 class Next {
  public:
   constexpr explicit Next(const char* name) : name_(name) {}
-  Function* for_caller(const void* caller) {
+  Function* of(const Guard* guard, const void* caller) {
     Function* found = known_.load(std::memory_order_relaxed);
     if (found != nullptr) [[likely]]
       return found;
     found = reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name_));
-    if (found == nullptr) return reinterpret_cast<Function*>(in_scope_of(caller, name_));
+    if (found == nullptr) {
+      void* own = in_scope_of(guard, name_);
+      return reinterpret_cast<Function*>(own != nullptr ? own : in_scope_of(caller, name_));
+    }
     known_.store(found, std::memory_order_relaxed);
     return found;
   }
@@ -56,7 +62,7 @@ constinit Next<void(Guard*)> real_release("__cxa_guard_release"), real_abort("__
 constexpr lock_call::Kind kGuard{record::LockType::kStaticGuard, 0, Call::kGuardAcquire};
 
 [[gnu::noinline]] int acquire(Guard* guard, void* caller, bool recorded) {
-  auto* real = real_acquire.for_caller(caller);
+  auto* real = real_acquire.of(guard, caller);
   ThreadRecord* thread = observed(Call::kGuardAcquire, caller);
   if (thread == nullptr) return real(guard);
   if (!recorded) table::want_deep(*thread, guard, kGuard.type, 0, caller);
@@ -84,10 +90,10 @@ FORKSCOPE_EXPORT int __cxa_guard_acquire(Guard* guard) {
 
 FORKSCOPE_EXPORT void __cxa_guard_release(Guard* guard) noexcept {
   lock_call::give_up(guard);
-  real_release.for_caller(__builtin_return_address(0))(guard);
+  real_release.of(guard, __builtin_return_address(0))(guard);
 }
 
 FORKSCOPE_EXPORT void __cxa_guard_abort(Guard* guard) noexcept {
   lock_call::give_up(guard);
-  real_abort.for_caller(__builtin_return_address(0))(guard);
+  real_abort.of(guard, __builtin_return_address(0))(guard);
 }

@@ -201,8 +201,10 @@ void WatchJudge::judge(const Process& process) {
   if (!glance || glance->process.start != process.start) return reply(process, false, true, false);
   const Answer answer = diagnose(*glance, data_namer(*namer_, glance->process)).answer;
   const bool one_thread = glance->process.threads.size() == 1;
+  // Which lock a word belongs to, the stack may tell where the bytes around do not.
+  const bool unclear = answer == Answer::kUnknown && glance->process.forked.value_or(false);
   if (!tells_of_hang(answer) && answer != Answer::kStuck &&
-      (one_thread || !first_waits_for_ever(glance->process)))
+      ((one_thread && !unclear) || !first_waits_for_ever(glance->process)))
     return reply(process, false, one_thread, false);
   auto evidence = observe(process.pid, {false, true}, *namer_);
   if (!evidence || evidence->process.start != process.start)

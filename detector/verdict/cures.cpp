@@ -90,6 +90,12 @@ std::string openmp_cure() {
          "(OMP_NUM_THREADS=1) before it forks.";
 }
 
+std::string go_cure() {
+  return "Go's runtime cannot go on in a forked child: the threads that run goroutines are not "
+         "copied, and it starts no others. Let the child execute a program at once "
+         "(posix_spawn(), os/exec), or load the Go library in the child only, after the fork.";
+}
+
 /// Whether threads that are not in the child are what this is about.
 bool is_about_threads(const CureFacts& facts) {
   return facts.kind == Kind::kOrphanedLock || facts.kind == Kind::kLostThread;
@@ -140,6 +146,8 @@ std::string cure_for(const CureFacts& facts) {
         return openmp_cure();
       }
       break;
+    case Runtime::kGo:
+      return go_cure();
     case Runtime::kNative:
       break;
   }

@@ -9,10 +9,10 @@
 
 namespace forkscope {
 
-enum class Runtime { kNative, kPython, kRuby, kNode, kOpenMp };
+enum class Runtime { kNative, kPython, kRuby, kNode, kOpenMp, kGo };
 
 /// Decided by the executable's name and the modules that recorded addresses lie in. An interpreter
-/// wins over OpenMP: who writes Python can change the Python.
+/// wins over OpenMP: who writes Python can change the Python. Never kGo, which only a stack tells.
 Runtime runtime_of(const std::string& executable, const std::vector<ModuleRecord>& modules);
 
 struct CureFacts {

@@ -34,6 +34,9 @@ Wait wait_of(LockType type) {
   }
 }
 
+/// More threads than this are counted: what each was at stands in the list of them.
+constexpr std::size_t kMostTold = 4;
+
 bool came_back(const FindingFacts& facts) { return facts.outcome == record::Outcome::kAcquired; }
 
 /// Which threads there were, and what each was at.
@@ -42,6 +45,11 @@ std::string roster(const FindingFacts& facts) {
   for (const record::ThreadInfo& thread : facts.record.threads) lost += !thread.is_forker;
   if (lost == 0) {
     return fmt::format("The threads there were {} have not been copied. ", when_forked(facts));
+  }
+  if (lost > kMostTold) {
+    return fmt::format(
+        "A forked child has only the thread that called fork; the {} others were not copied {}. ",
+        lost, when_forked(facts));
   }
   return fmt::format("A forked child has only the thread that called fork; {} not copied {}: {}. ",
                      lost == 1 ? "this one was" : fmt::format("these {} were", lost),

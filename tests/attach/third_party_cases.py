@@ -13,7 +13,7 @@ class ThirdParty:
     name: str
     what: str  # a clause for the table
     part: str  # of setup.sh
-    command: tuple  # {folder}: that of setup.sh, {here}: this one
+    command: tuple  # {folder}: that of scenarios/real/setup.sh, {programs}: those there
     expected: Expected | None  # nothing: the program must come to its end
     threads: int = 1
     module: str = ""  # part of the name of the one that waits, as gdb must show it too
@@ -21,7 +21,7 @@ class ThirdParty:
 
 
 def python(name, what, before, after, expected, method="fork", **others):
-    return ThirdParty(name, what, "python", ("{folder}/python/bin/python", "{here}/fork_after.py",
+    return ThirdParty(name, what, "python", ("{folder}/python/bin/python", "{programs}/fork_after.py",
                                              before, after, method, "{work}"), expected, **others)
 
 
@@ -118,9 +118,9 @@ CASES = [
     ThirdParty("go-idle", "a Go program, idle", "go", ("{folder}/go_idle",),
                waits("waiting", "unknown")),
     ThirdParty("gunicorn", "gunicorn, three forked workers, idle", "python",
-               ("{folder}/python/bin/gunicorn", "--chdir", "{here}", "-b", "unix:{work}/socket",
+               ("{folder}/python/bin/gunicorn", "--chdir", "{programs}", "-b", "unix:{work}/socket",
                 "-w", "3", "idle_application:application"), waits("waiting")),
     ThirdParty("gunicorn-threads", "gunicorn, two workers with threads, idle", "python",
-               ("{folder}/python/bin/gunicorn", "--chdir", "{here}", "-b", "unix:{work}/socket",
+               ("{folder}/python/bin/gunicorn", "--chdir", "{programs}", "-b", "unix:{work}/socket",
                 "-w", "2", "--threads", "4", "idle_application:application"), waits("waiting")),
 ]

@@ -1,7 +1,7 @@
 """Software of others that hangs after a fork, or does not: forkscope attach against the label, and
 against what gdb shows of the same process.
 
-usage: third_party_test.py FORKSCOPE FOLDER CASE   FOLDER: what third_party/setup.sh built
+usage: third_party_test.py FORKSCOPE FOLDER CASE   FOLDER: what setup.sh of scenarios/real built
        third_party_test.py FORKSCOPE FOLDER table  all, as the table of the docs
        third_party_test.py list                    PART CASE of each, for the build
 Exit status 77: skipped.
@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
+PROGRAMS = HERE.parent.parent / "scenarios" / "real" / "programs"
 sys.path.insert(0, str(HERE.parent / "real"))
 
 # pylint: disable=wrong-import-position
@@ -27,7 +28,7 @@ SETTLED = 1.0  # seconds without a switch: such a child computes for a while bef
 
 
 def words(case, folder, work):
-    places = {"folder": folder, "work": work, "here": HERE / "third_party"}
+    places = {"folder": folder, "work": work, "programs": PROGRAMS}
     return [word.format(**places) for word in case.command]
 
 
@@ -84,7 +85,7 @@ def test_case(forkscope, folder, work, case):
     reason = folder / f"{case.part}.skipped"
     if not (folder / f"{case.part}.ready").exists():
         raise Skipped(reason.read_text().strip() if reason.exists() else
-                      f"{folder} has no {case.part}: third_party/setup.sh was not run")
+                      f"{folder} has no {case.part}: scenarios/real/setup.sh was not run")
     started = targets.Started(words(case, folder, work), folder=work, says=True)
     if case.expected is None:
         started.said("^(done)$")

@@ -57,6 +57,20 @@ add_test(NAME shim.needs_libc_only COMMAND ${shim_dir}/shim_imports_test.sh
 add_test(NAME shim.fast_paths_leave_callee_saved_registers_alone
   COMMAND ${shim_dir}/shim_hot_path_test.sh $<TARGET_FILE:forkscope_preload>)
 
+# A C++ library of a C program, loaded for itself alone.
+add_executable(guard_probe ${shim_dir}/guard_probe.c)
+target_link_libraries(guard_probe PRIVATE dl)
+add_library(guard_plugin SHARED ${shim_dir}/guard_plugin.S)
+target_link_libraries(guard_plugin PRIVATE -Wl,--no-as-needed stdc++)
+set_target_properties(guard_probe guard_plugin PROPERTIES LINKER_LANGUAGE C
+  RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}
+  LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
+add_test(NAME shim.static_initialiser_that_ends_in_a_jump_to_release
+  COMMAND guard_probe $<TARGET_FILE:guard_plugin>)
+set_tests_properties(shim.static_initialiser_that_ends_in_a_jump_to_release PROPERTIES
+  ENVIRONMENT LD_PRELOAD=$<TARGET_FILE:forkscope_preload> TIMEOUT 60
+  PASS_REGULAR_EXPRESSION "^initialised 1, intercepted 1\n$")
+
 add_executable(process_tests ${shim_dir}/process_test.cpp ${shim_dir}/cli_run.cpp)
 target_compile_definitions(process_tests PRIVATE
   FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"

@@ -114,6 +114,44 @@ TEST_CASE("Python frames of waiter and holder are passed on", "[diagnose][findin
   CHECK(diagnosis.threads[0].python.size() == 1);
 }
 
+TEST_CASE("parking_lot's mutex is an orphaned lock, and what waits for an event is not",
+          "[diagnose][finding]") {
+  Word parked = unknown_word();
+  parked.words = {1};
+  parked.expected = 1;
+  const char* const park = "parking_lot_core::parking_lot::park@pool";
+  const auto kind_in = [&](const char* above) {
+    parked.functions = {"syscall@libc", park, above};
+    Story story = lost_pool();
+    story.child(Thread(kChild).waits(parked).from({"submit@pool", "main@app"}));
+    const Diagnosis diagnosis = story.judge();
+    REQUIRE(diagnosis.finding);
+    return diagnosis.finding->kind;
+  };
+  CHECK(kind_in("<parking_lot::raw_mutex::RawMutex>::lock_slow@pool") == "orphaned-lock");
+  CHECK(kind_in("<parking_lot::raw_rwlock::RawRwLock>::lock_shared_slow@pool") == "orphaned-lock");
+  CHECK(kind_in("<parking_lot::condvar::Condvar>::wait_until_internal@pool") == "lost-thread");
+  // A type in a function's name says nothing.
+  CHECK(kind_in("pool::wait<parking_lot::raw_mutex::RawMutex>@pool") == "lost-thread");
+}
+
+TEST_CASE("a wait in Go's runtime has a cure of its own, but in an interpreter",
+          "[diagnose][finding]") {
+  Word park = unknown_word();
+  park.functions = {"runtime.futex@/opt/app/lib/libwork.so",
+                    "runtime.notesleep@/opt/app/lib/libwork.so"};
+  Story go = lost_pool();
+  go.child(Thread(kChild).waits(park).from({"Work@/opt/app/lib/libwork.so", "main@app"}));
+  CHECK(has(cure_of(go), "load the Go library in the child only"));
+  Story python = go;
+  runs_with(python, "/usr/bin/python3.11");
+  CHECK(has(cure_of(python), "get_context(\"spawn\")"));
+  park.functions = {"runtime.futex@app", "wait_for_worker@app"};
+  Story other = lost_pool();
+  other.child(Thread(kChild).waits(park).from({"main@app"}));
+  CHECK_FALSE(has(cure_of(other), "Go"));
+}
+
 TEST_CASE("the cure is in the words of the program's own language", "[diagnose][finding]") {
   Story python = lost_pool(), ruby = lost_pool(), node = lost_pool(), openmp = lost_pool();
   runs_with(python, "/usr/bin/python3.11");

@@ -316,6 +316,29 @@ TEST_CASE("a lost thread: what is waited for and by whom it would have been sign
                  Contains("nobody is left in process 200 who could signal it"));
 }
 
+TEST_CASE("what a crowd of lost threads was at stands in their list alone", "[judge][findings]") {
+  Story story;
+  story.forked(1, 200, {});
+  record::Finding finding{};
+  finding.fork = 1;
+  finding.kind = record::Kind::kLostThread;
+  finding.call = record::Call::kCondWait;
+  finding.evidence = record::Evidence::kNobodyLeft;
+  finding.lock_type = record::LockType::kCondition;
+  finding.lock = 0x1a00;
+  finding.living = 1;
+  const auto waiting = record::ThreadState::kCondWait;
+  std::vector<record::ThreadInfo> lost;
+  for (std::int32_t tid = 102; tid < 107; ++tid)
+    lost.push_back(thread(tid, "pool", waiting, 0x1a80));
+  story.arena.finding(finding, lost);
+  const Finding found = story.only();
+  CHECK(found.lost.size() == 5);
+  CHECK_THAT(found.explanation,
+             Contains("the 5 others were not copied when thread 101 called fork()") &&
+                 !Contains("thread 103 (pool)") && Contains("nobody is left in process 200"));
+}
+
 TEST_CASE("a self-held lock depends on whether the type compares owners", "[judge][findings]") {
   Story story;
   story.forked(1, 200, {});

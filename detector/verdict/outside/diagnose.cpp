@@ -9,6 +9,7 @@
 #include "detector/verdict/fingerprint.hpp"
 #include "detector/verdict/outside/component.hpp"
 #include "detector/verdict/outside/diagnosis.hpp"
+#include "detector/verdict/outside/layout_hint.hpp"
 #include "detector/verdict/outside/outside_words.hpp"
 #include "detector/verdict/outside/thread_view.hpp"
 #include "detector/verdict/words.hpp"
@@ -25,6 +26,17 @@ constexpr std::uint64_t signal_bit(int signal) { return std::uint64_t{1} << (sig
 constexpr std::uint64_t kHarmlessHandlers = signal_bit(SIGSEGV) | signal_bit(SIGBUS) |
                                             signal_bit(SIGFPE) | signal_bit(SIGILL) |
                                             signal_bit(SIGSYS) | signal_bit(32) | signal_bit(33);
+
+/// parking_lot parks threads for locks and for events alike; who called the parking tells which.
+bool waits_for_parking_lot_lock(const ThreadView& view) {
+  if (view.family != LockFamily::kParkingLot) return false;
+  for (const Frame& frame : view.thread->stack) {
+    const std::string name = layout::plain_name(frame.function);
+    if (name.starts_with("parking_lot::raw_")) return true;
+    if (!is_libc_module(frame.module) && !name.starts_with("parking_lot_core::")) return false;
+  }
+  return false;
+}
 
 bool has_python(const ProcessEvidence& process) {
   return std::any_of(process.modules.begin(), process.modules.end(),
@@ -208,7 +220,7 @@ class Judge {
     const bool explained = explained_by_lost(*culprit_);
     if (signal_handlers_ && !process_.from_core && (!explained || (culprit_->family == LockFamily::kSemaphore && !has_python(process_))))
       return answer(Answer::kUnknown);
-    kind_ = kind_of_unowned(culprit_->family);
+    kind_ = kind_of_unowned(*culprit_);
     if (signal_handlers_ || (event && !explained) || others_may_wake())
       return answer(Answer::kProbable);
     if (process_.threads.size() > 1 && !explained_by_lost(*culprit_))
@@ -227,9 +239,10 @@ class Judge {
     return at != views_.end() ? &*at : nullptr;
   }
 
-  static record::Kind kind_of_unowned(LockFamily family) {
-    if (family == LockFamily::kLibcLock) return record::Kind::kLibcLock;
-    return is_owned(family) ? record::Kind::kOrphanedLock : record::Kind::kLostThread;
+  static record::Kind kind_of_unowned(const ThreadView& view) {
+    if (view.family == LockFamily::kLibcLock) return record::Kind::kLibcLock;
+    return is_owned(view.family) || waits_for_parking_lot_lock(view) ? record::Kind::kOrphanedLock
+                                                                     : record::Kind::kLostThread;
   }
 
   /// Whether threads that were not copied run the code that waits here.
@@ -278,7 +291,7 @@ class Judge {
       if (outermost_component(thread->stack) == component) missed_.push_back(thread);
     if (missed_.empty()) return false;
     culprit_ = &view;
-    kind_ = kind_of_unowned(view.family);
+    kind_ = kind_of_unowned(view);
     evidence_word_ = "role-gone";
     answer(Answer::kProbable);
     return true;

@@ -155,10 +155,17 @@ LockType lock_type_of(const ThreadView& view) {
   return LockType::kUnknown;
 }
 
-std::string cure_of(const OutsideFacts& facts, const LockInfo& place) {
+/// Go's runtime makes its futex calls in functions of its own, in a program or in a C library.
+bool waits_in_go(const std::vector<Frame>& stack) {
+  return stack.size() > 1 && stack[0].function == "runtime.futex" &&
+         stack[1].function.starts_with("runtime.");
+}
+
+std::string cure_of(const OutsideFacts& facts, const ThreadDiagnosis& thread) {
   const ProcessEvidence& process = facts.evidence.process;
   CureFacts cure;
-  const Runtime runtime = runtime_of(process.exe, process.modules);
+  Runtime runtime = runtime_of(process.exe, process.modules);
+  if (runtime == Runtime::kNative && waits_in_go(thread.stack)) runtime = Runtime::kGo;
   if (facts.kind == record::Kind::kLibcLock && runtime == Runtime::kNative)
     return "Start the process with posix_spawn(), or let the child call only async-signal-safe "
            "functions (signal-safety(7)) until it calls execve: libc does not free this lock at a "
@@ -166,7 +173,7 @@ std::string cure_of(const OutsideFacts& facts, const LockInfo& place) {
   cure.runtime = runtime;
   cure.kind = facts.kind;
   cure.lock_type = lock_type_of(*facts.culprit);
-  cure.lock = place;
+  cure.lock = thread.place;
   cure.executable = process.exe;
   return cure_for(cure);
 }
@@ -403,7 +410,7 @@ Finding outside_finding(const Diagnosis& diagnosis, const OutsideFacts& facts) {
     if (!finding.explanation.empty()) finding.explanation += " ";
     finding.explanation += reason;
   }
-  finding.cure = cure_of(facts, thread.place);
+  finding.cure = cure_of(facts, thread);
   return finding;
 }
 

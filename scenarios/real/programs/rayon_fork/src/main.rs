@@ -51,6 +51,13 @@ fn parts(mode: &str) -> (fn(), fn()) {
                 sum(1_000_000);
             },
         ),
+        // The control: rayon starts its threads when it is first used.
+        "first-in-child" => (
+            || (),
+            || {
+                sum(1_000_000);
+            },
+        ),
         "rayon-install" => (
             || {
                 sum(1_000_000);

@@ -61,7 +61,7 @@ int main(int argc, char** argv) {
   }
   if (fork() == 0) {
     dprintf(1, "target %d\n", (int)getpid());
-    if (strcmp(mode, "region") == 0) region();
+    if (strcmp(mode, "region") == 0 || strcmp(mode, "first-in-child") == 0) region();
     if (strcmp(mode, "lock") == 0) omp_set_lock(&table_lock);
     if (strcmp(mode, "own-region") == 0) wait_in_region(NULL); /* the team waits for its master */
     if (strcmp(mode, "own-idle") == 0) region(), pause();      /* the team is idle */
