@@ -21,6 +21,28 @@
 
 using namespace forkscope::scenario;
 
+const ExpectedFinding kShared = {"shared-descriptor", "hazard"};
+
+const Description kDescription = {
+    .name = "file-lock",
+    .title = "locks on files across fork: flock is shared, record locks are not inherited",
+    .cause =
+        "The parent holds a lock on a file at the fork. A flock lock belongs to the open file "
+        "that both now have, so the child's LOCK_UN takes it from the parent. A record lock "
+        "belongs to the process, so the child holds nothing and is refused.",
+    .mechanism =
+        "The worker unlocks, or asks for the lock; the parent then tries the file through "
+        "an open of its own.",
+    .cure =
+        "Let the child close what it inherited and open the file anew. Locks of the open file "
+        "(F_OFD_SETLK) and flock must be unlocked by one process only.",
+    .source = "scenarios/file_lock.cpp",
+    .methods = {
+        completes("fork-unlock", {kShared}, "the worker unlocks what the parent locked"),
+        completes("fork-record", {kShared}, "the worker asks for the parent's record lock"),
+        silent("fork-own-open", "control: the worker opens the file anew and finds it locked"),
+    }};
+
 /// The file that is locked, removed at the end.
 struct LockFile {
   std::string path = std::filesystem::temp_directory_path() / "queue.lock.XXXXXX";
@@ -84,27 +106,5 @@ int parent(const Options& options) {
   }
   return kAllDone;
 }
-
-const ExpectedFinding kShared = {"shared-descriptor", "hazard"};
-
-const Description kDescription = {
-    .name = "file-lock",
-    .title = "locks on files across fork: flock is shared, record locks are not inherited",
-    .cause =
-        "The parent holds a lock on a file at the fork. A flock lock belongs to the open file "
-        "that both now have, so the child's LOCK_UN takes it from the parent. A record lock "
-        "belongs to the process, so the child holds nothing and is refused.",
-    .mechanism =
-        "The worker unlocks, or asks for the lock; the parent then tries the file through "
-        "an open of its own.",
-    .cure =
-        "Let the child close what it inherited and open the file anew. Locks of the open file "
-        "(F_OFD_SETLK) and flock must be unlocked by one process only.",
-    .source = "scenarios/file_lock.cpp",
-    .methods = {
-        completes("fork-unlock", {kShared}, "the worker unlocks what the parent locked"),
-        completes("fork-record", {kShared}, "the worker asks for the parent's record lock"),
-        silent("fork-own-open", "control: the worker opens the file anew and finds it locked"),
-    }};
 
 int main(int argc, char** argv) { return run_program(argc, argv, kDescription, {parent, {}}); }

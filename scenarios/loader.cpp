@@ -30,6 +30,28 @@
 using namespace forkscope::scenario;
 namespace fs = std::filesystem;
 
+const Description kDescription = {
+    .name = "loader",
+    .title = "fork while a thread is in the middle of dlopen",
+    .cause =
+        "A thread of the parent is loading a library at the fork (in Python: an import). The "
+        "child inherits the loader's list of objects half changed; when it opens a library "
+        "that the parent has opened before, an assertion of ld.so ends it. NSS and iconv "
+        "call dlopen too.",
+    .mechanism =
+        "The library being loaded needs another that is a FIFO, so the loader stops half-way "
+        "until the worker has been started.",
+    .cure =
+        "Load libraries before the process has threads, or before it forks; or start workers "
+        "with posix_spawn.",
+    .source = "scenarios/loader.cpp",
+    .methods = {
+        dies("fork", "exit 127", "libc-lock",
+             "forked inside dlopen; the worker opens a library once more"),
+        silent("spawn", "the same moment, but the worker is a fresh image"),
+        silent("fork-after", "control: dlopen was over before the fork").as_timing_of("fork"),
+    }};
+
 /// Stands for a codec, a database driver, a module of NSS: opened whenever it is needed.
 [[gnu::noinline]] int open_codec() { return dlopen("libresolv.so.2", RTLD_NOW) ? 0 : -1; }
 
@@ -98,28 +120,6 @@ Worker start(const std::string& method) {
   const LoadingThread thread(method != "fork-after");
   return method == "spawn" ? spawn_worker("codec") : fork_worker(open_codec);
 }
-
-const Description kDescription = {
-    .name = "loader",
-    .title = "fork while a thread is in the middle of dlopen",
-    .cause =
-        "A thread of the parent is loading a library at the fork (in Python: an import). The "
-        "child inherits the loader's list of objects half changed; when it opens a library "
-        "that the parent has opened before, an assertion of ld.so ends it. NSS and iconv "
-        "call dlopen too.",
-    .mechanism =
-        "The library being loaded needs another that is a FIFO, so the loader stops half-way "
-        "until the worker has been started.",
-    .cure =
-        "Load libraries before the process has threads, or before it forks; or start workers "
-        "with posix_spawn.",
-    .source = "scenarios/loader.cpp",
-    .methods = {
-        dies("fork", "exit 127", "libc-lock",
-             "forked inside dlopen; the worker opens a library once more"),
-        silent("spawn", "the same moment, but the worker is a fresh image"),
-        silent("fork-after", "control: dlopen was over before the fork"),
-    }};
 
 int main(int argc, char** argv) {
   return run_program(argc, argv, kDescription, one_by_one(start, open_codec));

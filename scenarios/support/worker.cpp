@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -56,7 +57,23 @@ int ended_early(Worker& worker, int number) {
   return kWorkerEndedEarly;
 }
 
+std::string examination;  // a command of a shell; none when empty
+
+/// Neither fork nor system(): the scenario is about forks, and tools count them.
+void examine(pid_t hung) {
+  std::string shell = "/bin/sh", option = "-c", command = examination + " \"$1\"",
+              pid = std::to_string(hung);
+  char* const arguments[] = {shell.data(), option.data(), command.data(),
+                             shell.data(), pid.data(),    nullptr};
+  pid_t examiner = -1;
+  if (const int error = posix_spawn(&examiner, shell.c_str(), nullptr, nullptr, arguments, environ))
+    throw_errno("cannot start " + shell, error);
+  while (waitpid(examiner, nullptr, 0) < 0)
+    if (errno != EINTR) throw_errno("cannot wait for " + examination);
+}
+
 int hung(Worker& worker, int number, const char* where, std::chrono::milliseconds patience) {
+  if (!examination.empty()) examine(worker.pid);
   kill(worker.pid, SIGKILL);
   worker.reap();
   std::printf("worker %d: hangs %s: no news for %lld ms; killed\n", number, where,
@@ -65,6 +82,8 @@ int hung(Worker& worker, int number, const char* where, std::chrono::millisecond
 }
 
 }  // namespace
+
+void examine_hung_workers(const std::string& command) { examination = command; }
 
 NewsPipe NewsPipe::open() {
   int ends[2];

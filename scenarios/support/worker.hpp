@@ -43,6 +43,10 @@ struct Worker {
   std::function<int()> reap;  ///< waits for its end, gives the status as wait(2) stores it
 };
 
+/// Before a worker that hangs is killed, follow() runs this command of a shell with its PID as the
+/// last argument. Called before the first worker is started.
+void examine_hung_workers(const std::string& command);
+
 /// Follows a worker to its end and says on standard output what happened, with the lines
 /// `timing ready_us=N` and `timing done_us=N`. Kills it when it sends nothing for `patience`.
 /// Returns a Status; a result other than `expected` is an error.

@@ -82,7 +82,7 @@ if(TARGET forkscope)
   set_tests_properties(scenario.all_agree_with_their_descriptions PROPERTIES TIMEOUT 300)
   # One lucky run is enough: each of 20.
   add_test(NAME scenario.latent_in_20_of_20_runs
-    COMMAND forkscope scenario run --how shim --repeat 20 --jobs 2 --method fork-lucky
+    COMMAND forkscope scenario run --how shim,lucky --repeat 20 --jobs 2 --method fork-lucky
       --method lucky-normal --method lucky-recursive --method lucky-errorcheck
       --method lucky-robust --method lucky-pi)
   set_tests_properties(scenario.latent_in_20_of_20_runs PROPERTIES TIMEOUT 300)
