@@ -57,6 +57,8 @@ int ended_early(Worker& worker, int number) {
   return kWorkerEndedEarly;
 }
 
+int news_of_this_worker = -1;
+
 std::string examination;  // a command of a shell; none when empty
 
 /// Neither fork nor system(): the scenario is about forks, and tools count them.
@@ -94,6 +96,7 @@ NewsPipe NewsPipe::open() {
 void serve(int news, const std::function<std::int64_t()>& work) {
   // A worker that hangs must not outlive a parent that was killed.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  news_of_this_worker = news;
   try {
     send(news, {News::kReady, 0});
     const std::int64_t result = work();
@@ -103,6 +106,10 @@ void serve(int news, const std::function<std::int64_t()>& work) {
     _exit(kError);
   }
   _exit(kAllDone);
+}
+
+DoneAtExit::~DoneAtExit() {
+  if (news_of_this_worker >= 0) send(news_of_this_worker, {News::kDone, 0});
 }
 
 int follow(Worker worker, int number, std::chrono::milliseconds patience, std::int64_t expected) {

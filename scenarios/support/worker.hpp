@@ -35,6 +35,15 @@ struct NewsPipe {
 /// In the worker: says ready, works, says done with the result, and ends the process.
 [[noreturn]] void serve(int news, const std::function<std::int64_t()>& work);
 
+/// For workers that end by exit() instead: says done when it is destroyed, in a worker alone. Made
+/// before the static objects whose destruction is to be over by then.
+struct DoneAtExit {
+  DoneAtExit() = default;
+  DoneAtExit(const DoneAtExit&) = delete;
+  DoneAtExit& operator=(const DoneAtExit&) = delete;
+  ~DoneAtExit();
+};
+
 /// In the parent: a worker that was started.
 struct Worker {
   pid_t pid = -1;
