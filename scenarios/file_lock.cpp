@@ -40,6 +40,9 @@ const Description kDescription = {
     .methods = {
         completes("fork-unlock", {kShared}, "the worker unlocks what the parent locked"),
         completes("fork-record", {kShared}, "the worker asks for the parent's record lock"),
+        waits("fork-wait-flock", {},
+              "the worker waits for a flock that the parent keeps until the worker has ended"),
+        waits("fork-wait-record", {kShared}, "the same with a record lock"),
         silent("fork-own-open", "control: the worker opens the file anew and finds it locked"),
     }};
 
@@ -62,6 +65,18 @@ int record_lock(int file) {
   return fcntl(file, F_SETLK, &whole) == 0 ? 0 : errno;
 }
 
+/// The parent waits for the worker, and the worker for the parent's lock.
+[[gnu::noinline]] int wait_for_flock(const std::string& path) {
+  const Descriptor own(open(path.c_str(), O_RDWR | O_CLOEXEC));
+  return flock(own.get(), LOCK_EX);
+}
+
+[[gnu::noinline]] int wait_for_record_lock(int file) {
+  struct flock whole {};
+  whole.l_type = F_WRLCK;
+  return fcntl(file, F_SETLKW, &whole);
+}
+
 /// Asks for the lock through an open of its own; gives the error.
 int lock_anew(const std::string& path) {
   const Descriptor own(open(path.c_str(), O_RDWR | O_CLOEXEC));
@@ -78,7 +93,10 @@ int parent(const Options& options) {
   const int file = lock.file.get();
   for (int number = 1; number <= options.workers; ++number) {
     Worker worker;
-    if (options.method == "fork-record") {
+    if (options.method == "fork-wait-record") {
+      must_be(record_lock(file) == 0, "the parent gets no record lock");
+      worker = fork_worker([&] { return wait_for_record_lock(file); });
+    } else if (options.method == "fork-record") {
       must_be(record_lock(file) == 0, "the parent gets no record lock");
       worker = fork_worker([&] {
         const int error = record_lock(file);
@@ -87,7 +105,9 @@ int parent(const Options& options) {
       });
     } else {
       if (flock(file, LOCK_EX) != 0) throw_errno("cannot lock " + lock.path);
-      if (options.method == "fork-unlock") {
+      if (options.method == "fork-wait-flock") {
+        worker = fork_worker([&] { return wait_for_flock(lock.path); });
+      } else if (options.method == "fork-unlock") {
         worker = fork_worker([&] { return flock(file, LOCK_UN); });
       } else {
         worker = fork_worker([&] {

@@ -74,6 +74,7 @@ void make_anew() { pthread_rwlock_init(&prices_lock, nullptr); }
 Worker fork_with_handlers(void (*in_child)()) {
   static const int registered = pthread_atfork(lock_for_writing, unlock, in_child);
   if (registered != 0) throw_errno("cannot register at-fork handlers", registered);
+  const Holder idle("idle-0");  // lives at the fork, whether the reader still does or not
   Holder reader("reader-0", lock_for_reading, [main = gettid()] {
     wait_until_blocked_on(main, prices_lock);
     unlock();
