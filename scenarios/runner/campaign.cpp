@@ -47,13 +47,6 @@ std::vector<Case> cases_of(const Campaign& campaign, const std::vector<Entry>& c
   return cases;
 }
 
-/// As one word of a shell.
-std::string quoted(const std::string& text) {
-  std::string word = "'";
-  for (const char each : text) word += each == '\'' ? std::string("'\\''") : std::string(1, each);
-  return word + "'";
-}
-
 Command command_of(const Case& which, const fs::path& program, const Campaign& campaign,
                    const fs::path& folder) {
   Command command;
@@ -109,6 +102,12 @@ Outcome outcome_of(How how, const Result& result, const fs::path& folder) {
 }
 
 }  // namespace
+
+std::string quoted(const std::string& text) {
+  std::string word = "'";
+  for (const char each : text) word += each == '\'' ? std::string("'\\''") : std::string(1, each);
+  return word + "'";
+}
 
 std::vector<Chosen> choose(const std::vector<Entry>& catalogue,
                            const std::vector<std::string>& scenarios,

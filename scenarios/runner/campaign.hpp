@@ -27,6 +27,9 @@ struct Campaign {
 /// Called after each run with the number of runs that are over and of all, and what ran.
 using Progress = std::function<void(std::size_t over, std::size_t all, const std::string& what)>;
 
+/// The text as one word of a shell.
+std::string quoted(const std::string& text);
+
 /// A scenario with one of its methods.
 struct Chosen {
   const Entry* entry;

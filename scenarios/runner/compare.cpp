@@ -58,7 +58,7 @@ std::string command_under(const Detector& detector, const Chosen& chosen,
   bool placed = false;
   for (std::size_t at; (at = command.find(kNamePlace)) != std::string::npos; placed = true)
     command.replace(at, std::string(kNamePlace).size(), chosen.entry->description.name);
-  if (!placed) command += " '" + chosen.entry->program.string() + "'";
+  if (!placed) command += " " + quoted(chosen.entry->program.string());
   return fmt::format("{} --method={} --patience={}", command, chosen.method->name,
                      patience.count());
 }

@@ -85,9 +85,9 @@ std::string cases_markdown(const std::vector<Case>& cases) {
       std::count_if(cases.begin(), cases.end(), [](const Case& each) { return each.agrees(); });
   const auto skipped =
       std::count_if(cases.begin(), cases.end(), [](const Case& each) { return each.skipped(); });
-  return text + fmt::format("\n{} of {} as expected, {} skipped, {} runs of each.\n",
-                            agreeing - skipped, cases.size(), skipped,
-                            cases.empty() ? 0 : cases.front().outcomes.size());
+  const std::size_t runs = cases.empty() ? 0 : cases.front().outcomes.size();
+  return text + fmt::format("\n{} of {} as expected, {} skipped, {} run{} of each.\n",
+                            agreeing - skipped, cases.size(), skipped, runs, runs == 1 ? "" : "s");
 }
 
 }  // namespace forkscope::scenario
