@@ -146,7 +146,7 @@ constexpr RealAllocator kReal[] = {
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
-  execv("/proc/self/exe", arguments.data());
+  execv(this_program().c_str(), arguments.data());
   throw_errno("cannot execute this program again");
 }
 

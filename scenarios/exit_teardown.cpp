@@ -48,11 +48,9 @@ const DoneAtExit done_at_exit;
 class Pool {
  public:
   explicit Pool(int size) {
-    for (int number = 0; number < size; ++number) {
-      std::thread([this, number] { run(number); }).detach();
-      ++present_;
-    }
     std::unique_lock lock(mutex_);
+    for (; present_ < size; ++present_)
+      std::thread([this, number = present_] { run(number); }).detach();
     changed_.wait(lock, [this] { return asleep_ == present_; });
   }
   Pool(const Pool&) = delete;
