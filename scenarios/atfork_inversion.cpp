@@ -24,6 +24,32 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "atfork-inversion",
+    .title = "at-fork handlers take locks in an order that another thread inverts",
+    .cause =
+        "Prepare handlers take the locks they protect one after the other, from the last "
+        "registered to the first. A thread that takes two of them the other way round deadlocks "
+        "with the forking thread: fork() never returns. Handlers registered twice do so alone.",
+    .mechanism =
+        "A thread holds the lock that the second handler wants, and takes that of the first as "
+        "soon as it sees the fork wait.",
+    .cure =
+        "Keep one order of locks everywhere, handlers included: the library whose lock is taken "
+        "first elsewhere registers last. Register once.",
+    .source = "scenarios/atfork_inversion.cpp",
+    .methods = {
+        hangs("inverted", "atfork-handler", "the thread has one lock, the handlers the other")
+            .seen_from_outside("stuck"),
+        completes("inverted-in-time", {{"atfork-handler", "latent"}},
+                  "the thread has had both in time, and the fork succeeds")
+            .as_timing_of("inverted"),
+        silent("ordered", "control: the same, in the order of the handlers"),
+        hangs("registered-twice", "atfork-handler",
+              "the same handlers registered twice: the second run waits for the first")
+            .seen_from_outside("stuck"),
+    }};
+
 pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 pthread_mutex_t index_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -94,28 +120,5 @@ Worker start(const std::string& method) {
     return fork_beside_updater(forker, method == "inverted-in-time");
   });
 }
-
-const Description kDescription = {
-    .name = "atfork-inversion",
-    .title = "at-fork handlers take locks in an order that another thread inverts",
-    .cause =
-        "Prepare handlers take the locks they protect one after the other, from the last "
-        "registered to the first. A thread that takes two of them the other way round deadlocks "
-        "with the forking thread: fork() never returns. Handlers registered twice do so alone.",
-    .mechanism =
-        "A thread holds the lock that the second handler wants, and takes that of the first as "
-        "soon as it sees the fork wait.",
-    .cure =
-        "Keep one order of locks everywhere, handlers included: the library whose lock is taken "
-        "first elsewhere registers last. Register once.",
-    .source = "scenarios/atfork_inversion.cpp",
-    .methods = {
-        hangs("inverted", "atfork-handler", "the thread has one lock, the handlers the other"),
-        completes("inverted-in-time", {{"atfork-handler", "latent"}},
-                  "the thread has had both in time, and the fork succeeds"),
-        silent("ordered", "control: the same, in the order of the handlers"),
-        hangs("registered-twice", "atfork-handler",
-              "the same handlers registered twice: the second run waits for the first"),
-    }};
 
 int main(int argc, char** argv) { return run_program(argc, argv, kDescription, one_by_one(start)); }

@@ -18,6 +18,24 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "atfork-late",
+    .title = "at-fork handlers that were registered after the fork",
+    .cause =
+        "A lock is protected by pthread_atfork, but the handlers were registered only after a "
+        "child had been forked beside threads: that child inherits the lock as another thread "
+        "held it.",
+    .mechanism = "The thread stays inside its critical section until the worker has been started.",
+    .cure =
+        "Register handlers before the first thread is started: in a constructor of the library, "
+        "or at the start of main().",
+    .source = "scenarios/atfork_late.cpp",
+    .methods = {
+        hangs("late", "orphaned-lock", "registered right after the fork")
+            .and_finds("atfork-handler", "note"),
+        silent("early", "control: registered first; the fork waits until the thread has unlocked"),
+    }};
+
 pthread_mutex_t cache_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void lock_cache() { pthread_mutex_lock(&cache_lock); }
@@ -48,25 +66,5 @@ Worker start(const std::string& method) {
   protect_cache();
   return worker;
 }
-
-const Description kDescription = {
-    .name = "atfork-late",
-    .title = "at-fork handlers that were registered after the fork",
-    .cause =
-        "A lock is protected by pthread_atfork, but the handlers were registered only after a "
-        "child had been forked beside threads: that child inherits the lock as another thread "
-        "held it.",
-    .mechanism = "The thread stays inside its critical section until the worker has been started.",
-    .cure =
-        "Register handlers before the first thread is started: in a constructor of the library, "
-        "or at the start of main().",
-    .source = "scenarios/atfork_late.cpp",
-    .methods = {
-        {"late",
-         End::kDeadlock,
-         {{"orphaned-lock", "deadlock"}, {"atfork-handler", "note"}},
-         "registered right after the fork"},
-        silent("early", "control: registered first; the fork waits until the thread has unlocked"),
-    }};
 
 int main(int argc, char** argv) { return run_program(argc, argv, kDescription, one_by_one(start)); }

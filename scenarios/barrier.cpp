@@ -14,6 +14,24 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "barrier",
+    .title = "fork, and meet at a barrier with threads that were not copied",
+    .cause =
+        "The threads of the parent meet at a barrier. The child inherits the barrier with its "
+        "count, but not the threads: it arrives and waits for ever for the others.",
+    .mechanism =
+        "Both threads have left the first round at the fork; nothing is held. The worker "
+        "goes to the second round.",
+    .cure =
+        "Give the child a barrier for the threads it has (pthread_barrier_init in the child), "
+        "or start it with posix_spawn.",
+    .source = "scenarios/barrier.cpp",
+    .methods = {
+        hangs("fork", "lost-thread", "the worker waits at the barrier it inherited"),
+        silent("fork-own-barrier", "control: the worker makes a barrier for itself alone"),
+    }};
+
 pthread_barrier_t step_done;  // for main and step-0
 
 [[gnu::noinline]] int finish_step() {
@@ -43,24 +61,6 @@ Worker start(const std::string& method) {
   finish_step();
   return worker;
 }
-
-const Description kDescription = {
-    .name = "barrier",
-    .title = "fork, and meet at a barrier with threads that were not copied",
-    .cause =
-        "The threads of the parent meet at a barrier. The child inherits the barrier with its "
-        "count, but not the threads: it arrives and waits for ever for the others.",
-    .mechanism =
-        "Both threads have left the first round at the fork; nothing is held. The worker "
-        "goes to the second round.",
-    .cure =
-        "Give the child a barrier for the threads it has (pthread_barrier_init in the child), "
-        "or start it with posix_spawn.",
-    .source = "scenarios/barrier.cpp",
-    .methods = {
-        hangs("fork", "lost-thread", "the worker waits at the barrier it inherited"),
-        silent("fork-own-barrier", "control: the worker makes a barrier for itself alone"),
-    }};
 
 int main(int argc, char** argv) {
   pthread_barrier_init(&step_done, nullptr, 2);

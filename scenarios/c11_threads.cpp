@@ -16,6 +16,25 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "c11-threads",
+    .title = "fork while a C11 thread holds a mtx_t, or is waited for with cnd_wait",
+    .cause =
+        "A thread made by thrd_create holds a mtx_t at the fork, or is the one that would "
+        "signal a cnd_t. The child inherits both and not the thread, and waits for ever.",
+    .mechanism = "The thread stops, with or without the lock, until the worker has been started.",
+    .cure =
+        "C11 has no fork handlers: use pthread_atfork around mtx_lock and mtx_unlock, or start "
+        "workers with posix_spawn.",
+    .source = "scenarios/c11_threads.cpp",
+    .methods = {
+        hangs("fork", "orphaned-lock", "forked while a thread holds the mtx_t; the worker locks"),
+        silent("spawn", "the same moment, but the worker is a fresh image"),
+        waits_beside_a_lock("fork-cnd", "nothing is held; the worker waits for the lost thread"),
+        lucky("fork-lucky", "the thread has unlocked before the fork, and lives on")
+            .as_timing_of("fork"),
+    }};
+
 mtx_t queue_lock;
 cnd_t job_done;
 int jobs_left = 1;  // guarded by queue_lock
@@ -68,24 +87,6 @@ Worker start(const std::string& method) {
   if (method == "spawn") return spawn_worker("queue");
   return fork_worker(method == "fork-cnd" ? wait_for_jobs : look_at_queue);
 }
-
-const Description kDescription = {
-    .name = "c11-threads",
-    .title = "fork while a C11 thread holds a mtx_t, or is waited for with cnd_wait",
-    .cause =
-        "A thread made by thrd_create holds a mtx_t at the fork, or is the one that would "
-        "signal a cnd_t. The child inherits both and not the thread, and waits for ever.",
-    .mechanism = "The thread stops, with or without the lock, until the worker has been started.",
-    .cure =
-        "C11 has no fork handlers: use pthread_atfork around mtx_lock and mtx_unlock, or start "
-        "workers with posix_spawn.",
-    .source = "scenarios/c11_threads.cpp",
-    .methods = {
-        hangs("fork", "orphaned-lock", "forked while a thread holds the mtx_t; the worker locks"),
-        silent("spawn", "the same moment, but the worker is a fresh image"),
-        waits_beside_a_lock("fork-cnd", "nothing is held; the worker waits for the lost thread"),
-        lucky("fork-lucky", "the thread has unlocked before the fork, and lives on"),
-    }};
 
 int main(int argc, char** argv) {
   mtx_init(&queue_lock, mtx_plain);

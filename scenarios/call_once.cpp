@@ -19,6 +19,24 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "call-once",
+    .title = "fork while a thread is inside call_once, which glibc starts again in the child",
+    .cause =
+        "A thread of the parent is inside std::call_once or pthread_once at the fork. glibc's "
+        "fork() makes this harmless: the child's call runs the initialisation from the start, "
+        "over what the vanished thread left half done. After _Fork() it waits for ever.",
+    .mechanism = "The initialisation stops its thread until the worker has been started.",
+    .cure =
+        "Use fork() or posix_spawn() rather than _Fork(). An initialisation that a fork may cut "
+        "off should leave nothing half done, or be called before the process forks.",
+    .source = "scenarios/call_once.cpp",
+    .methods = {
+        silent("fork", "forked inside the initialisation; the worker runs it again"),
+        hangs("underscore-fork", "orphaned-lock", "the same with _Fork, after which glibc waits"),
+        silent("fork-over", "control: the initialisation was over before the fork"),
+    }};
+
 const pid_t parent = getpid();
 Pause in_load;
 int loads = 0;
@@ -43,23 +61,5 @@ Worker start(const std::string& method) {
       },
       method == "underscore-fork" ? _Fork : fork);
 }
-
-const Description kDescription = {
-    .name = "call-once",
-    .title = "fork while a thread is inside call_once, which glibc starts again in the child",
-    .cause =
-        "A thread of the parent is inside std::call_once or pthread_once at the fork. glibc's "
-        "fork() makes this harmless: the child's call runs the initialisation from the start, "
-        "over what the vanished thread left half done. After _Fork() it waits for ever.",
-    .mechanism = "The initialisation stops its thread until the worker has been started.",
-    .cure =
-        "Use fork() or posix_spawn() rather than _Fork(). An initialisation that a fork may cut "
-        "off should leave nothing half done, or be called before the process forks.",
-    .source = "scenarios/call_once.cpp",
-    .methods = {
-        silent("fork", "forked inside the initialisation; the worker runs it again"),
-        hangs("underscore-fork", "orphaned-lock", "the same with _Fork, after which glibc waits"),
-        silent("fork-over", "control: the initialisation was over before the fork"),
-    }};
 
 int main(int argc, char** argv) { return run_program(argc, argv, kDescription, one_by_one(start)); }

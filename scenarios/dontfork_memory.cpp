@@ -12,6 +12,23 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "dontfork-memory",
+    .title = "fork, and touch memory that was marked MADV_DONTFORK",
+    .cause =
+        "A library has marked memory with MADV_DONTFORK, so that fork leaves it out. The "
+        "child inherits pointers into it, and dies of SIGSEGV at the first use.",
+    .mechanism = "The parent marks a mapping of its own; the worker reads its first byte.",
+    .cure =
+        "Start children that use such a library with posix_spawn; or mark the memory "
+        "MADV_DOFORK again before the fork.",
+    .source = "scenarios/dontfork_memory.cpp",
+    .methods = {
+        dies("fork", "SIGSEGV", "missing-memory", "the worker reads memory it does not have"),
+        silent("spawn", "the worker is a fresh image and maps memory of its own"),
+        silent("fork-dofork", "control: the mark was taken back before the fork"),
+    }};
+
 constexpr std::size_t kSize = 1 << 16;
 volatile unsigned char* frames = nullptr;
 
@@ -39,23 +56,6 @@ int fresh() {
   map_frames();
   return first_byte();
 }
-
-const Description kDescription = {
-    .name = "dontfork-memory",
-    .title = "fork, and touch memory that was marked MADV_DONTFORK",
-    .cause =
-        "A library has marked memory with MADV_DONTFORK, so that fork leaves it out. The "
-        "child inherits pointers into it, and dies of SIGSEGV at the first use.",
-    .mechanism = "The parent marks a mapping of its own; the worker reads its first byte.",
-    .cure =
-        "Start children that use such a library with posix_spawn; or mark the memory "
-        "MADV_DOFORK again before the fork.",
-    .source = "scenarios/dontfork_memory.cpp",
-    .methods = {
-        dies("fork", "SIGSEGV", "missing-memory", "the worker reads memory it does not have"),
-        silent("spawn", "the worker is a fresh image and maps memory of its own"),
-        silent("fork-dofork", "control: the mark was taken back before the fork"),
-    }};
 
 int main(int argc, char** argv) {
   return run_program(argc, argv, kDescription, one_by_one(start, fresh));

@@ -7,41 +7,19 @@
 //   idle-0: alive
 //   main:   _Fork / syscall(SYS_clone)      no handler runs
 //   worker:                                 adds up > _exit
+#include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <optional>
 
+#include "scenarios/support/blocked.hpp"
 #include "scenarios/support/holder.hpp"
 #include "scenarios/support/program.hpp"
 #include "scenarios/support/start.hpp"
 
 using namespace forkscope::scenario;
-
-pid_t raw_clone() {
-  return static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr));
-}
-
-int add_up() {
-  int sum = 0;
-  for (int number = -100; number <= 100; ++number) sum += number;
-  return sum;
-}
-
-Worker copy_and_exec() {
-  FreshImage image("numbers");
-  const pid_t pid = _Fork();
-  if (pid == 0) image.exec();
-  return image.worker(pid);
-}
-
-Worker start(const std::string& method) {
-  std::optional<Holder> idle;
-  if (method != "single-threaded") idle.emplace("idle-0");
-  if (method == "underscore-fork-exec") return copy_and_exec();
-  return fork_worker(add_up, method == "fork" ? fork : method == "raw-clone" ? raw_clone : _Fork);
-}
 
 const ExpectedFinding kBypass = {"fork-bypass", "note"};
 
@@ -60,10 +38,63 @@ const Description kDescription = {
     .methods = {
         completes("underscore-fork", {kBypass}, "_Fork beside a thread, and no exec"),
         completes("raw-clone", {kBypass}, "syscall(SYS_clone) beside a thread, and no exec"),
+        hangs("handlers-skipped", "orphaned-lock",
+              "_Fork beside a thread with a lock that at-fork handlers protect; the worker locks")
+            .and_finds("fork-bypass", "note"),
+        silent("handlers-run", "control: the same with fork, which waits for the thread"),
         silent("fork", "control: fork, with handlers and repairs"),
         silent("underscore-fork-exec", "control: _Fork, and exec at once"),
         silent("single-threaded", "control: _Fork in a process without threads"),
     }};
+
+pid_t raw_clone() {
+  return static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr));
+}
+
+int add_up() {
+  int sum = 0;
+  for (int number = -100; number <= 100; ++number) sum += number;
+  return sum;
+}
+
+Worker copy_and_exec() {
+  FreshImage image("numbers");
+  const pid_t pid = _Fork();
+  if (pid == 0) image.exec();
+  return image.worker(pid);
+}
+
+// ---- a lock that is protected well, but only in fork() ------------------------------------------
+
+pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void lock_table() { pthread_mutex_lock(&table_lock); }
+void unlock_table() { pthread_mutex_unlock(&table_lock); }
+
+[[gnu::noinline]] int use_table() {
+  lock_table();
+  unlock_table();
+  return 0;
+}
+
+Worker copy_with_handlers(bool skipped) {
+  static const int registered = pthread_atfork(lock_table, unlock_table, unlock_table);
+  if (registered != 0) throw_errno("cannot register at-fork handlers", registered);
+  Holder holder("table-0", lock_table, [skipped, main = gettid()] {
+    if (!skipped) wait_until_blocked_on(main, table_lock);
+    unlock_table();
+  });
+  if (!skipped) holder.let_go();
+  return fork_worker(use_table, skipped ? _Fork : fork);
+}
+
+Worker start(const std::string& method) {
+  if (method.starts_with("handlers")) return copy_with_handlers(method == "handlers-skipped");
+  std::optional<Holder> idle;
+  if (method != "single-threaded") idle.emplace("idle-0");
+  if (method == "underscore-fork-exec") return copy_and_exec();
+  return fork_worker(add_up, method == "fork" ? fork : method == "raw-clone" ? raw_clone : _Fork);
+}
 
 int main(int argc, char** argv) {
   return run_program(argc, argv, kDescription, one_by_one(start, add_up));

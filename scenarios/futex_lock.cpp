@@ -20,6 +20,25 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "futex-lock",
+    .title = "fork while a thread holds a lock made of a futex",
+    .cause =
+        "A thread of the parent holds a lock that is a word and a futex, as those of Rust, "
+        "Abseil and folly are. The child inherits the word without the thread, and waits for "
+        "ever. Which thread held it is written nowhere.",
+    .mechanism = "The thread stays inside its critical section until the worker has been started.",
+    .cure =
+        "Such locks cannot be repaired from outside: start workers with posix_spawn, or fork "
+        "before the library is used.",
+    .source = "scenarios/futex_lock.cpp",
+    .methods = {
+        hangs("fork", "lost-thread", "forked while a thread reads the cache; the worker reads too"),
+        silent("spawn", "the same moment, but the worker is a fresh image"),
+        silent("fork-unlocked", "control: the thread has unlocked and ended before the fork")
+            .as_timing_of("fork"),
+    }};
+
 /// As in Rust's std::sync::Mutex.
 class FutexLock {
  public:
@@ -62,24 +81,6 @@ Worker start(const std::string& method) {
   if (method == "fork-unlocked") holder.finish();
   return fork_worker(read_cache);
 }
-
-const Description kDescription = {
-    .name = "futex-lock",
-    .title = "fork while a thread holds a lock made of a futex",
-    .cause =
-        "A thread of the parent holds a lock that is a word and a futex, as those of Rust, "
-        "Abseil and folly are. The child inherits the word without the thread, and waits for "
-        "ever. Which thread held it is written nowhere.",
-    .mechanism = "The thread stays inside its critical section until the worker has been started.",
-    .cure =
-        "Such locks cannot be repaired from outside: start workers with posix_spawn, or fork "
-        "before the library is used.",
-    .source = "scenarios/futex_lock.cpp",
-    .methods = {
-        hangs("fork", "lost-thread", "forked while a thread reads the cache; the worker reads too"),
-        silent("spawn", "the same moment, but the worker is a fresh image"),
-        silent("fork-unlocked", "control: the thread has unlocked and ended before the fork"),
-    }};
 
 int main(int argc, char** argv) {
   return run_program(argc, argv, kDescription, one_by_one(start, read_cache));

@@ -22,6 +22,26 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "inherited-waiters",
+    .title = "fork while threads wait on a condition variable, then wake or destroy it",
+    .cause =
+        "Threads of the parent wait on a condition variable at the fork. The child's copy "
+        "still counts them: pthread_cond_broadcast, _signal and _destroy can wait for ever "
+        "for those threads to leave. Exit handlers and destructors do this.",
+    .mechanism =
+        "One of two waiters has been woken and a third has come, so that glibc has waiters "
+        "in both of its groups.",
+    .cure =
+        "Initialise condition variables anew in the child handler of pthread_atfork, and end "
+        "children with _exit, which runs no destructors.",
+    .source = "scenarios/inherited_waiters.cpp",
+    .methods = {
+        hangs("fork-broadcast", "lost-thread", "the worker wakes all who wait"),
+        hangs("fork-destroy", "lost-thread", "the worker destroys the condition variable"),
+        silent("fork-own-condition", "control: the worker uses a condition variable of its own"),
+    }};
+
 pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 pthread_cond_t tickets_changed = PTHREAD_COND_INITIALIZER;
 int tickets = 0;  // guarded by lock
@@ -95,25 +115,5 @@ Worker start(const std::string& method) {
                      : method == "fork-destroy" ? destroy
                                                 : wake_own);
 }
-
-const Description kDescription = {
-    .name = "inherited-waiters",
-    .title = "fork while threads wait on a condition variable, then wake or destroy it",
-    .cause =
-        "Threads of the parent wait on a condition variable at the fork. The child's copy "
-        "still counts them: pthread_cond_broadcast, _signal and _destroy can wait for ever "
-        "for those threads to leave. Exit handlers and destructors do this.",
-    .mechanism =
-        "One of two waiters has been woken and a third has come, so that glibc has waiters "
-        "in both of its groups.",
-    .cure =
-        "Initialise condition variables anew in the child handler of pthread_atfork, and end "
-        "children with _exit, which runs no destructors.",
-    .source = "scenarios/inherited_waiters.cpp",
-    .methods = {
-        hangs("fork-broadcast", "lost-thread", "the worker wakes all who wait"),
-        hangs("fork-destroy", "lost-thread", "the worker destroys the condition variable"),
-        silent("fork-own-condition", "control: the worker uses a condition variable of its own"),
-    }};
 
 int main(int argc, char** argv) { return run_program(argc, argv, kDescription, one_by_one(start)); }

@@ -19,6 +19,25 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "lost-join",
+    .title = "fork, and join a thread that was not copied",
+    .cause =
+        "The child joins a thread of the parent. There is no such thread in the child; glibc "
+        "says success at once, and gives a result that is none. On other versions and other "
+        "systems the same call hangs or faults.",
+    .mechanism =
+        "The thread is at work until the worker has been started; the worker checks that "
+        "what it is given is not the thread's result.",
+    .cure =
+        "Join before the fork, or let the child forget the threads it inherited: destroying a "
+        "pool in the child is such a join.",
+    .source = "scenarios/lost_join.cpp",
+    .methods = {
+        completes("fork", {{"lost-thread", "hazard"}}, "the worker joins the thread of the parent"),
+        silent("fork-own-thread", "control: the worker joins a thread that it started itself"),
+    }};
+
 std::intptr_t sum = 41;  // another for each thread
 Pause while_adding;
 
@@ -59,24 +78,5 @@ Worker start(const std::string& method) {
   if (result_of(thread) != sum) throw std::logic_error("the parent got a wrong sum");
   return worker;
 }
-
-const Description kDescription = {
-    .name = "lost-join",
-    .title = "fork, and join a thread that was not copied",
-    .cause =
-        "The child joins a thread of the parent. There is no such thread in the child; glibc "
-        "says success at once, and gives a result that is none. On other versions and other "
-        "systems the same call hangs or faults.",
-    .mechanism =
-        "The thread is at work until the worker has been started; the worker checks that "
-        "what it is given is not the thread's result.",
-    .cure =
-        "Join before the fork, or let the child forget the threads it inherited: destroying a "
-        "pool in the child is such a join.",
-    .source = "scenarios/lost_join.cpp",
-    .methods = {
-        completes("fork", {{"lost-thread", "hazard"}}, "the worker joins the thread of the parent"),
-        silent("fork-own-thread", "control: the worker joins a thread that it started itself"),
-    }};
 
 int main(int argc, char** argv) { return run_program(argc, argv, kDescription, one_by_one(start)); }

@@ -26,6 +26,41 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "mutex-types",
+    .title = "what becomes of each type of mutex in a forked child",
+    .cause =
+        "Recursive, error-checking and robust mutexes remember the TID of their owner, which "
+        "is another in the child: unlocking what the forking thread had locked fails with "
+        "EPERM, which few programs look at, and the next lock waits for ever.",
+    .mechanism =
+        "The forking thread holds the mutex, or another thread does until the worker has "
+        "been started; the worker goes on where the forking thread was.",
+    .cure =
+        "Do not fork inside a critical section. In the child handler of pthread_atfork, "
+        "initialise such mutexes anew rather than unlock them.",
+    .source = "scenarios/mutex_types.cpp",
+    .methods = {
+        hangs("recursive", "stale-owner", "held by the forking thread; unlock gives EPERM")
+            .seen_from_outside("deadlock", "self-held-lock"),
+        hangs("errorcheck", "stale-owner", "held by the forking thread; unlock gives EPERM")
+            .seen_from_outside("deadlock", "self-held-lock"),
+        hangs("robust", "stale-owner", "held by the forking thread; unlock gives EPERM")
+            .seen_from_outside("deadlock", "self-held-lock"),
+        dies("pi", "SIGABRT", "orphaned-lock",
+             "priority inheritance, held by another thread: glibc aborts the worker"),
+        hangs("pi-holder-ended", "orphaned-lock",
+              "the same, but that thread has ended in the parent when the worker locks"),
+        hangs("normal-relock", "self-held-lock", "held by the forking thread, locked once more"),
+        lucky("lucky-normal", "another thread has unlocked it before the fork, and lives on"),
+        lucky("lucky-recursive", "the same with a recursive mutex"),
+        lucky("lucky-errorcheck", "the same with an error-checking one"),
+        lucky("lucky-robust", "the same with a robust one"),
+        lucky("lucky-pi", "the same with priority inheritance").as_timing_of("pi"),
+        silent("normal-unlock", "control: held by the forking thread; the worker unlocks first"),
+        silent("pshared", "control: in shared memory; its owner is alive and unlocks"),
+    }};
+
 pthread_mutex_t account_lock;
 
 void make(pthread_mutex_t& mutex, const std::string& method) {
@@ -123,37 +158,5 @@ Worker start(const std::string& method) {
   if (method.starts_with("pi")) return fork_beside_holder(method == "pi-holder-ended");
   return fork_inside(unlock_and_use_account);
 }
-
-const Description kDescription = {
-    .name = "mutex-types",
-    .title = "what becomes of each type of mutex in a forked child",
-    .cause =
-        "Recursive, error-checking and robust mutexes remember the TID of their owner, which "
-        "is another in the child: unlocking what the forking thread had locked fails with "
-        "EPERM, which few programs look at, and the next lock waits for ever.",
-    .mechanism =
-        "The forking thread holds the mutex, or another thread does until the worker has "
-        "been started; the worker goes on where the forking thread was.",
-    .cure =
-        "Do not fork inside a critical section. In the child handler of pthread_atfork, "
-        "initialise such mutexes anew rather than unlock them.",
-    .source = "scenarios/mutex_types.cpp",
-    .methods = {
-        hangs("recursive", "stale-owner", "held by the forking thread; unlock gives EPERM"),
-        hangs("errorcheck", "stale-owner", "held by the forking thread; unlock gives EPERM"),
-        hangs("robust", "stale-owner", "held by the forking thread; unlock gives EPERM"),
-        dies("pi", "SIGABRT", "orphaned-lock",
-             "priority inheritance, held by another thread: glibc aborts the worker"),
-        hangs("pi-holder-ended", "orphaned-lock",
-              "the same, but that thread has ended in the parent when the worker locks"),
-        hangs("normal-relock", "self-held-lock", "held by the forking thread, locked once more"),
-        lucky("lucky-normal", "another thread has unlocked it before the fork, and lives on"),
-        lucky("lucky-recursive", "the same with a recursive mutex"),
-        lucky("lucky-errorcheck", "the same with an error-checking one"),
-        lucky("lucky-robust", "the same with a robust one"),
-        lucky("lucky-pi", "the same with priority inheritance"),
-        silent("normal-unlock", "control: held by the forking thread; the worker unlocks first"),
-        silent("pshared", "control: in shared memory; its owner is alive and unlocks"),
-    }};
 
 int main(int argc, char** argv) { return run_program(argc, argv, kDescription, one_by_one(start)); }

@@ -39,6 +39,45 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "parquet-lock",
+    .title = "fork while a reader thread holds a table's file lock",
+    .cause =
+        "A reader thread of the parent holds the file lock of a table while it decodes a row "
+        "group. "
+        "fork() copies the locked lock, but not the thread that would unlock it. The worker calls "
+        "the same reader, asks for the lock and waits for ever.",
+    .mechanism =
+        "Models what the multiprocessing page of the Polars user guide describes, with a real "
+        "pthread mutex (orders.file_lock). The first page that a reader decodes stops it inside "
+        "its "
+        "critical section until the worker has been started, so every fork meets it there. Real "
+        "Polars hangs without a lock held; the scenario worker-pool shows how.",
+    .cure =
+        "Start workers with posix_spawn of a fresh image or through a fork server started before "
+        "the "
+        "first thread (Python: multiprocessing.get_context(\"spawn\") or \"forkserver\"). A "
+        "library "
+        "can make its reader survive fork with pthread_atfork: lock file_lock in the prepare "
+        "handler, "
+        "unlock it in the parent and in the child handler.",
+    .source = "scenarios/parquet_lock.cpp",
+    .methods = {
+        hangs("fork", "orphaned-lock",
+              "forked while a reader is inside read_row_group; the worker reads the table"),
+        silent("spawn", "the same moment, but the worker is a fresh image"),
+        silent("forkserver",
+               "the same moment, but forked by a server that never had a second thread"),
+        completes("fork-without-read", {},
+                  "control: forked at the same moment; the worker filters rows it inherited, reads "
+                  "nothing"),
+        lucky("fork-lucky",
+              "all readers have read the table before the fork, and live on; the worker reads it")
+            .as_timing_of("fork"),
+        silent("fork-after-idle",
+               "control: all readers have finished before the fork; the worker reads the table"),
+    }};
+
 // ---- a table file and its reader ----------------------------------------------------------------
 // A small relative of Parquet: row groups of pages, the values of a page as zigzag varint deltas.
 
@@ -267,44 +306,6 @@ int parent(const Options& options) {
   }
   return kAllDone;
 }
-
-const Description kDescription = {
-    .name = "parquet-lock",
-    .title = "fork while a reader thread holds a table's file lock",
-    .cause =
-        "A reader thread of the parent holds the file lock of a table while it decodes a row "
-        "group. "
-        "fork() copies the locked lock, but not the thread that would unlock it. The worker calls "
-        "the same reader, asks for the lock and waits for ever.",
-    .mechanism =
-        "Models what the multiprocessing page of the Polars user guide describes, with a real "
-        "pthread mutex (orders.file_lock). The first page that a reader decodes stops it inside "
-        "its "
-        "critical section until the worker has been started, so every fork meets it there. Real "
-        "Polars hangs without a lock held; the scenario worker-pool shows how.",
-    .cure =
-        "Start workers with posix_spawn of a fresh image or through a fork server started before "
-        "the "
-        "first thread (Python: multiprocessing.get_context(\"spawn\") or \"forkserver\"). A "
-        "library "
-        "can make its reader survive fork with pthread_atfork: lock file_lock in the prepare "
-        "handler, "
-        "unlock it in the parent and in the child handler.",
-    .source = "scenarios/parquet_lock.cpp",
-    .methods = {
-        hangs("fork", "orphaned-lock",
-              "forked while a reader is inside read_row_group; the worker reads the table"),
-        silent("spawn", "the same moment, but the worker is a fresh image"),
-        silent("forkserver",
-               "the same moment, but forked by a server that never had a second thread"),
-        completes("fork-without-read", {},
-                  "control: forked at the same moment; the worker filters rows it inherited, reads "
-                  "nothing"),
-        lucky("fork-lucky",
-              "all readers have read the table before the fork, and live on; the worker reads it"),
-        silent("fork-after-idle",
-               "control: all readers have finished before the fork; the worker reads the table"),
-    }};
 
 int main(int argc, char** argv) {
   return run_program(argc, argv, kDescription, {parent, fresh_worker});

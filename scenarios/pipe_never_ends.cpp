@@ -19,6 +19,30 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "pipe-never-ends",
+    .title = "wait for the end of a pipe whose write end another child has inherited",
+    .cause =
+        "The reader of a pipe sees its end when every copy of the write end is closed. A child "
+        "that was forked meanwhile has a copy, whatever it is for, and does not know of it.",
+    .mechanism =
+        "The bystander is forked before the parent closes the write end, and lives until the "
+        "reader "
+        "has ended or was killed. No lock is involved: the finding is a shared-descriptor note, "
+        "and "
+        "needs `forkscope run --check=descriptors`.",
+    .cure =
+        "Close in each child the ends that are not its own, or start it with posix_spawn() and "
+        "make "
+        "pipes with O_CLOEXEC.",
+    .source = "scenarios/pipe_never_ends.cpp",
+    .methods = {
+        waits("fork", {{"shared-descriptor", "note"}}, "the bystander keeps the write end")
+            .with_run_option("--check=descriptors"),
+        silent("fork-closed", "control: the bystander closes the write end"),
+        silent("fork-exec", "control: the bystander executes a program, and O_CLOEXEC closes it"),
+    }};
+
 constexpr char kText[] = "orders";
 
 /// Reads to the end; gives the number of bytes.
@@ -81,28 +105,5 @@ int parent(const Options& options) {
   }
   return kAllDone;
 }
-
-const Description kDescription = {
-    .name = "pipe-never-ends",
-    .title = "wait for the end of a pipe whose write end another child has inherited",
-    .cause =
-        "The reader of a pipe sees its end when every copy of the write end is closed. A child "
-        "that was forked meanwhile has a copy, whatever it is for, and does not know of it.",
-    .mechanism =
-        "The bystander is forked before the parent closes the write end, and lives until the "
-        "reader "
-        "has ended or was killed. No lock is involved: the finding is a shared-descriptor note, "
-        "and "
-        "needs `forkscope run --check=descriptors`.",
-    .cure =
-        "Close in each child the ends that are not its own, or start it with posix_spawn() and "
-        "make "
-        "pipes with O_CLOEXEC.",
-    .source = "scenarios/pipe_never_ends.cpp",
-    .methods = {
-        {"fork", End::kDeadlock, {}, "the bystander keeps the write end"},
-        silent("fork-closed", "control: the bystander closes the write end"),
-        silent("fork-exec", "control: the bystander executes a program, and O_CLOEXEC closes it"),
-    }};
 
 int main(int argc, char** argv) { return run_program(argc, argv, kDescription, {parent, {}}); }

@@ -21,6 +21,33 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "rwlock",
+    .title = "fork while a thread holds a read-write lock",
+    .cause =
+        "A thread of the parent reads under a read-write lock at the fork. The child inherits "
+        "a lock that one reader holds and no thread that could give it back: it waits for "
+        "ever as soon as it wants to write, or to read when the thread was a writer.",
+    .mechanism = "The thread stays inside its critical section until the worker has been started.",
+    .cure =
+        "Take the lock for writing in the prepare handler of pthread_atfork, unlock it in the "
+        "parent handler, and initialise it anew in the child handler; or start workers with "
+        "posix_spawn.",
+    .source = "scenarios/rwlock.cpp",
+    .methods = {
+        hangs("fork", "orphaned-lock", "a reader holds the lock; the worker wants to write"),
+        silent("spawn", "the same moment, but the worker is a fresh image"),
+        hangs("fork-writer-held", "orphaned-lock", "a writer holds it; the worker wants to read"),
+        completes("fork-child-reads", {}, "a reader holds it; the worker reads too, which works"),
+        lucky("fork-lucky", "the reader has unlocked before the fork; the worker writes")
+            .as_timing_of("fork"),
+        silent("fork-both-read", "control: readers do not keep each other out"),
+        silent("fork-atfork", "control: at-fork handlers take the lock; the child's makes it anew"),
+        hangs("fork-atfork-unlock", "stale-owner",
+              "at-fork handlers take the lock; the child's unlocks it, as if it were a mutex")
+            .seen_from_outside("deadlock", "orphaned-lock"),
+    }};
+
 pthread_rwlock_t prices_lock = PTHREAD_RWLOCK_INITIALIZER;
 int prices[16];  // guarded by it
 
@@ -47,6 +74,7 @@ void make_anew() { pthread_rwlock_init(&prices_lock, nullptr); }
 Worker fork_with_handlers(void (*in_child)()) {
   static const int registered = pthread_atfork(lock_for_writing, unlock, in_child);
   if (registered != 0) throw_errno("cannot register at-fork handlers", registered);
+  const Holder idle("idle-0");  // lives at the fork, whether the reader still does or not
   Holder reader("reader-0", lock_for_reading, [main = gettid()] {
     wait_until_blocked_on(main, prices_lock);
     unlock();
@@ -72,31 +100,6 @@ Worker start(const std::string& method) {
   if (method == "spawn") return spawn_worker("prices");
   return fork_worker(method == "fork" ? update_prices : lookup_price);
 }
-
-const Description kDescription = {
-    .name = "rwlock",
-    .title = "fork while a thread holds a read-write lock",
-    .cause =
-        "A thread of the parent reads under a read-write lock at the fork. The child inherits "
-        "a lock that one reader holds and no thread that could give it back: it waits for "
-        "ever as soon as it wants to write, or to read when the thread was a writer.",
-    .mechanism = "The thread stays inside its critical section until the worker has been started.",
-    .cure =
-        "Take the lock for writing in the prepare handler of pthread_atfork, unlock it in the "
-        "parent handler, and initialise it anew in the child handler; or start workers with "
-        "posix_spawn.",
-    .source = "scenarios/rwlock.cpp",
-    .methods = {
-        hangs("fork", "orphaned-lock", "a reader holds the lock; the worker wants to write"),
-        silent("spawn", "the same moment, but the worker is a fresh image"),
-        hangs("fork-writer-held", "orphaned-lock", "a writer holds it; the worker wants to read"),
-        completes("fork-child-reads", {}, "a reader holds it; the worker reads too, which works"),
-        lucky("fork-lucky", "the reader has unlocked before the fork; the worker writes"),
-        silent("fork-both-read", "control: readers do not keep each other out"),
-        silent("fork-atfork", "control: at-fork handlers take the lock; the child's makes it anew"),
-        hangs("fork-atfork-unlock", "stale-owner",
-              "at-fork handlers take the lock; the child's unlocks it, as if it were a mutex"),
-    }};
 
 int main(int argc, char** argv) {
   return run_program(argc, argv, kDescription, one_by_one(start, update_prices));

@@ -20,6 +20,30 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "semaphore-lock",
+    .title = "fork while a semaphore is used as a lock",
+    .cause =
+        "A thread of the parent has taken a semaphore of value 1 as a lock (CPython's "
+        "threading.Lock was one up to 3.13). The child inherits the value 0 without the "
+        "thread that would post it, and waits for ever.",
+    .mechanism = "The thread keeps the semaphore until the worker has been started.",
+    .cure =
+        "Give the child a semaphore of its own: sem_init in the child handler of "
+        "pthread_atfork, after sem_wait in the prepare handler; or start workers with "
+        "posix_spawn (Python: multiprocessing.get_context(\"spawn\")).",
+    .source = "scenarios/semaphore_lock.cpp",
+    .methods = {
+        hangs("fork", "orphaned-lock", "forked while a thread has the semaphore; the worker waits")
+            .seen_from_outside("deadlock", "lost-thread"),
+        silent("spawn", "the same moment, but the worker is a fresh image"),
+        lucky("fork-lucky", "the thread has posted before the fork, and lives on")
+            .as_timing_of("fork"),
+        silent("fork-posted", "control: the thread has posted and ended before the fork"),
+        silent("fork-signal-posts",
+               "control: the worker waits for a semaphore that its own signal handler posts"),
+    }};
+
 sem_t session_lock;  // 1: free
 sem_t alarm_rang;    // posted by the handler of SIGALRM alone
 
@@ -55,28 +79,6 @@ Worker start(const std::string& method) {
   if (method == "fork-posted") session.finish();
   return fork_worker(method == "fork-signal-posts" ? wait_for_alarm : use_session);
 }
-
-const Description kDescription = {
-    .name = "semaphore-lock",
-    .title = "fork while a semaphore is used as a lock",
-    .cause =
-        "A thread of the parent has taken a semaphore of value 1 as a lock (CPython's "
-        "threading.Lock was one up to 3.13). The child inherits the value 0 without the "
-        "thread that would post it, and waits for ever.",
-    .mechanism = "The thread keeps the semaphore until the worker has been started.",
-    .cure =
-        "Give the child a semaphore of its own: sem_init in the child handler of "
-        "pthread_atfork, after sem_wait in the prepare handler; or start workers with "
-        "posix_spawn (Python: multiprocessing.get_context(\"spawn\")).",
-    .source = "scenarios/semaphore_lock.cpp",
-    .methods = {
-        hangs("fork", "orphaned-lock", "forked while a thread has the semaphore; the worker waits"),
-        silent("spawn", "the same moment, but the worker is a fresh image"),
-        lucky("fork-lucky", "the thread has posted before the fork, and lives on"),
-        silent("fork-posted", "control: the thread has posted and ended before the fork"),
-        silent("fork-signal-posts",
-               "control: the worker waits for a semaphore that its own signal handler posts"),
-    }};
 
 int main(int argc, char** argv) {
   sem_init(&session_lock, 0, 1);

@@ -21,6 +21,27 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "shared-connection",
+    .title = "talk to a server on a connection that was opened before fork",
+    .cause =
+        "A socket that is inherited is the same connection, not a second one. The server sees one "
+        "client, and what it answers goes to whoever of them reads first.",
+    .mechanism =
+        "Worker and parent ask, one after the other, and read in the other order. No lock is "
+        "involved and nothing hangs: the finding is a shared-descriptor hazard, and needs "
+        "`forkscope run --check=descriptors`.",
+    .cure =
+        "Connect after the fork, in each process for itself; the worker only closes what it "
+        "inherited.",
+    .source = "scenarios/shared_connection.cpp",
+    .methods = {
+        completes("fork", {{"shared-descriptor", "hazard"}},
+                  "the worker uses its parent's connection: answers cross")
+            .with_run_option("--check=descriptors"),
+        silent("fork-own-connection", "control: the worker has a connection of its own"),
+    }};
+
 [[gnu::noinline]] void ask(int connection, char question) {
   if (write(connection, &question, 1) != 1) throw_errno("cannot write to the server");
 }
@@ -119,24 +140,5 @@ int parent(const Options& options) {
   }
   return kAllDone;
 }
-
-const Description kDescription = {
-    .name = "shared-connection",
-    .title = "talk to a server on a connection that was opened before fork",
-    .cause =
-        "A socket that is inherited is the same connection, not a second one. The server sees one "
-        "client, and what it answers goes to whoever of them reads first.",
-    .mechanism =
-        "Worker and parent ask, one after the other, and read in the other order. No lock is "
-        "involved and nothing hangs: the finding is a shared-descriptor hazard, and needs "
-        "`forkscope run --check=descriptors`.",
-    .cure =
-        "Connect after the fork, in each process for itself; the worker only closes what it "
-        "inherited.",
-    .source = "scenarios/shared_connection.cpp",
-    .methods = {
-        completes("fork", {}, "the worker uses its parent's connection: answers cross"),
-        silent("fork-own-connection", "control: the worker has a connection of its own"),
-    }};
 
 int main(int argc, char** argv) { return run_program(argc, argv, kDescription, {parent, {}}); }

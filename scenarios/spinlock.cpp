@@ -14,6 +14,26 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "spinlock",
+    .title = "fork while a thread holds a spinlock",
+    .cause =
+        "A thread of the parent holds a pthread spinlock at the fork. The child inherits the "
+        "taken lock without the thread, and spins on it for ever at full load.",
+    .mechanism = "The thread stays inside its critical section until the worker has been started.",
+    .cure =
+        "Take the lock in the prepare handler of pthread_atfork and unlock it in the parent and "
+        "in the child handler; or start workers with posix_spawn.",
+    .source = "scenarios/spinlock.cpp",
+    .methods = {
+        hangs("fork", "orphaned-lock", "forked while a thread counts; the worker counts too")
+            .seen_from_outside("probable", "orphaned-lock"),
+        silent("spawn", "the same moment, but the worker is a fresh image"),
+        lucky("fork-lucky", "the thread has unlocked before the fork, and lives on")
+            .as_timing_of("fork"),
+        silent("fork-released", "control: the thread has unlocked and ended before the fork"),
+    }};
+
 pthread_spinlock_t hits_lock;
 long hits = 0;  // guarded by it
 
@@ -36,24 +56,6 @@ Worker start(const std::string& method) {
   if (method == "fork-released") counter.finish();
   return fork_worker(count_hit);
 }
-
-const Description kDescription = {
-    .name = "spinlock",
-    .title = "fork while a thread holds a spinlock",
-    .cause =
-        "A thread of the parent holds a pthread spinlock at the fork. The child inherits the "
-        "taken lock without the thread, and spins on it for ever at full load.",
-    .mechanism = "The thread stays inside its critical section until the worker has been started.",
-    .cure =
-        "Take the lock in the prepare handler of pthread_atfork and unlock it in the parent and "
-        "in the child handler; or start workers with posix_spawn.",
-    .source = "scenarios/spinlock.cpp",
-    .methods = {
-        hangs("fork", "orphaned-lock", "forked while a thread counts; the worker counts too"),
-        silent("spawn", "the same moment, but the worker is a fresh image"),
-        lucky("fork-lucky", "the thread has unlocked before the fork, and lives on"),
-        silent("fork-released", "control: the thread has unlocked and ended before the fork"),
-    }};
 
 int main(int argc, char** argv) {
   pthread_spin_init(&hits_lock, PTHREAD_PROCESS_PRIVATE);

@@ -16,6 +16,25 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "static-local",
+    .title = "fork while a thread constructs a function-local static",
+    .cause =
+        "A thread of the parent is inside the constructor of a function-local static at the "
+        "fork. The child calls the same function and waits for ever in __cxa_guard_acquire "
+        "for a construction that nobody will finish.",
+    .mechanism = "The constructor stops its thread until the worker has been started.",
+    .cure =
+        "Call such functions once before the process has threads, or before it forks; or start "
+        "workers with posix_spawn.",
+    .source = "scenarios/static_local.cpp",
+    .methods = {
+        hangs("fork", "orphaned-lock", "forked in the constructor; the worker calls the function"),
+        lucky("fork-lucky", "forked before the thread calls the function, which it does later")
+            .as_timing_of("fork"),
+        silent("fork-initialised", "control: the static was constructed before the fork"),
+    }};
+
 /// Where a thread stays in the middle of the constructor; nullptr: nowhere.
 Pause* in_constructor = nullptr;
 
@@ -53,23 +72,5 @@ Worker start(const std::string& method) {
   reader.await();
   return fork_worker(read_config);
 }
-
-const Description kDescription = {
-    .name = "static-local",
-    .title = "fork while a thread constructs a function-local static",
-    .cause =
-        "A thread of the parent is inside the constructor of a function-local static at the "
-        "fork. The child calls the same function and waits for ever in __cxa_guard_acquire "
-        "for a construction that nobody will finish.",
-    .mechanism = "The constructor stops its thread until the worker has been started.",
-    .cure =
-        "Call such functions once before the process has threads, or before it forks; or start "
-        "workers with posix_spawn.",
-    .source = "scenarios/static_local.cpp",
-    .methods = {
-        hangs("fork", "orphaned-lock", "forked in the constructor; the worker calls the function"),
-        lucky("fork-lucky", "forked before the thread calls the function, which it does later"),
-        silent("fork-initialised", "control: the static was constructed before the fork"),
-    }};
 
 int main(int argc, char** argv) { return run_program(argc, argv, kDescription, one_by_one(start)); }

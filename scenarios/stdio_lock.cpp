@@ -15,6 +15,24 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "stdio-lock",
+    .title = "fork and _Fork while a thread holds a FILE with flockfile",
+    .cause =
+        "A thread of the parent has locked a FILE when the process is copied. fork() resets "
+        "the lock in the child; _Fork() and a raw clone do not, and the child waits for ever "
+        "at its next use of the FILE.",
+    .mechanism = "The thread keeps the FILE locked until the worker has been started.",
+    .cure =
+        "Use fork() or posix_spawn(). After _Fork() call only async-signal-safe functions, "
+        "such as write().",
+    .source = "scenarios/stdio_lock.cpp",
+    .methods = {
+        silent("fork", "glibc resets the lock in the child, which writes to the FILE"),
+        hangs("underscore-fork", "orphaned-lock", "the same with _Fork, which resets nothing")
+            .seen_from_outside("deadlock", "libc-lock"),
+    }};
+
 FILE* journal = nullptr;
 
 /// Several lines that must stay together.
@@ -31,23 +49,6 @@ Worker start(const std::string& method) {
       "log-0", [] { flockfile(journal); }, [] { funlockfile(journal); });
   return fork_worker(write_entry, method == "fork" ? fork : _Fork);
 }
-
-const Description kDescription = {
-    .name = "stdio-lock",
-    .title = "fork and _Fork while a thread holds a FILE with flockfile",
-    .cause =
-        "A thread of the parent has locked a FILE when the process is copied. fork() resets "
-        "the lock in the child; _Fork() and a raw clone do not, and the child waits for ever "
-        "at its next use of the FILE.",
-    .mechanism = "The thread keeps the FILE locked until the worker has been started.",
-    .cure =
-        "Use fork() or posix_spawn(). After _Fork() call only async-signal-safe functions, "
-        "such as write().",
-    .source = "scenarios/stdio_lock.cpp",
-    .methods = {
-        silent("fork", "glibc resets the lock in the child, which writes to the FILE"),
-        hangs("underscore-fork", "orphaned-lock", "the same with _Fork, which resets nothing"),
-    }};
 
 int main(int argc, char** argv) {
   journal = fopen("/dev/null", "we");

@@ -16,6 +16,23 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "vfork-misuse",
+    .title = "lock a mutex in the child of vfork",
+    .cause =
+        "The child of vfork shares the memory of its parent until it execs or exits. POSIX "
+        "allows it nothing but exec and _exit; whatever else it changes, it changes in the "
+        "parent, and what it waits for, the parent waits for.",
+    .mechanism =
+        "The child locks a mutex that is free, counts and unlocks; the parent sees the "
+        "count in its own memory.",
+    .cure = "Use posix_spawn(), which does in the child of vfork what can be done there.",
+    .source = "scenarios/vfork_misuse.cpp",
+    .methods = {
+        completes("vfork-lock", {{"unsafe-call", "note"}}, "the child locks and unlocks a mutex"),
+        silent("vfork-exec", "control: the child execs at once"),
+    }};
+
 pthread_mutex_t hits_lock = PTHREAD_MUTEX_INITIALIZER;
 volatile int hits = 0;  // guarded by it
 
@@ -45,23 +62,6 @@ Worker vfork_and_lock() {
 Worker start(const std::string& method) {
   return method == "vfork-exec" ? vfork_and_exec() : vfork_and_lock();
 }
-
-const Description kDescription = {
-    .name = "vfork-misuse",
-    .title = "lock a mutex in the child of vfork",
-    .cause =
-        "The child of vfork shares the memory of its parent until it execs or exits. POSIX "
-        "allows it nothing but exec and _exit; whatever else it changes, it changes in the "
-        "parent, and what it waits for, the parent waits for.",
-    .mechanism =
-        "The child locks a mutex that is free, counts and unlocks; the parent sees the "
-        "count in its own memory.",
-    .cure = "Use posix_spawn(), which does in the child of vfork what can be done there.",
-    .source = "scenarios/vfork_misuse.cpp",
-    .methods = {
-        completes("vfork-lock", {{"unsafe-call", "note"}}, "the child locks and unlocks a mutex"),
-        silent("vfork-exec", "control: the child execs at once"),
-    }};
 
 int main(int argc, char** argv) {
   return run_program(argc, argv, kDescription, one_by_one(start, count_hit));

@@ -32,6 +32,42 @@
 
 using namespace forkscope::scenario;
 
+const Description kDescription = {
+    .name = "worker-pool",
+    .title = "fork after the parent has used a thread pool",
+    .cause =
+        "A query of the parent has started a pool of threads. fork() copies the pool's memory, "
+        "which "
+        "says that the threads exist, but not the threads. The worker hands its jobs to the pool "
+        "it "
+        "inherited and waits for ever for threads that are not there. No lock is held at the fork.",
+    .mechanism =
+        "Models what real Polars does: it runs every query on a process-wide rayon pool and waits "
+        "on "
+        "a latch, a mutex and a condition variable, without a time limit. Every fork meets the "
+        "pool "
+        "idle: all its threads sleep and no wake-up is under way.",
+    .cure =
+        "Start workers with posix_spawn of a fresh image or through a fork server started before "
+        "the "
+        "pool (Python: multiprocessing.get_context(\"spawn\") or \"forkserver\"), fork before the "
+        "first query, or give the worker a pool of its own. A library can forget its pool in a "
+        "child "
+        "handler of pthread_atfork, so that the next query starts a new one.",
+    .source = "scenarios/worker_pool.cpp",
+    .methods = {
+        waits_beside_a_lock(
+            "fork", "forked with the pool idle; the worker runs a query on the pool it inherited"),
+        silent("spawn", "the worker is a fresh image and starts a pool of its own"),
+        silent("forkserver",
+               "forked by a server from before the pool; the worker starts a pool of its own"),
+        silent("fork-without-pool-use",
+               "control: the parent never used its pool; the forked worker starts the threads "
+               "itself"),
+        silent("fork-own-pool",
+               "control: the parent's pool is idle; the forked worker makes a pool of its own"),
+    }};
+
 // ---- a thread pool
 // --------------------------------------------------------------------------------
 
@@ -223,42 +259,6 @@ int parent(const Options& options) {
   }
   return kAllDone;
 }
-
-const Description kDescription = {
-    .name = "worker-pool",
-    .title = "fork after the parent has used a thread pool",
-    .cause =
-        "A query of the parent has started a pool of threads. fork() copies the pool's memory, "
-        "which "
-        "says that the threads exist, but not the threads. The worker hands its jobs to the pool "
-        "it "
-        "inherited and waits for ever for threads that are not there. No lock is held at the fork.",
-    .mechanism =
-        "Models what real Polars does: it runs every query on a process-wide rayon pool and waits "
-        "on "
-        "a latch, a mutex and a condition variable, without a time limit. Every fork meets the "
-        "pool "
-        "idle: all its threads sleep and no wake-up is under way.",
-    .cure =
-        "Start workers with posix_spawn of a fresh image or through a fork server started before "
-        "the "
-        "pool (Python: multiprocessing.get_context(\"spawn\") or \"forkserver\"), fork before the "
-        "first query, or give the worker a pool of its own. A library can forget its pool in a "
-        "child "
-        "handler of pthread_atfork, so that the next query starts a new one.",
-    .source = "scenarios/worker_pool.cpp",
-    .methods = {
-        waits_beside_a_lock("fork",
-              "forked with the pool idle; the worker runs a query on the pool it inherited"),
-        silent("spawn", "the worker is a fresh image and starts a pool of its own"),
-        silent("forkserver",
-               "forked by a server from before the pool; the worker starts a pool of its own"),
-        silent("fork-without-pool-use",
-               "control: the parent never used its pool; the forked worker starts the threads "
-               "itself"),
-        silent("fork-own-pool",
-               "control: the parent's pool is idle; the forked worker makes a pool of its own"),
-    }};
 
 int main(int argc, char** argv) {
   return run_program(argc, argv, kDescription,

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "detector/inspect/exported_symbol.hpp"
+#include "detector/inspect/wrapped_start.hpp"
 
 namespace forkscope {
 namespace {
@@ -68,7 +69,7 @@ struct Descriptor {
   std::uint64_t tid_address;
   std::int32_t tid;
   std::uint32_t cancelling;
-  std::uint64_t start;
+  std::uint64_t start, argument;
 };
 
 /// The descriptors of one list; nothing when it is no list, or being changed.
@@ -83,11 +84,13 @@ std::optional<std::vector<Descriptor>> read_list(ProcessMemory& memory, const La
     const auto tid = memory.get<std::int32_t>(descriptor + layout.tid);
     const auto cancelling = memory.get<std::uint32_t>(descriptor + layout.cancelling);
     const auto start = memory.get<std::uint64_t>(descriptor + layout.start);
-    if (back != previous || !tid || !cancelling || !start || found.size() >= kMostThreads ||
+    // nptl/descr.h: the argument follows the routine.
+    const auto argument = memory.get<std::uint64_t>(descriptor + layout.start + 8);
+    if (back != previous || !tid || !cancelling || !start || !argument || found.size() >= kMostThreads ||
         (*cancelling & ~kKnownBits) != 0) {
       return std::nullopt;
     }
-    found.push_back({descriptor + layout.tid, *tid, *cancelling, *start});
+    found.push_back({descriptor + layout.tid, *tid, *cancelling, *start, *argument});
     previous = *next;
     next = memory.get<std::uint64_t>(*next);
   }
@@ -105,11 +108,14 @@ std::optional<GlibcThreads> glibc_threads(ProcessMemory& memory, const ProcessEv
     return std::any_of(process.threads.begin(), process.threads.end(),
                        [&](const ThreadEvidence& thread) { return thread.own_tid == own_tid; });
   };
+  const auto start_of = [&](const Descriptor& thread) {
+    return wrapped_start(memory, process, thread.start, thread.argument);
+  };
   const auto cached = read_list(memory, *layout, layout->cache);
   if (!cached) return std::nullopt;
   for (const Descriptor& thread : *cached)
     if (thread.tid == 0 && (thread.cancelling & kEnded) == 0 && thread.start != 0)
-      threads.left.push_back({0, thread.start});
+      threads.left.push_back({0, start_of(thread)});
   for (const std::uint64_t head : {layout->used, layout->user}) {
     const auto list = read_list(memory, *layout, head);
     if (!list) return std::nullopt;
@@ -118,7 +124,7 @@ std::optional<GlibcThreads> glibc_threads(ProcessMemory& memory, const ProcessEv
       // The initial thread has no start routine; its descriptor names the parent's by then.
       if (thread.tid > 0 && thread.start != 0 && (thread.cancelling & kEnded) == 0 &&
           !lives(thread.tid)) {
-        threads.left.push_back({thread.tid, thread.start});
+        threads.left.push_back({thread.tid, start_of(thread)});
       }
     }
   }

@@ -40,36 +40,30 @@ class Scratch {
 };
 
 std::vector<Case> cases_of(const Campaign& campaign, const std::vector<Entry>& catalogue) {
-  for (const std::string& name : campaign.scenarios) find_entry(catalogue, name);
-  const auto chosen = [](const std::vector<std::string>& names, const std::string& name) {
-    return names.empty() || std::find(names.begin(), names.end(), name) != names.end();
-  };
   std::vector<Case> cases;
-  std::set<std::string> known, unknown(campaign.methods.begin(), campaign.methods.end());
-  for (const Entry& entry : catalogue) {
-    if (!chosen(campaign.scenarios, entry.description.name)) continue;
-    for (const Method& method : entry.description.methods) {
-      known.insert(method.name);
-      unknown.erase(method.name);
-      if (!chosen(campaign.methods, method.name)) continue;
-      for (const How how : campaign.how) cases.push_back({entry.description.name, method, how, {}});
-    }
-  }
-  if (!unknown.empty())
-    throw std::runtime_error(fmt::format("no method '{}' in the chosen scenarios; there are: {}",
-                                         *unknown.begin(), fmt::join(known, ", ")));
+  for (const auto& [entry, method] : choose(catalogue, campaign.scenarios, campaign.methods))
+    for (const How how : campaign.how)
+      if (applies(how, *method)) cases.push_back({entry->description.name, *method, how, {}});
   return cases;
 }
 
 Command command_of(const Case& which, const fs::path& program, const Campaign& campaign,
                    const fs::path& folder) {
   Command command;
-  if (which.how == How::kShim)
-    command.arguments = {campaign.forkscope_exe.string(), "run",       "--quiet",          "--json",
-                         folder / "report.json",          "--session", folder / "session", "--"};
+  if (which.how == How::kShim || which.how == How::kLucky) {
+    command.arguments = {campaign.forkscope_exe.string(), "run",       "--quiet",         "--json",
+                         folder / "report.json",          "--session", folder / "session"};
+    command.arguments.insert(command.arguments.end(), which.promised.run_options.begin(),
+                             which.promised.run_options.end());
+    command.arguments.push_back("--");
+  }
   command.arguments.insert(command.arguments.end(),
                            {program.string(), "--method=" + which.promised.name,
                             fmt::format("--patience={}", campaign.patience.count())});
+  if (which.how == How::kAttached)
+    command.arguments.push_back(fmt::format(
+        "--examine={} attach --stacks --json {} >/dev/null 2>&1",
+        quoted(campaign.forkscope_exe.string()), quoted((folder / "attach.json").string())));
   command.environment = {{"TMPDIR", folder.string()}};
   command.limit = campaign.patience + kLimitBeyondPatience;
   return command;
@@ -93,7 +87,50 @@ std::optional<std::string> report_of(const Result& result, const fs::path& folde
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
+/// What `forkscope attach` wrote; nullopt when it was not asked, as nothing hung.
+std::optional<FromOutside> answer_of(const fs::path& folder) {
+  std::ifstream file(folder / "attach.json");
+  if (!file) return std::nullopt;
+  return read_answer(std::string(std::istreambuf_iterator<char>(file), {}));
+}
+
+Outcome outcome_of(How how, const Result& result, const fs::path& folder) {
+  const bool shim = how == How::kShim || how == How::kLucky;
+  Outcome outcome = read_outcome(result, shim ? report_of(result, folder) : std::nullopt);
+  if (how == How::kAttached) outcome.attached = answer_of(folder);
+  return outcome;
+}
+
 }  // namespace
+
+std::string quoted(const std::string& text) {
+  std::string word = "'";
+  for (const char each : text) word += each == '\'' ? std::string("'\\''") : std::string(1, each);
+  return word + "'";
+}
+
+std::vector<Chosen> choose(const std::vector<Entry>& catalogue,
+                           const std::vector<std::string>& scenarios,
+                           const std::vector<std::string>& methods) {
+  for (const std::string& name : scenarios) find_entry(catalogue, name);
+  const auto chosen = [](const std::vector<std::string>& names, const std::string& name) {
+    return names.empty() || std::find(names.begin(), names.end(), name) != names.end();
+  };
+  std::vector<Chosen> result;
+  std::set<std::string> known, unknown(methods.begin(), methods.end());
+  for (const Entry& entry : catalogue) {
+    if (!chosen(scenarios, entry.description.name)) continue;
+    for (const Method& method : entry.description.methods) {
+      known.insert(method.name);
+      unknown.erase(method.name);
+      if (chosen(methods, method.name)) result.push_back({&entry, &method});
+    }
+  }
+  if (!unknown.empty())
+    throw std::runtime_error(fmt::format("no method '{}' in the chosen scenarios; there are: {}",
+                                         *unknown.begin(), fmt::join(known, ", ")));
+  return result;
+}
 
 std::vector<Case> run_campaign(const Campaign& campaign, const std::vector<Entry>& catalogue,
                                const Progress& progress) {
@@ -112,11 +149,10 @@ std::vector<Case> run_campaign(const Campaign& campaign, const std::vector<Entry
       },
       [&](std::size_t run, const Result& result) {
         Case& which = cases[run % cases.size()];
-        const bool shim = which.how == How::kShim;
-        which.outcomes.push_back(
-            read_outcome(result, shim ? report_of(result, scratch.of_run(run)) : std::nullopt));
+        which.outcomes.push_back(outcome_of(which.how, result, scratch.of_run(run)));
         fs::remove_all(scratch.of_run(run));
-        progress(++over, all);
+        progress(++over, all,
+                 which.scenario + " " + which.promised.name + " " + how_text(which.how));
       });
   return cases;
 }

@@ -18,6 +18,7 @@ namespace {
 
 constexpr const char* kCompletes = "completes";
 constexpr const char* kDeadlock = "deadlock";
+constexpr const char* kSkippedText = "skipped";
 
 std::string dies(const std::string& death) { return "dies " + death; }
 
@@ -44,6 +45,8 @@ std::string end_of(const Result& result) {
       return kDeadlock;
     case kWorkerEndedEarly:
       return end_of_worker(result.output);
+    case kSkipped:
+      return kSkippedText;
     default:
       return fmt::format("exit {}", status);
   }
@@ -75,19 +78,72 @@ std::vector<FoundKind> findings_of(const std::string& report) {
 
 }  // namespace
 
+std::string how_text(How how) {
+  switch (how) {
+    case How::kBare:
+      return "bare";
+    case How::kShim:
+      return "shim";
+    case How::kLucky:
+      return "lucky";
+    case How::kAttached:
+      return "attached";
+  }
+  return {};
+}
+
+const std::vector<How>& all_ways() {
+  static const std::vector<How> all = {How::kBare, How::kShim, How::kLucky, How::kAttached};
+  return all;
+}
+
+bool applies(How how, const Method& method) {
+  switch (how) {
+    case How::kBare:
+      return true;
+    case How::kShim:
+      return method.timing_of.empty();
+    case How::kLucky:
+      return !method.timing_of.empty();
+    case How::kAttached:
+      return method.end == End::kDeadlock;
+  }
+  return false;
+}
+
+FromOutside read_answer(const std::string& report) {
+  try {
+    const auto document = nlohmann::json::parse(report);
+    if (document.at("schema") != "forkscope.attach/1")
+      throw std::runtime_error("the answer has not the schema forkscope.attach/1");
+    FromOutside answer{document.at("answer"), {}};
+    if (const auto& finding = document.at("finding"); finding.is_object())
+      answer.kind = finding.at("kind");
+    return answer;
+  } catch (const nlohmann::json::exception& error) {
+    throw std::runtime_error(fmt::format("the answer cannot be read: {}", error.what()));
+  }
+}
+
 Outcome read_outcome(const Result& result, const std::optional<std::string>& report) {
   Outcome outcome;
   outcome.end = end_of(result);
   outcome.ready_ms = timings(result.output, "ready");
   outcome.done_ms = timings(result.output, "done");
-  if (report) outcome.found = findings_of(*report);
+  outcome.seconds = std::chrono::duration<double>(result.took).count();
+  if (report && !outcome.skipped()) outcome.found = findings_of(*report);
   return outcome;
 }
 
-std::string difference(const Outcome& outcome, const Method& promised) {
+std::string difference(const Outcome& outcome, const Method& promised, How how) {
+  if (outcome.skipped()) return {};
   std::string text;
   if (outcome.end != end_text(promised))
     text = fmt::format("end is '{}', should be '{}'", outcome.end, end_text(promised));
+  if (how == How::kAttached && outcome.attached != promised.outside)
+    text += fmt::format("{}attach answers '{}', should be '{}'", text.empty() ? "" : "; ",
+                        outcome.attached ? answer_text(*outcome.attached) : "nothing",
+                        answer_text(promised.outside));
   if (!outcome.found) return text;
   const std::set<ExpectedFinding> expected(promised.findings.begin(), promised.findings.end());
   if (const auto found = judged(outcome, promised); found != expected)
@@ -133,10 +189,34 @@ std::string findings_text(const std::set<ExpectedFinding>& findings) {
   return text;
 }
 
+std::string answer_text(const FromOutside& answer) {
+  return answer.answer + (answer.kind.empty() ? "" : " ") + answer.kind;
+}
+
+std::string promise_text(const Method& method, How how) {
+  if (how == How::kAttached) return answer_text(method.outside);
+  if (how == How::kBare) return end_text(method);
+  const std::set<ExpectedFinding> findings(method.findings.begin(), method.findings.end());
+  return end_text(method) + ": " + (method.silent ? "silent" : findings_text(findings));
+}
+
+std::string seen_text(const Outcome& outcome, const Method& promised) {
+  if (outcome.attached) return answer_text(*outcome.attached);
+  if (!outcome.found) return outcome.end;
+  const auto found = judged(outcome, promised);
+  const bool silent = promised.silent && found.empty();
+  return outcome.end + ": " + (silent ? "silent" : findings_text(found));
+}
+
+bool Case::skipped() const {
+  return !outcomes.empty() && std::all_of(outcomes.begin(), outcomes.end(),
+                                          [](const Outcome& each) { return each.skipped(); });
+}
+
 bool Case::agrees() const {
   return !outcomes.empty() &&
          std::all_of(outcomes.begin(), outcomes.end(), [this](const Outcome& outcome) {
-           return difference(outcome, promised).empty();
+           return difference(outcome, promised, how).empty();
          });
 }
 

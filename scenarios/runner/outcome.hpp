@@ -14,8 +14,18 @@ namespace forkscope::scenario {
 
 enum class How {
   kBare,
-  kShim,  ///< under `forkscope run`
+  kShim,      ///< under `forkscope run`
+  kLucky,     ///< the same, of a method that is another's with a timing that passes
+  kAttached,  ///< bare, with `forkscope attach` at the worker that hangs
 };
+
+/// "bare", "shim", "lucky", "attached".
+std::string how_text(How how);
+/// Every way, in the order above.
+const std::vector<How>& all_ways();
+/// That a method is run this way: only what hangs is attached to, and what passes by its timing
+/// alone is run as kLucky instead of kShim.
+bool applies(How how, const Method& method);
 
 struct FoundKind {
   ExpectedFinding finding;
@@ -24,17 +34,25 @@ struct FoundKind {
 
 /// One run.
 struct Outcome {
-  std::string end;  ///< completes, deadlock, dies SIGABRT, or what else happened
-  std::vector<double> ready_ms, done_ms;        ///< of each worker that came so far
-  std::optional<std::vector<FoundKind>> found;  ///< of all severities; nullopt when bare
+  std::string end;  ///< completes, deadlock, dies SIGABRT, skipped, or what else happened
+  std::vector<double> ready_ms, done_ms;             ///< of each worker that came so far
+  std::optional<std::vector<FoundKind>> found = {};  ///< of all severities; nullopt when bare
+  std::optional<FromOutside> attached = {};          ///< what `forkscope attach` answered, if asked
+  double seconds = 0;
+
+  bool skipped() const { return end == "skipped"; }
 };
 
 /// `report` is the JSON report of a run under the shim. Throws std::runtime_error with one sentence
 /// when it is not one.
 Outcome read_outcome(const Result& result, const std::optional<std::string>& report);
 
-/// What differs from the promise, as a clause for people; empty when nothing does.
-std::string difference(const Outcome& outcome, const Method& promised);
+/// What the JSON report of `forkscope attach` answers. Throws as read_outcome() does.
+FromOutside read_answer(const std::string& report);
+
+/// What differs from the promise, as a clause for people; empty when nothing does, and for a run
+/// that was skipped.
+std::string difference(const Outcome& outcome, const Method& promised, How how);
 
 /// The findings that count against the promise: deadlock and latent ones always, hazards and notes
 /// when they are promised or when the method must be silent. Empty when bare.
@@ -44,6 +62,12 @@ std::set<ExpectedFinding> judged(const Outcome& outcome, const Method& promised)
 std::string end_text(const Method& method);
 /// "orphaned-lock", "latent orphaned-lock, lost-thread", "hazard shared-descriptor", "none".
 std::string findings_text(const std::set<ExpectedFinding>& findings);
+/// "deadlock lost-thread", "stuck".
+std::string answer_text(const FromOutside& answer);
+/// What the promise comes to when the method is run this way: "deadlock, orphaned-lock".
+std::string promise_text(const Method& method, How how);
+/// The same of a run.
+std::string seen_text(const Outcome& outcome, const Method& promised);
 
 /// All runs of one scenario by one method in one way.
 struct Case {
@@ -53,6 +77,7 @@ struct Case {
   std::vector<Outcome> outcomes;
 
   bool agrees() const;
+  bool skipped() const;  ///< all runs
 };
 
 /// Middle of the values; nullopt when there are none.

@@ -27,7 +27,7 @@ struct Running {
   std::size_t index = 0;
   pid_t pid = -1;
   Descriptor ended, output, errors;  ///< pidfd, and the read ends of two pipes
-  Clock::time_point limit;
+  Clock::time_point started, limit;
   Result result;
 };
 
@@ -115,7 +115,8 @@ Running start(std::size_t index, Command command, const sigset_t& mask) {
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) throw_errno("cannot start " + command.arguments[0], error);
 
-  running.limit = Clock::now() + command.limit;
+  running.started = Clock::now();
+  running.limit = running.started + command.limit;
   running.output = std::move(output);
   running.errors = std::move(errors);
   // Not pidfd_open(): <sys/pidfd.h> of glibc 2.36 declares it without extern "C".
@@ -219,6 +220,8 @@ void run_processes(std::size_t count, std::size_t jobs,
           continue;
         }
         each->result.timed_out = !ended;
+        each->result.took =
+            std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - each->started);
         end(*each);
         const Running over = std::move(*each);
         each = all.erase(each);

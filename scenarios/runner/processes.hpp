@@ -26,6 +26,7 @@ struct Result {
   int wait_status = 0;  ///< as wait(2) stores it
   std::string output;   ///< standard output
   std::string errors;   ///< standard error
+  std::chrono::milliseconds took{0};
 };
 
 /// Thrown by run_processes when a signal ended it, after all programs were killed.

@@ -5,44 +5,9 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 namespace forkscope::scenario {
 namespace {
-
-using Tally = std::map<std::string, std::size_t>;
-
-std::string how_text(How how) { return how == How::kBare ? "bare" : "shim"; }
-
-Tally ends(const Case& runs) {
-  Tally tally;
-  for (const Outcome& outcome : runs.outcomes) ++tally[outcome.end];
-  return tally;
-}
-
-/// Empty when the runs were bare.
-Tally findings(const Case& runs) {
-  Tally tally;
-  for (const Outcome& outcome : runs.outcomes) {
-    if (!outcome.found) continue;
-    ++tally[findings_text(judged(outcome, runs.promised))];
-  }
-  return tally;
-}
-
-/// "deadlock" for one run, "deadlock 49/50, completes 1/50" for more.
-std::string tally_text(const Tally& tally) {
-  if (tally.empty()) return "-";
-  const std::size_t total =
-      std::accumulate(tally.begin(), tally.end(), std::size_t{0},
-                      [](std::size_t sum, const auto& each) { return sum + each.second; });
-  std::string text;
-  for (const auto& [what, count] : tally) {
-    if (!text.empty()) text += ", ";
-    text += total == 1 ? what : fmt::format("{} {}/{}", what, count, total);
-  }
-  return text;
-}
 
 std::optional<double> median_of(const Case& runs, std::vector<double> Outcome::*values) {
   std::vector<double> all;
@@ -59,7 +24,7 @@ nlohmann::ordered_json json_of(std::optional<double> value) {
   return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
 }
 
-nlohmann::ordered_json json_of(const Outcome& outcome, const Method& promised) {
+nlohmann::ordered_json json_of(const Outcome& outcome, const Method& promised, How how) {
   nlohmann::ordered_json run = {
       {"end", outcome.end}, {"ready_ms", outcome.ready_ms}, {"done_ms", outcome.done_ms}};
   if (outcome.found) {
@@ -68,11 +33,25 @@ nlohmann::ordered_json json_of(const Outcome& outcome, const Method& promised) {
       run["findings"].push_back(
           {{"kind", finding.kind}, {"severity", finding.severity}, {"count", count}});
   }
-  run["difference"] = difference(outcome, promised);
+  if (outcome.attached)
+    run["attached"] = {{"answer", outcome.attached->answer}, {"kind", outcome.attached->kind}};
+  run["seconds"] = outcome.seconds;
+  run["difference"] = difference(outcome, promised, how);
   return run;
 }
 
 }  // namespace
+
+std::string tally_text(const Case& runs) {
+  std::map<std::string, std::size_t> tally;
+  for (const Outcome& outcome : runs.outcomes) ++tally[seen_text(outcome, runs.promised)];
+  std::string text;
+  for (const auto& [what, count] : tally) {
+    if (!text.empty()) text += "; ";
+    text += tally.size() == 1 ? what : fmt::format("{} {}/{}", what, count, runs.outcomes.size());
+  }
+  return text.empty() ? "-" : text;
+}
 
 std::string aligned(const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;
@@ -91,17 +70,22 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows) {
   return text;
 }
 
+std::string verdict_text(const Case& runs) {
+  return runs.skipped() ? "skipped" : runs.agrees() ? "ok" : "DIFFERS";
+}
+
 std::string cases_text(const std::vector<Case>& cases) {
   std::vector<std::vector<std::string>> rows = {
-      {"scenario", "method", "how", "end", "findings", "ready (ms)", "done (ms)", "verdict"}};
+      {"scenario", "method", "how", "expected", "seen", "ready (ms)", "done (ms)", "verdict"}};
   std::string differences;
   for (const Case& each : cases) {
-    rows.push_back(
-        {each.scenario, each.promised.name, how_text(each.how), tally_text(ends(each)),
-         tally_text(findings(each)), milliseconds_text(median_of(each, &Outcome::ready_ms)),
-         milliseconds_text(median_of(each, &Outcome::done_ms)), each.agrees() ? "ok" : "DIFFERS"});
+    rows.push_back({each.scenario, each.promised.name, how_text(each.how),
+                    promise_text(each.promised, each.how), tally_text(each),
+                    milliseconds_text(median_of(each, &Outcome::ready_ms)),
+                    milliseconds_text(median_of(each, &Outcome::done_ms)), verdict_text(each)});
     for (std::size_t i = 0; i < each.outcomes.size(); ++i)
-      if (const std::string what = difference(each.outcomes[i], each.promised); !what.empty())
+      if (const std::string what = difference(each.outcomes[i], each.promised, each.how);
+          !what.empty())
         differences += fmt::format("{} {} {}, run {}: {}\n", each.scenario, each.promised.name,
                                    how_text(each.how), i + 1, what);
   }
@@ -115,14 +99,17 @@ std::string cases_json(const std::vector<Case>& cases) {
     ordered_json promised = ordered_json::array(), runs = ordered_json::array();
     for (const ExpectedFinding& finding : each.promised.findings)
       promised.push_back({{"kind", finding.kind}, {"severity", finding.severity}});
-    for (const Outcome& outcome : each.outcomes) runs.push_back(json_of(outcome, each.promised));
+    for (const Outcome& outcome : each.outcomes)
+      runs.push_back(json_of(outcome, each.promised, each.how));
     list.push_back({{"scenario", each.scenario},
                     {"method", each.promised.name},
                     {"how", how_text(each.how)},
                     {"promised",
                      {{"end", end_text(each.promised)},
                       {"findings", promised},
-                      {"silent", each.promised.silent}}},
+                      {"silent", each.promised.silent},
+                      {"attached", answer_text(each.promised.outside)}}},
+                    {"skipped", each.skipped()},
                     {"agrees", each.agrees()},
                     {"ready_ms_median", json_of(median_of(each, &Outcome::ready_ms))},
                     {"done_ms_median", json_of(median_of(each, &Outcome::done_ms))},

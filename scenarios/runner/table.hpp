@@ -11,6 +11,12 @@ namespace forkscope::scenario {
 /// Cells in columns as wide as needed, two spaces apart, no trailing spaces.
 std::string aligned(const std::vector<std::vector<std::string>>& rows);
 
+/// What the runs came to: "deadlock: orphaned-lock", or with counts when they differ:
+/// "completes 1/50; deadlock 49/50".
+std::string tally_text(const Case& runs);
+/// ok, DIFFERS, skipped.
+std::string verdict_text(const Case& runs);
+
 /// The table of `scenario run`, and below it one line for each run that differs.
 std::string cases_text(const std::vector<Case>& cases);
 

@@ -30,14 +30,16 @@ std::optional<int> number_of(std::string_view text, int least) {
 void print_usage(std::FILE* to, const Description& description) {
   std::fprintf(to,
                "%s: %s\n"
-               "usage: %s [--method=M] [--workers=N] [--patience=MS] | --describe | --help\n"
+               "usage: %s [--method=M] [--workers=N] [--patience=MS] [--examine=COMMAND]\n"
+               "       %s --describe | --help\n"
                "methods:\n",
-               description.name.c_str(), description.title.c_str(), description.name.c_str());
+               description.name.c_str(), description.title.c_str(), description.name.c_str(),
+               description.name.c_str());
   for (const Method& method : description.methods)
     std::fprintf(to, "  %-22s %s\n", method.name.c_str(), method.note.c_str());
   std::fputs(
       "exit status: 0 all workers done, 3 a worker hung, 4 a worker ended early, 1 error, 2 "
-      "usage\n",
+      "usage, 77 skipped\n",
       to);
 }
 
@@ -62,6 +64,8 @@ int run(int argc, char** argv, const Description& description, const Program& pr
     }
     if (const auto method = value_of(argument, "--method")) {
       options.method = *method;
+    } else if (const auto command = value_of(argument, "--examine")) {
+      examine_hung_workers(std::string(*command));
     } else if (const auto text = value_of(argument, "--patience")) {
       const auto number = number_of(*text, 1);
       if (!number) return usage_error(description, "--patience takes milliseconds from 1 up");
@@ -106,6 +110,9 @@ int run_program(int argc, char** argv, const Description& description, const Pro
   setrlimit(RLIMIT_CORE, &no_core);
   try {
     return run(argc, argv, description, program);
+  } catch (const Skipped& reason) {
+    std::printf("skipped: %s\n", reason.what());
+    return kSkipped;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s: %s\n", description.name.c_str(), error.what());
     return kError;

@@ -1,6 +1,8 @@
 // The command line every scenario has, and its exit statuses.
 //
 //   SCENARIO [--method=M] [--workers=N] [--patience=MS]   run, by default the first method
+//            [--examine=COMMAND]                          a shell's, with the PID of a worker that
+//                                                         hangs added, run before that is killed
 //   SCENARIO --describe                                   print the description as JSON
 //   SCENARIO --worker=FD ARGUMENT                         a worker started by posix_spawn
 //   (internal)
@@ -11,6 +13,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <stdexcept>
 #include <string>
 
 #include "scenarios/support/description.hpp"
@@ -25,6 +28,12 @@ enum Status : int {
   kUsage = 2,
   kWorkerHung = 3,        ///< no news from a worker for --patience; it was killed
   kWorkerEndedEarly = 4,  ///< a worker exited or was killed by a signal before it was done
+  kSkipped = 77,          ///< something it needs is not there; it says what
+};
+
+/// What the scenario needs is not on this machine, in a sentence.
+struct Skipped : std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 struct Options {

@@ -4,12 +4,12 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
+#include <filesystem>
+
 #include "scenarios/support/program.hpp"
 
 namespace forkscope::scenario {
 namespace {
-
-constexpr const char* kThisProgram = "/proc/self/exe";
 
 int wait_for(pid_t pid) {
   int status = 0;
@@ -36,6 +36,8 @@ Worker started(pid_t pid, NewsPipe news, Clock::time_point requested) {
   return {pid, requested, std::move(news.read_end), [pid] { return wait_for(pid); }};
 }
 
+std::string this_program() { return std::filesystem::read_symlink("/proc/self/exe"); }
+
 FreshImage::FreshImage(const std::string& argument)
     : option_("--worker=" + std::to_string(pipe_.write_end.get())),
       argument_(argument),
@@ -43,7 +45,7 @@ FreshImage::FreshImage(const std::string& argument)
 
 void FreshImage::exec() const {
   fcntl(pipe_.write_end.get(), F_SETFD, 0);  // the one descriptor that stays open
-  execve(kThisProgram, arguments_.data(), environ);
+  execve(program_.c_str(), arguments_.data(), environ);
   _exit(kError);
 }
 
@@ -54,7 +56,8 @@ pid_t FreshImage::spawn() const {
   const int news = pipe_.write_end.get();
   posix_spawn_file_actions_adddup2(&actions, news, news);
   pid_t pid = -1;
-  const int error = posix_spawn(&pid, kThisProgram, &actions, nullptr, arguments_.data(), environ);
+  const int error =
+      posix_spawn(&pid, program_.c_str(), &actions, nullptr, arguments_.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) throw_errno("cannot spawn this program again", error);
   return pid;

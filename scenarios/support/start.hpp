@@ -24,6 +24,9 @@ Worker fork_worker(const std::function<std::int64_t()>& work, pid_t (*copy)() = 
 /// For what was started by other means, with the write end of the news pipe; -1 is an error.
 Worker started(pid_t pid, NewsPipe news, Clock::time_point requested);
 
+/// The path of this program. Not /proc/self/exe itself, which is Valgrind where that runs it.
+std::string this_program();
+
 /// This program again in a fresh image, which runs Program::fresh_worker with the argument. Made
 /// before the process is copied, because between the copy and exec nothing may allocate.
 class FreshImage {
@@ -41,7 +44,7 @@ class FreshImage {
 
  private:
   NewsPipe pipe_ = NewsPipe::open();
-  std::string name_ = "worker", option_, argument_;
+  std::string program_ = this_program(), name_ = "worker", option_, argument_;
   std::array<char*, 4> arguments_;  ///< into the strings above
   Clock::time_point requested_ = Clock::now();
 };

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -56,7 +57,25 @@ int ended_early(Worker& worker, int number) {
   return kWorkerEndedEarly;
 }
 
+int news_of_this_worker = -1;
+
+std::string examination;  // a command of a shell; none when empty
+
+/// Neither fork nor system(): the scenario is about forks, and tools count them.
+void examine(pid_t hung) {
+  std::string shell = "/bin/sh", option = "-c", command = examination + " \"$1\"",
+              pid = std::to_string(hung);
+  char* const arguments[] = {shell.data(), option.data(), command.data(),
+                             shell.data(), pid.data(),    nullptr};
+  pid_t examiner = -1;
+  if (const int error = posix_spawn(&examiner, shell.c_str(), nullptr, nullptr, arguments, environ))
+    throw_errno("cannot start " + shell, error);
+  while (waitpid(examiner, nullptr, 0) < 0)
+    if (errno != EINTR) throw_errno("cannot wait for " + examination);
+}
+
 int hung(Worker& worker, int number, const char* where, std::chrono::milliseconds patience) {
+  if (!examination.empty()) examine(worker.pid);
   kill(worker.pid, SIGKILL);
   worker.reap();
   std::printf("worker %d: hangs %s: no news for %lld ms; killed\n", number, where,
@@ -65,6 +84,8 @@ int hung(Worker& worker, int number, const char* where, std::chrono::millisecond
 }
 
 }  // namespace
+
+void examine_hung_workers(const std::string& command) { examination = command; }
 
 NewsPipe NewsPipe::open() {
   int ends[2];
@@ -75,6 +96,7 @@ NewsPipe NewsPipe::open() {
 void serve(int news, const std::function<std::int64_t()>& work) {
   // A worker that hangs must not outlive a parent that was killed.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  news_of_this_worker = news;
   try {
     send(news, {News::kReady, 0});
     const std::int64_t result = work();
@@ -84,6 +106,10 @@ void serve(int news, const std::function<std::int64_t()>& work) {
     _exit(kError);
   }
   _exit(kAllDone);
+}
+
+DoneAtExit::~DoneAtExit() {
+  if (news_of_this_worker >= 0) send(news_of_this_worker, {News::kDone, 0});
 }
 
 int follow(Worker worker, int number, std::chrono::milliseconds patience, std::int64_t expected) {

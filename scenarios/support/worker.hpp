@@ -35,6 +35,15 @@ struct NewsPipe {
 /// In the worker: says ready, works, says done with the result, and ends the process.
 [[noreturn]] void serve(int news, const std::function<std::int64_t()>& work);
 
+/// For workers that end by exit() instead: says done when it is destroyed, in a worker alone. Made
+/// before the static objects whose destruction is to be over by then.
+struct DoneAtExit {
+  DoneAtExit() = default;
+  DoneAtExit(const DoneAtExit&) = delete;
+  DoneAtExit& operator=(const DoneAtExit&) = delete;
+  ~DoneAtExit();
+};
+
 /// In the parent: a worker that was started.
 struct Worker {
   pid_t pid = -1;
@@ -42,6 +51,10 @@ struct Worker {
   Descriptor news;
   std::function<int()> reap;  ///< waits for its end, gives the status as wait(2) stores it
 };
+
+/// Before a worker that hangs is killed, follow() runs this command of a shell with its PID as the
+/// last argument. Called before the first worker is started.
+void examine_hung_workers(const std::string& command);
 
 /// Follows a worker to its end and says on standard output what happened, with the lines
 /// `timing ready_us=N` and `timing done_us=N`. Kills it when it sends nothing for `patience`.

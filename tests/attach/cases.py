@@ -32,8 +32,8 @@ SPIN = "a thread that runs may always stop running"
 OTHERS = "the child has threads of its own, which could act"
 INSIDE = "the process hangs in making a child, not as one: that takes the library to see"
 
-# (scenario, method): every method that hangs without help; the test `labels` compares the list
-# with the programs' own descriptions.
+# (scenario, method) that hang without help; the test `labels` compares the list with the programs'
+# own descriptions. Later ones are compared by `forkscope scenario run --how attached`.
 SCENARIOS = {
     ("atfork-inversion", "inverted"): waits("stuck", why=INSIDE),
     ("atfork-inversion", "registered-twice"): waits("stuck", why=INSIDE),

@@ -22,6 +22,10 @@ trap 'rm -rf "$folder" "$folder.out"' EXIT
 status=0
 TMPDIR=$folder "$program" --method="$method" --workers=3 --patience="$patience" \
   >"$folder.out" || status=$?
+if [ "$status" -eq 77 ]; then
+  cat "$folder.out"
+  exit 77
+fi
 [ "$status" -eq "$expected" ] || fail "exit status $status, expected $expected"
 
 ready=$(grep -c '^timing ready_us=[0-9][0-9]*$' "$folder.out" || :)

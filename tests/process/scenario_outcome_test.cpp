@@ -54,7 +54,8 @@ TEST_CASE("what a worker died of is read from what the scenario says") {
 
 TEST_CASE("another death than the promised one differs") {
   const auto difference_of = [](const std::string& output) {
-    return difference(read_outcome({false, exited(4), output, ""}, std::nullopt), kPromisesDeath);
+    return difference(read_outcome({false, exited(4), output, ""}, std::nullopt), kPromisesDeath,
+                      How::kBare);
   };
   CHECK(difference_of("worker 1: worker ended early: signal 6\n").empty());
   CHECK(difference_of("worker 1: worker ended early: signal 11\n") ==
@@ -75,14 +76,15 @@ TEST_CASE("timing lines are read per worker, other lines are not") {
 
 TEST_CASE("a bare run is compared by its end alone") {
   const Outcome hung = read_outcome({false, exited(3), "", ""}, std::nullopt);
-  CHECK(difference(hung, kPromisesDeadlock).empty());
-  CHECK(difference(hung, kPromisesNothing) == "end is 'deadlock', should be 'completes'");
+  CHECK(difference(hung, kPromisesDeadlock, How::kBare).empty());
+  CHECK(difference(hung, kPromisesNothing, How::kBare) ==
+        "end is 'deadlock', should be 'completes'");
 }
 
 TEST_CASE("under the shim the set of deadlock and latent kinds must be the promised one") {
   const auto compared = [](int status, const std::string& findings, const Method& promised) {
     return difference(read_outcome({false, exited(status), "", ""}, report_with(findings)),
-                      promised);
+                      promised, How::kShim);
   };
   CHECK(compared(3, kOrphaned, kPromisesDeadlock).empty());
   CHECK(compared(3, kOrphaned + "," + kOrphaned, kPromisesDeadlock).empty());
@@ -97,7 +99,8 @@ TEST_CASE("under the shim the set of deadlock and latent kinds must be the promi
 
 TEST_CASE("a promised hazard or note must be there, another may be") {
   const auto compared = [](const std::string& findings) {
-    return difference(read_outcome({false, 0, "", ""}, report_with(findings)), kPromisesHazard);
+    return difference(read_outcome({false, 0, "", ""}, report_with(findings)), kPromisesHazard,
+                      How::kShim);
   };
   CHECK(compared(kShared).empty());
   CHECK(compared(kShared + "," + kHazard).empty());
@@ -109,7 +112,8 @@ TEST_CASE("a promised hazard or note must be there, another may be") {
 
 TEST_CASE("about a silent method nothing may be found at all") {
   const auto compared = [](const std::string& findings) {
-    return difference(read_outcome({false, 0, "", ""}, report_with(findings)), kPromisesSilence);
+    return difference(read_outcome({false, 0, "", ""}, report_with(findings)), kPromisesSilence,
+                      How::kShim);
   };
   CHECK(compared("").empty());
   CHECK(compared(kHazard) == "findings are 'hazard unsafe-call', should be 'none'");
@@ -139,11 +143,11 @@ TEST_CASE("the table shows one run plainly, several as counts, and each differen
   CHECK(once.agrees());
   CHECK_FALSE(often.agrees());
   CHECK(cases_text({once, often}) ==
-        "scenario      method  how   end                          findings       ready (ms)  "
-        "done (ms)  verdict\n"
-        "parquet-lock  fork    shim  deadlock                     orphaned-lock  0.25        "
-        "-          ok\n"
-        "parquet-lock  spawn   bare  completes 1/2, deadlock 1/2  -              2.00        "
-        "2.00       DIFFERS\n"
+        "scenario      method  how   expected                 seen                         "
+        "ready (ms)  done (ms)  verdict\n"
+        "parquet-lock  fork    shim  deadlock: orphaned-lock  deadlock: orphaned-lock      "
+        "0.25        -          ok\n"
+        "parquet-lock  spawn   bare  completes                completes 1/2; deadlock 1/2  "
+        "2.00        2.00       DIFFERS\n"
         "parquet-lock spawn bare, run 2: end is 'deadlock', should be 'completes'\n");
 }

@@ -63,11 +63,12 @@ std::vector<Case> run_fork_of_parquet_lock(const StandIn& stand_in) {
   campaign.forkscope_exe = stand_in.script();
   campaign.scenarios = {"parquet-lock"};
   campaign.methods = {"fork"};
+  campaign.how = {How::kBare, How::kShim};
   campaign.patience = std::chrono::milliseconds(300);
   campaign.repeat = 2;
   campaign.jobs = 2;
   return run_campaign(campaign, load_catalogue(FORKSCOPE_SCENARIOS),
-                      [](std::size_t, std::size_t) {});
+                      [](std::size_t, std::size_t, const std::string&) {});
 }
 
 }  // namespace
@@ -158,7 +159,7 @@ TEST_CASE("a campaign fails with forkscope's own words when forkscope fails") {
 
 TEST_CASE("an unknown scenario or method is refused with the known ones") {
   const std::vector<Entry> catalogue = load_catalogue(FORKSCOPE_SCENARIOS);
-  const auto nothing = [](std::size_t, std::size_t) {};
+  const auto nothing = [](std::size_t, std::size_t, const std::string&) {};
   Campaign campaign;
   campaign.scenarios = {"nonesuch"};
   CHECK_THROWS_WITH(run_campaign(campaign, catalogue, nothing), Catch::Contains("worker-pool"));

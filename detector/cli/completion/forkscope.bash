@@ -135,8 +135,19 @@ _forkscope() {
       fi
       ;;
     scenario)
-      [[ $COMP_CWORD -eq 2 ]] &&
-        mapfile -t COMPREPLY < <(compgen -W "list show run --help" -- "$current")
+      if [[ $COMP_CWORD -eq 2 ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "list show run new --help" -- "$current")
+      elif [[ ${COMP_WORDS[2]} == run && $current == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "--all --method --how --under --repeat --jobs \
+          --patience --json --junit --markdown --help" -- "$current")
+      elif [[ ${COMP_WORDS[2]} == show && $current == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "--source --brief --help" -- "$current")
+      elif [[ ${COMP_WORDS[2]} == list ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "--markdown --help" -- "$current")
+      elif [[ ${COMP_WORDS[2]} == run || ${COMP_WORDS[2]} == show ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(forkscope scenario list 2>/dev/null |
+          sed -n '2,$s/^\([a-z][^ ]*\) .*/\1/p')" -- "$current")
+      fi
       ;;
   esac
 }

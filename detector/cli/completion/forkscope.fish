@@ -58,4 +58,18 @@ set -l both '__fish_seen_subcommand_from run attach scan exposure report'
 complete -c forkscope -n $both -s v -l verbose -d 'Print hazards, notes and at-fork handlers'
 complete -c forkscope -n $both -l colour -x -a 'auto always never' -d 'When to colour'
 
-complete -c forkscope -f -n '__fish_seen_subcommand_from scenario' -a 'list show run'
+set -l scenario '__fish_seen_subcommand_from scenario'
+complete -c forkscope -f -n "$scenario; and not __fish_seen_subcommand_from list show run new" -a 'list show run new'
+complete -c forkscope -f -n "$scenario; and __fish_seen_subcommand_from show run" \
+    -a "(forkscope scenario list 2>/dev/null | sed -n '2,\$s/^\([a-z][^ ]*\) .*/\1/p')"
+set -l scenario_run "$scenario; and __fish_seen_subcommand_from run"
+complete -c forkscope -n $scenario_run -l all -d 'Run all scenarios'
+complete -c forkscope -n $scenario_run -l method -x -d 'Only these methods'
+complete -c forkscope -n $scenario_run -l how -x -a 'bare shim lucky attached' -d 'Only in these ways'
+complete -c forkscope -n $scenario_run -l under -x -d 'Compare with another detector'
+complete -c forkscope -n $scenario_run -l repeat -x -d 'Runs of each'
+complete -c forkscope -n $scenario_run -l jobs -x -d 'Runs at a time'
+complete -c forkscope -n $scenario_run -l patience -x -d 'Milliseconds after which a worker hangs'
+complete -c forkscope -n $scenario_run -l json -r -d 'Write all runs'
+complete -c forkscope -n $scenario_run -l junit -r -d 'Write JUnit XML'
+complete -c forkscope -n $scenario_run -l markdown -r -d 'Write the table'
