@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "detector/tracker/history.hpp"
+#include "detector/tracker/inject.hpp"
 #include "detector/tracker/process.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/shared_descriptors.hpp"
@@ -37,6 +38,7 @@ namespace {
     real().pthread_mutex_unlock(&probe);
     return tid;
   });
+  inject::init(argc, argv);
   attach_current_thread();
   register_atfork_handlers();
   history::watches_heap = sees_all_frees();
