@@ -5,7 +5,7 @@
 //   inject_probe handlers FORKS     the same, with at-fork handlers that take the mutex themselves
 //   inject_probe calls              what fails and delays are tried on: one line for each call
 //   inject_probe libc FUNCTION FORKS  a thread in FUNCTION; prints "ended N of FORKS": children that
-//                                   came back from it, the others are killed after a second
+//                                   came back from it, the others are killed
 #include <fcntl.h>
 #include <locale.h>
 #include <poll.h>
@@ -175,9 +175,9 @@ void* call_again_and_again(void* function) {
   return nullptr;
 }
 
-/// A child that hangs is given a second, and then killed.
+/// A child that hangs is given a third of a second, and then killed.
 bool ends(pid_t child) {
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < 300; ++i) {
     if (waitpid(child, nullptr, WNOHANG) == child) return true;
     poll(nullptr, 0, 1);
   }
