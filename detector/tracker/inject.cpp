@@ -111,7 +111,7 @@ InjectThread* state_of(ThreadRecord& thread) {
   if (state->life != life) {
     for (Has& has : state->has) has.lock.store(nullptr, std::memory_order_relaxed);
     std::memset(state->calls, 0, sizeof state->calls);
-    state->holding = state->sampling = state->threads = state->forks = 0;
+    state->holding = state->sampling = state->threads = state->forks = state->delays = 0;
     state->busy.store(false, std::memory_order_relaxed);
     state->key = thread.tid == process.pid ? process_key : mixed(process_key ^ life);
     state->life = life;
@@ -143,7 +143,7 @@ bool due(std::uint32_t index, ThreadRecord* thread) {
 
 void note(std::uint32_t index, const Did& did) {
   process.count(&record::Counters::injected);
-  if (!process.arena.attached() ||
+  if (!process.arena.attached() || process.arena.crowded() ||
       recorded[index].fetch_add(1, std::memory_order_relaxed) >= record::kInjectedRecords)
     return;
   const Injection& injection = process.options.inject[index];
@@ -211,6 +211,7 @@ int fails(InjectAction action, const void* caller) {
 int fork_fails(Api api, const void* caller) {
   switch (api) {
     case Api::kClone:
+    case Api::kCloneVm:
     case Api::kSyscallClone:
     case Api::kSyscallClone3:
       return fails(InjectAction::kCloneFail, caller);
@@ -221,13 +222,13 @@ int fork_fails(Api api, const void* caller) {
 
 namespace {
 
-void delay(InjectWhere where, ThreadRecord* thread, const void* caller) {
+/// Those of `delays` that are for this place.
+void delay(InjectWhere where, std::uint32_t delays, const ThreadRecord& self, const void* caller) {
   each(InjectAction::kForkDelay, [&](std::uint32_t index, const Injection& injection) {
-    // Counted once a fork, in the parent's place of it.
-    if (injection.where != where || !due(index, thread)) return;
+    if (injection.where != where || (delays >> index & 1) == 0) return;
     Did did;
     did.caller = caller;
-    if (thread != nullptr) did.fork = thread->fork.id;
+    did.fork = self.fork.id;
     note(index, did);
     sleep(injection.time);
   });
@@ -237,9 +238,15 @@ void delay(InjectWhere where, ThreadRecord* thread, const void* caller) {
 
 void fork_begins(const void* caller) {
   ThreadRecord* self = detail::self;
-  delay(InjectWhere::kBefore, self, caller);
-  if (self == nullptr) return;
-  if (InjectThread* state = state_of(*self)) ++state->forks;
+  InjectThread* state = self != nullptr ? state_of(*self) : nullptr;
+  if (state == nullptr) return;
+  ++state->forks;
+  state->delays = 0;
+  // Decided here, where the calls are counted, also what the child is to do.
+  each(InjectAction::kForkDelay, [&](std::uint32_t index, const Injection&) {
+    if (due(index, self)) state->delays |= std::uint32_t{1} << index;
+  });
+  delay(InjectWhere::kBefore, state->delays, *self, caller);
   if (!lock_points()) return;
   each(InjectAction::kForkWhileHeld, [&](std::uint32_t index, const Injection&) {
     if (due(index, self)) hold::begin(*self, index);
@@ -279,7 +286,9 @@ void in_child(ThreadRecord& self) {
 }
 
 void fork_returns(bool child, const void* caller) {
-  delay(child ? InjectWhere::kChild : InjectWhere::kParent, detail::self, caller);
+  InjectThread* state = detail::self != nullptr ? known_state_of(*detail::self) : nullptr;
+  if (state != nullptr)
+    delay(child ? InjectWhere::kChild : InjectWhere::kParent, state->delays, *detail::self, caller);
 }
 
 void new_thread(ThreadRecord& creator, ThreadRecord& made) {

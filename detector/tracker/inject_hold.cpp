@@ -2,6 +2,7 @@
 
 #include "detector/tracker/inject.hpp"
 #include "detector/tracker/inject_thread.hpp"
+#include "detector/tracker/inject_word.hpp"
 #include "detector/tracker/lock_words.hpp"
 #include "detector/tracker/sys.hpp"
 
@@ -9,17 +10,13 @@ namespace forkscope::inject::hold {
 
 namespace {
 
-/// kLetGo: the limit of the holder's wait was over. kNeeded: the forker takes the lock itself.
-enum Phase : std::uint32_t { kIdle, kChanging, kLooking, kTaken, kLetGo, kNeeded };
-constexpr std::uint32_t kPhases = 8;
-
 /// How much longer than its limit a fork may be, before it is taken for one that never came back
 /// (a signal handler jumped out of it).
 constexpr std::uint64_t kGrace = 5'000'000'000;
 
-/// The fork in progress. All but the word is written by who has made it kChanging.
+/// The fork in progress.
 struct Wanted {
-  std::atomic<std::uint32_t> word;  ///< count * kPhases + Phase: no two forks have the same
+  ForkWord word;
   std::atomic<ThreadRecord*> forker;
   std::atomic<std::uint32_t> index;
   std::atomic<std::uint64_t> until;  ///< when its wait for a holder ends
@@ -32,24 +29,7 @@ struct Wanted {
 };
 constinit Wanted wanted{};
 
-Phase phase_of(std::uint32_t word) { return Phase(word % kPhases); }
-std::uint32_t with(std::uint32_t word, Phase phase) { return word - word % kPhases + phase; }
-
-bool change(std::uint32_t& from, Phase to) {
-  return wanted.word.compare_exchange_strong(from, with(from, to), std::memory_order_seq_cst);
-}
-void set(std::uint32_t word) {
-  wanted.word.store(word, std::memory_order_seq_cst);
-  wake_all(wanted.word);
-}
-
-/// The word once nobody is changing it: they need a few instructions, unless preempted.
-std::uint32_t settled_word() {
-  std::uint32_t word;
-  while (phase_of(word = wanted.word.load(std::memory_order_seq_cst)) == kChanging)
-    sys::call(SYS_sched_yield);
-  return word;
-}
+Phase phase_of(std::uint32_t word) { return ForkWord::phase_of(word); }
 
 bool is_wanted_of(const ThreadRecord& thread, std::uint32_t injections) {
   return wanted.forker.load(std::memory_order_relaxed) != &thread &&
@@ -58,14 +38,14 @@ bool is_wanted_of(const ThreadRecord& thread, std::uint32_t injections) {
 
 /// From kLooking to kTaken. False if somebody else was faster.
 bool take(std::uint32_t word, ThreadRecord& holder, const Locked& locked) {
-  if (!change(word, kChanging)) return false;
+  if (!wanted.word.change(word, kChanging)) return false;
   wanted.holder.store(&holder, std::memory_order_relaxed);
   wanted.lock.store(locked.lock, std::memory_order_relaxed);
   wanted.tid.store(holder.tid.load(std::memory_order_relaxed), std::memory_order_relaxed);
   wanted.caller.store(reinterpret_cast<std::uint64_t>(locked.caller), std::memory_order_relaxed);
   wanted.type.store(locked.type, std::memory_order_relaxed);
   wanted.flags.store(locked.flags, std::memory_order_relaxed);
-  set(with(word, kTaken));
+  wanted.word.set(ForkWord::with(word, kTaken));
   return true;
 }
 
@@ -93,13 +73,13 @@ bool take_from(ThreadRecord& thread) {
       continue;
     const Locked locked{lock, has.type, has.flags, reinterpret_cast<const void*>(has.caller)};
     if (!has_indeed(thread, lock, locked.type)) continue;
-    std::uint32_t word = wanted.word.load(std::memory_order_relaxed);
+    std::uint32_t word = wanted.word.load();
     if (phase_of(word) != kLooking) return true;  // somebody came by himself
     if (!take(word, thread, locked)) return true;
     if (has.lock.load(std::memory_order_seq_cst) == lock) return true;
     // On its way out, and perhaps past the point where it looks at the word.
-    word = with(word, kTaken);
-    if (change(word, kLooking)) wake_all(wanted.word);
+    word = ForkWord::with(word, kTaken);
+    if (wanted.word.change(word, kLooking)) wanted.word.wake();
   }
   return false;
 }
@@ -115,22 +95,21 @@ void look_around(const ThreadRecord& self) {
 /// Makes this the fork in progress. False if another one is, all the time.
 bool enter(ThreadRecord& self, std::uint32_t index, std::uint64_t until) {
   while (true) {
-    std::uint32_t word = settled_word();
+    std::uint32_t word = wanted.word.settled();
     const std::uint64_t now = sys::now();
     const bool abandoned = wanted.forker.load(std::memory_order_relaxed) == &self ||
                            now > wanted.until.load(std::memory_order_relaxed) + kGrace;
     if (phase_of(word) == kIdle || abandoned) {
-      const std::uint32_t next = with(word + kPhases, kChanging);
-      if (!wanted.word.compare_exchange_strong(word, next, std::memory_order_seq_cst)) continue;
+      if (!wanted.word.begin(word)) continue;
       wanted.forker.store(&self, std::memory_order_relaxed);
       wanted.index.store(index, std::memory_order_relaxed);
       wanted.until.store(until, std::memory_order_relaxed);
       wanted.holder.store(nullptr, std::memory_order_relaxed);
-      set(with(next, kLooking));
+      wanted.word.set(ForkWord::with(word, kLooking));
       return true;
     }
     if (now >= until) return false;
-    wait_while(wanted.word, word, until);
+    wanted.word.wait(word, until);
   }
 }
 
@@ -142,21 +121,6 @@ Did nobody(const ThreadRecord& self) {
   return did;
 }
 
-/// The calling thread has the lock that the fork is to find locked: it stays until that is done.
-void stay(std::uint32_t word) {
-  const std::uint64_t wait =
-      process.options.inject[wanted.index.load(std::memory_order_relaxed)].wait;
-  const std::uint64_t until = sys::now() + wait;
-  while (wanted.word.load(std::memory_order_seq_cst) == word) {
-    if (sys::now() < until) {
-      wait_while(wanted.word, word, until);
-      continue;
-    }
-    std::uint32_t now = word;
-    if (change(now, kLetGo)) wake_all(wanted.word);
-  }
-}
-
 }  // namespace
 
 void begin(ThreadRecord& self, std::uint32_t index) {
@@ -166,12 +130,12 @@ void begin(ThreadRecord& self, std::uint32_t index) {
   if (!enter(self, index, until)) return note(index, nobody(self));
   look_around(self);
   while (true) {
-    std::uint32_t word = settled_word();
+    std::uint32_t word = wanted.word.settled();
     if (phase_of(word) != kLooking) break;
     if (sys::now() < until) {
-      wait_while(wanted.word, word, until);
-    } else if (change(word, kIdle)) {
-      wake_all(wanted.word);
+      wanted.word.wait(word, until);
+    } else if (wanted.word.change(word, kIdle)) {
+      wanted.word.wake();
       return note(index, nobody(self));
     }
   }
@@ -189,23 +153,17 @@ void end(ThreadRecord& self) {
   did.lock_flags = wanted.flags.load(std::memory_order_relaxed);
   did.holder = wanted.tid.load(std::memory_order_relaxed);
   did.holder_caller = wanted.caller.load(std::memory_order_relaxed);
-  std::uint32_t word = settled_word();
-  did.result = InjectResult::kLetGo;
+  did.result = InjectResult::kLetGo;  // another fork has taken over
   if (wanted.forker.load(std::memory_order_relaxed) == &self) {
-    while (!change(word, kIdle)) {  // its limit ends just now
-    }
-    if (phase_of(word) == kTaken) did.result = InjectResult::kForced;
-    if (phase_of(word) == kNeeded) did.result = InjectResult::kNeededByForker;
     wanted.forker.store(nullptr, std::memory_order_relaxed);
-    wake_all(wanted.word);
+    did.result = wanted.word.finish();
   }
   note(index, did);
 }
 
 void in_child() {
   wanted.forker.store(nullptr, std::memory_order_relaxed);
-  wanted.word.store(with(wanted.word.load(std::memory_order_relaxed) + kPhases, kIdle),
-                    std::memory_order_relaxed);
+  wanted.word.reset();
 }
 
 void taken(ThreadRecord& thread, const Locked& locked, std::uint32_t matching) {
@@ -229,7 +187,7 @@ void taken(ThreadRecord& thread, const Locked& locked, std::uint32_t matching) {
     place->caller = reinterpret_cast<std::uint64_t>(locked.caller);
     place->lock.store(locked.lock, std::memory_order_seq_cst);
   }
-  const std::uint32_t word = settled_word();
+  const std::uint32_t word = wanted.word.settled();
   if (phase_of(word) == kLooking && is_wanted_of(thread, injections)) take(word, thread, locked);
 }
 
@@ -244,23 +202,24 @@ void giving_up(ThreadRecord& thread, const void* lock) {
                       reinterpret_cast<const void*>(found->caller)};
   const std::uint32_t injections = found->injections.load(std::memory_order_relaxed);
   found->lock.store(nullptr, std::memory_order_seq_cst);
-  std::uint32_t word = settled_word();
+  std::uint32_t word = wanted.word.settled();
   if (phase_of(word) == kLooking && is_wanted_of(thread, injections) &&
       has_indeed(thread, lock, locked.type)) {
     take(word, thread, locked);
-    word = settled_word();
+    word = wanted.word.settled();
   }
   if (phase_of(word) == kTaken && wanted.holder.load(std::memory_order_relaxed) == &thread &&
       wanted.lock.load(std::memory_order_relaxed) == lock)
-    stay(word);
+    wanted.word.stay(
+        word, process.options.inject[wanted.index.load(std::memory_order_relaxed)].wait);
 }
 
 void wants(ThreadRecord& thread, const void* lock) {
-  std::uint32_t word = wanted.word.load(std::memory_order_seq_cst);
+  std::uint32_t word = wanted.word.load();
   if (phase_of(word) != kTaken || wanted.forker.load(std::memory_order_relaxed) != &thread ||
       wanted.lock.load(std::memory_order_relaxed) != lock)
     return;
-  if (change(word, kNeeded)) wake_all(wanted.word);
+  if (wanted.word.change(word, kNeeded)) wanted.word.wake();
 }
 
 }  // namespace forkscope::inject::hold

@@ -3,11 +3,7 @@
 // The forking thread writes down that it wants one, looks who has one, and else sleeps until
 // somebody takes one. That thread goes on, but only up to where it would give the lock up: there it
 // stays until the system call is done. So the time in which the lock cannot be given up begins with
-// one store of a word and ends with another:
-//
-//   word:   idle -> looking -> taken -> idle
-//                      |         +-> needed, let go -> idle   (the forker takes it; wait=T is over)
-//                      +-> idle                (nobody came in time)
+// one store of a word (inject_word.hpp) and ends with another:
 //
 //   holder: its list has the lock      | forker: word = taken(holder, lock)
 //           list without the lock      |         is it still in the holder's list?

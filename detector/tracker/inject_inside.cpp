@@ -4,6 +4,7 @@
 
 #include "detector/tracker/inject.hpp"
 #include "detector/tracker/inject_thread.hpp"
+#include "detector/tracker/inject_word.hpp"
 #include "detector/tracker/sys.hpp"
 #include "detector/tracker/unsafe_sites.hpp"
 
@@ -13,35 +14,26 @@ namespace {
 
 using record::UnsafeCall;
 
-enum Phase : std::uint32_t { kIdle, kChanging, kLooking, kTaken, kLetGo, kNeeded };
-constexpr std::uint32_t kPhases = 8;
-
 /// For so long only a thread will do that libc called back from: a hundredth of what a scheduler
 /// may need to run it.
 constexpr std::uint64_t kSurelyFirst = 100'000'000;
 
 struct Wanted {
-  std::atomic<std::uint32_t> word;
+  ForkWord word;
   std::atomic<ThreadRecord*> forker;
   std::atomic<std::uint32_t> index;
   std::atomic<std::uint64_t> until;
   std::atomic<std::int32_t> tid;
   std::atomic<UnsafeCall> call;
   std::atomic<std::uint64_t> caller;
+  std::atomic<std::uint32_t> rounds;  ///< of calls, by threads that call again
 };
+
+/// The thread that woke the forker by its first round may be stopped for that, outside the lock.
+constexpr std::uint32_t kRounds = 3;
 constinit Wanted wanted{};
 
-Phase phase_of(std::uint32_t word) { return Phase(word % kPhases); }
-std::uint32_t with(std::uint32_t word, Phase phase) { return word - word % kPhases + phase; }
-bool change(std::uint32_t& from, Phase to) {
-  return wanted.word.compare_exchange_strong(from, with(from, to), std::memory_order_seq_cst);
-}
-std::uint32_t settled_word() {
-  std::uint32_t word;
-  while (phase_of(word = wanted.word.load(std::memory_order_seq_cst)) == kChanging)
-    sys::call(SYS_sched_yield);
-  return word;
-}
+Phase phase_of(std::uint32_t word) { return ForkWord::phase_of(word); }
 
 bool is_wanted(UnsafeCall call, std::uint32_t index) {
   return call != UnsafeCall::none &&
@@ -81,36 +73,24 @@ Did nobody(const ThreadRecord& self) {
 
 /// Waits for a thread that libc calls back from. True when one is kept.
 bool wait_for_callback(ThreadRecord& self, std::uint32_t index, std::uint64_t until) {
-  std::uint32_t word = settled_word();
+  std::uint32_t word = wanted.word.settled();
   if (phase_of(word) != kIdle && wanted.forker.load(std::memory_order_relaxed) != &self &&
       sys::now() < wanted.until.load(std::memory_order_relaxed))
     return false;  // another fork is at it
-  const std::uint32_t next = with(word + kPhases, kChanging);
-  if (!wanted.word.compare_exchange_strong(word, next, std::memory_order_seq_cst)) return false;
+  if (!wanted.word.begin(word)) return false;
   wanted.forker.store(&self, std::memory_order_relaxed);
   wanted.index.store(index, std::memory_order_relaxed);
+  wanted.rounds.store(0, std::memory_order_relaxed);
   wanted.until.store(until + process.options.inject[index].wait, std::memory_order_relaxed);
-  wanted.word.store(with(next, kLooking), std::memory_order_seq_cst);
+  wanted.word.set(ForkWord::with(word, kLooking));
   while (true) {
-    word = settled_word();
+    word = wanted.word.settled();
+    if (phase_of(word) == kSampling) return false;
     if (phase_of(word) != kLooking) return true;
     if (sys::now() < until)
-      wait_while(wanted.word, word, until);
-    else if (change(word, kIdle))
+      wanted.word.wait(word, until);
+    else if (wanted.word.change(word, kSampling))
       return false;
-  }
-}
-
-/// Where libc has called back: stays until the fork is done.
-void stay(std::uint32_t word, std::uint64_t wait) {
-  const std::uint64_t until = sys::now() + wait;
-  while (wanted.word.load(std::memory_order_seq_cst) == word) {
-    if (sys::now() < until) {
-      wait_while(wanted.word, word, until);
-      continue;
-    }
-    std::uint32_t now = word;
-    if (change(now, kLetGo)) wake_all(wanted.word);
   }
 }
 
@@ -130,10 +110,13 @@ void begin(ThreadRecord& self) {
   const std::uint64_t now = sys::now(), wait = process.options.inject[index].wait;
   if (wait_for_callback(self, index, now + std::min(wait / 2, kSurelyFirst))) return;
   state->sampling |= 2u << 16;
+  const bool repeats = wanted.forker.load(std::memory_order_relaxed) == &self &&
+                       wanted.rounds.load(std::memory_order_relaxed) != 0;
   const InsideCall* call = nullptr;
-  while (find_inside(self, index, process.generation, call) == nullptr) {
+  while (find_inside(self, index, process.generation, call) == nullptr ||
+         (repeats && wanted.rounds.load(std::memory_order_relaxed) < kRounds)) {
     if (sys::now() >= now + wait) return;
-    asm volatile("pause");
+    sys::call(SYS_sched_yield);  // the other thread may have no processor but this one
   }
 }
 
@@ -142,28 +125,27 @@ void end(ThreadRecord& self) {
   if (state == nullptr || state->sampling == 0) return;
   const std::uint32_t index = (state->sampling & 0xffff) - 1, how = state->sampling >> 16;
   state->sampling = 0;
-  if ((how & 2) != 0) return;  // the child tells
+  if ((how & 2) != 0) {  // the child tells
+    std::uint32_t word = wanted.word.settled();
+    if (wanted.forker.load(std::memory_order_relaxed) == &self && phase_of(word) == kSampling)
+      wanted.word.change(word, kIdle);
+    return;
+  }
   Did did = nobody(self);
   did.result = InjectResult::kLetGo;
   did.holder = wanted.tid.load(std::memory_order_relaxed);
   did.function = wanted.call.load(std::memory_order_relaxed);
   did.holder_caller = wanted.caller.load(std::memory_order_relaxed);
-  std::uint32_t word = settled_word();
   if (wanted.forker.load(std::memory_order_relaxed) == &self) {
-    while (!change(word, kIdle)) {
-    }
-    if (phase_of(word) == kTaken) did.result = InjectResult::kForced;
-    if (phase_of(word) == kNeeded) did.result = InjectResult::kNeededByForker;
     wanted.forker.store(nullptr, std::memory_order_relaxed);
-    wake_all(wanted.word);
+    did.result = wanted.word.finish();
   }
   note(index, did);
 }
 
 void in_child(ThreadRecord& self) {
   wanted.forker.store(nullptr, std::memory_order_relaxed);
-  wanted.word.store(with(wanted.word.load(std::memory_order_relaxed) + kPhases, kIdle),
-                    std::memory_order_relaxed);
+  wanted.word.reset();
   InjectThread* state = known_state_of(self);
   if (state == nullptr || (state->sampling >> 16 & 2) == 0) return;
   const std::uint32_t index = (state->sampling & 0xffff) - 1;
@@ -179,29 +161,42 @@ void in_child(ThreadRecord& self) {
 }
 
 void enters(ThreadRecord& thread, UnsafeCall call) {
-  std::uint32_t word = wanted.word.load(std::memory_order_seq_cst);
+  std::uint32_t word = wanted.word.load();
   if (phase_of(word) != kTaken || wanted.forker.load(std::memory_order_relaxed) != &thread ||
       !record::meet_in_libc(call, wanted.call.load(std::memory_order_relaxed)))
     return;
-  if (change(word, kNeeded)) wake_all(wanted.word);
+  if (wanted.word.change(word, kNeeded)) wanted.word.wake();
+}
+
+bool again(UnsafeCall call) {
+  const ThreadRecord* self = detail::self;
+  std::uint32_t word = wanted.word.load();
+  if (self == nullptr || (phase_of(word) != kLooking && phase_of(word) != kSampling) ||
+      wanted.forker.load(std::memory_order_relaxed) == self ||
+      !is_wanted(call, wanted.index.load(std::memory_order_relaxed)) ||
+      sys::now() >= wanted.until.load(std::memory_order_relaxed))
+    return false;
+  wanted.rounds.fetch_add(1, std::memory_order_relaxed);
+  // It has been through without a call back: there is nothing to wait for.
+  if (phase_of(word) == kLooking && wanted.word.change(word, kSampling)) wanted.word.wake();
+  return true;
 }
 
 void inside(ThreadRecord& thread, const void* caller) {
-  std::uint32_t word = wanted.word.load(std::memory_order_seq_cst);
+  std::uint32_t word = wanted.word.load();
   if (phase_of(word) != kLooking || wanted.forker.load(std::memory_order_relaxed) == &thread)
     return;
   const std::uint32_t index = wanted.index.load(std::memory_order_relaxed);
   const InsideCall* call = wanted_in(thread, index);
   // Not what a function of the program's own allocates that libc calls.
   if (call == nullptr || (caller != nullptr && !unsafe_sites::is_in_libc(caller))) return;
-  if (!change(word, kChanging)) return;
+  if (!wanted.word.change(word, kChanging)) return;
   wanted.tid.store(thread.tid.load(std::memory_order_relaxed), std::memory_order_relaxed);
   wanted.call.store(call->call.load(std::memory_order_relaxed), std::memory_order_relaxed);
   wanted.caller.store(reinterpret_cast<std::uint64_t>(call->caller), std::memory_order_relaxed);
-  word = with(word, kTaken);
-  wanted.word.store(word, std::memory_order_seq_cst);
-  wake_all(wanted.word);
-  stay(word, process.options.inject[index].wait);
+  word = ForkWord::with(word, kTaken);
+  wanted.word.set(word);
+  wanted.word.stay(word, process.options.inject[index].wait);
 }
 
 }  // namespace forkscope::inject::inside_libc

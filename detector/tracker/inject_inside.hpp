@@ -6,7 +6,8 @@
 // that makes one is kept there until the system call is done ("forced"). Functions that call nothing
 // are caught as they come: the forking thread looks, last thing before the system call, until some
 // other thread is inside one, and the child, whose copy of that thread's record is exact, says
-// whether it was at the system call ("inside").
+// whether it was at the system call ("inside"). A thread inside a function that does the same when it
+// is called twice calls it again and again until then.
 //
 // As hold:: in everything else: lock-free, async-signal-safe, every wait has a limit.
 #pragma once
@@ -24,5 +25,8 @@ void in_child(ThreadRecord& self);
 
 void enters(ThreadRecord& thread, record::UnsafeCall call);
 void inside(ThreadRecord& thread, const void* caller);
+
+/// The calling thread has called this function once: whether it is to call it once more.
+bool again(record::UnsafeCall call);
 
 }  // namespace forkscope::inject::inside_libc

@@ -27,6 +27,7 @@ struct InjectThread {
   std::uint32_t threads, forks;  ///< that it has created so far
   std::uint32_t calls[kMaxInjections];
   std::uint32_t sampling;  ///< in a fork that hopes for a thread inside libc: index + 1
+  std::uint32_t delays;    ///< bits of the delays that are due when that fork is over
   std::atomic<bool> busy;  ///< a pause or a delay of ours: nothing is injected meanwhile
   Has has[kHas];
 };

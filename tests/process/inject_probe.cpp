@@ -170,8 +170,11 @@ void (*function_of(const std::string& name))() {
   return nullptr;
 }
 
-void* call_again_and_again(void* function) {
-  while (!stop.load()) reinterpret_cast<void (*)()>(function)();
+void* call_now_and_then(void* function) {
+  while (!stop.load()) {
+    reinterpret_cast<void (*)()>(function)();
+    pause_a_bit();
+  }
   return nullptr;
 }
 
@@ -190,7 +193,7 @@ int count_ended(const std::string& name, int forks) {
   auto function = function_of(name);
   pthread_t thread;
   if (function == nullptr ||
-      pthread_create(&thread, nullptr, call_again_and_again, reinterpret_cast<void*>(function)) != 0)
+      pthread_create(&thread, nullptr, call_now_and_then, reinterpret_cast<void*>(function)) != 0)
     return 3;
   int ended = 0;
   for (int i = 0; i < forks; ++i) {
