@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "detector/tracker/history.hpp"
+#include "detector/tracker/inject.hpp"
 #include "detector/tracker/process.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/shared_descriptors.hpp"
@@ -41,6 +42,7 @@ namespace {
   register_atfork_handlers();
   history::watches_heap = sees_all_frees();
   warm_up_stack();
+  inject::init(argc, argv);  // then: the unwinder's own first lock is no point
   // First registered, last called: after every handler of the program.
   libc.on_exit([](int status, void*) { note_exit(status); }, nullptr);
 }

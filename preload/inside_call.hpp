@@ -5,6 +5,7 @@
 // Async-signal-safe; each thread for itself.
 #pragma once
 
+#include "detector/tracker/inject.hpp"
 #include "detector/tracker/inside.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/unsafe_calls.hpp"
@@ -37,6 +38,7 @@ class InsideCallScope {
       thread_ = nullptr;
     else if (thread_->guarded)
       finding_ = unsafe_calls::meet(*thread_, call, caller);
+    if (thread_ != nullptr) inject::enters(*thread_, call);
   }
 
   ThreadRecord* thread_;

@@ -14,7 +14,9 @@
 #include <time.h>
 
 #include <cstdarg>
+#include <type_traits>
 
+#include "detector/tracker/inject_inside.hpp"
 #include "preload/inside_call.hpp"
 #include "preload/real.hpp"
 
@@ -35,40 +37,75 @@ int __cxa_at_quick_exit(void (*function)(void*), void* object) noexcept;
     return next<decltype(::name)>(record::UnsafeCall::name) arguments;     \
   }
 
+/// The same for functions that do what they did when they are called twice with the same arguments:
+/// fork:while-in has the thread stay inside that way.
+#define FORKSCOPE_REPEATED(result, name, parameters, arguments, specifiers)             \
+  FORKSCOPE_EXPORT result name parameters specifiers {                                  \
+    FORKSCOPE_INSIDE(name);                                                             \
+    return repeated(record::UnsafeCall::name, [&] {                                     \
+      return next<decltype(::name)>(record::UnsafeCall::name) arguments;                \
+    });                                                                                 \
+  }
+
+namespace {
+
+template <typename Call>
+[[gnu::noinline]] void call_again(record::UnsafeCall name, Call&& call) {
+  constexpr int kCalls = 64;  // most of the time shall be inside
+  while (inject::inside_libc::again(name))
+    for (int i = 0; i < kCalls; ++i) call();
+}
+
+template <typename Call>
+[[gnu::always_inline]] inline auto repeated(record::UnsafeCall name, Call&& call) {
+  if constexpr (std::is_void_v<decltype(call())>) {
+    call();
+    if (inject::lock_points()) [[unlikely]]
+      call_again(name, call);
+  } else {
+    auto result = call();
+    if (inject::lock_points()) [[unlikely]]
+      call_again(name, [&] { result = call(); });
+    return result;
+  }
+}
+
+}  // namespace
+
 // kTimezone
-FORKSCOPE_TRACKED(void, tzset, (), (), noexcept)
-FORKSCOPE_TRACKED(tm*, localtime, (const time_t* when), (when), noexcept)
-FORKSCOPE_TRACKED(tm*, localtime_r, (const time_t* __restrict when, tm* __restrict into),
+FORKSCOPE_REPEATED(void, tzset, (), (), noexcept)
+FORKSCOPE_REPEATED(tm*, localtime, (const time_t* when), (when), noexcept)
+FORKSCOPE_REPEATED(tm*, localtime_r, (const time_t* __restrict when, tm* __restrict into),
                   (when, into), noexcept)
-FORKSCOPE_TRACKED(tm*, gmtime, (const time_t* when), (when), noexcept)
-FORKSCOPE_TRACKED(tm*, gmtime_r, (const time_t* __restrict when, tm* __restrict into), (when, into),
+FORKSCOPE_REPEATED(tm*, gmtime, (const time_t* when), (when), noexcept)
+FORKSCOPE_REPEATED(tm*, gmtime_r, (const time_t* __restrict when, tm* __restrict into), (when, into),
                   noexcept)
-FORKSCOPE_TRACKED(time_t, mktime, (tm * when), (when), noexcept)
-FORKSCOPE_TRACKED(time_t, timegm, (tm * when), (when), noexcept)
-FORKSCOPE_TRACKED(char*, ctime, (const time_t* when), (when), noexcept)
-FORKSCOPE_TRACKED(char*, ctime_r, (const time_t* __restrict when, char* __restrict into),
+FORKSCOPE_REPEATED(time_t, mktime, (tm * when), (when), noexcept)
+FORKSCOPE_REPEATED(time_t, timegm, (tm * when), (when), noexcept)
+FORKSCOPE_REPEATED(char*, ctime, (const time_t* when), (when), noexcept)
+FORKSCOPE_REPEATED(char*, ctime_r, (const time_t* __restrict when, char* __restrict into),
                   (when, into), noexcept)
 
 // kEnvironment
-FORKSCOPE_TRACKED(int, setenv, (const char* name, const char* value, int replace),
+FORKSCOPE_REPEATED(int, setenv, (const char* name, const char* value, int replace),
                   (name, value, replace), noexcept)
-FORKSCOPE_TRACKED(int, unsetenv, (const char* name), (name), noexcept)
-FORKSCOPE_TRACKED(int, putenv, (char* assignment), (assignment), noexcept)
-FORKSCOPE_TRACKED(int, clearenv, (), (), noexcept)
+FORKSCOPE_REPEATED(int, unsetenv, (const char* name), (name), noexcept)
+FORKSCOPE_REPEATED(int, putenv, (char* assignment), (assignment), noexcept)
+FORKSCOPE_REPEATED(int, clearenv, (), (), noexcept)
 
 // kAddresses, kDatabases
 FORKSCOPE_TRACKED(int, getaddrinfo,
                   (const char* __restrict node, const char* __restrict service,
                    const addrinfo* __restrict hints, addrinfo** __restrict result),
                   (node, service, hints, result), )
-FORKSCOPE_TRACKED(passwd*, getpwnam, (const char* name), (name), )
-FORKSCOPE_TRACKED(passwd*, getpwuid, (uid_t id), (id), )
-FORKSCOPE_TRACKED(group*, getgrnam, (const char* name), (name), )
-FORKSCOPE_TRACKED(group*, getgrgid, (gid_t id), (id), )
-FORKSCOPE_TRACKED(servent*, getservbyname, (const char* name, const char* protocol),
+FORKSCOPE_REPEATED(passwd*, getpwnam, (const char* name), (name), )
+FORKSCOPE_REPEATED(passwd*, getpwuid, (uid_t id), (id), )
+FORKSCOPE_REPEATED(group*, getgrnam, (const char* name), (name), )
+FORKSCOPE_REPEATED(group*, getgrgid, (gid_t id), (id), )
+FORKSCOPE_REPEATED(servent*, getservbyname, (const char* name, const char* protocol),
                   (name, protocol), )
-FORKSCOPE_TRACKED(servent*, getservbyport, (int port, const char* protocol), (port, protocol), )
-FORKSCOPE_TRACKED(protoent*, getprotobyname, (const char* name), (name), )
+FORKSCOPE_REPEATED(servent*, getservbyport, (int port, const char* protocol), (port, protocol), )
+FORKSCOPE_REPEATED(protoent*, getprotobyname, (const char* name), (name), )
 FORKSCOPE_TRACKED(hostent*, gethostbyname, (const char* name), (name), )
 FORKSCOPE_TRACKED(hostent*, gethostbyaddr, (const void* address, socklen_t length, int type),
                   (address, length, type), )
@@ -112,7 +149,7 @@ FORKSCOPE_EXPORT char* setlocale(int category, const char* locale) noexcept {
   auto* function = next<decltype(::setlocale)>(record::UnsafeCall::setlocale);
   if (locale == nullptr) return function(category, nullptr);  // a question, without the lock
   FORKSCOPE_INSIDE(setlocale);
-  return function(category, locale);
+  return repeated(record::UnsafeCall::setlocale, [&] { return function(category, locale); });
 }
 FORKSCOPE_TRACKED(locale_t, newlocale, (int mask, const char* name, locale_t base),
                   (mask, name, base), noexcept)
@@ -120,11 +157,11 @@ FORKSCOPE_TRACKED(locale_t, duplocale, (locale_t locale), (locale), noexcept)
 FORKSCOPE_TRACKED(void, freelocale, (locale_t locale), (locale), noexcept)
 
 // kText
-FORKSCOPE_TRACKED(char*, bindtextdomain, (const char* domain, const char* folder), (domain, folder),
+FORKSCOPE_REPEATED(char*, bindtextdomain, (const char* domain, const char* folder), (domain, folder),
                   noexcept)
 FORKSCOPE_TRACKED(char*, bind_textdomain_codeset, (const char* domain, const char* codeset),
                   (domain, codeset), noexcept)
-FORKSCOPE_TRACKED(char*, textdomain, (const char* domain), (domain), noexcept)
+FORKSCOPE_REPEATED(char*, textdomain, (const char* domain), (domain), noexcept)
 FORKSCOPE_TRACKED(char*, gettext, (const char* text), (text), noexcept)
 FORKSCOPE_TRACKED(char*, dgettext, (const char* domain, const char* text), (domain, text), noexcept)
 FORKSCOPE_TRACKED(char*, dcgettext, (const char* domain, const char* text, int category),

@@ -8,6 +8,7 @@
 #include "detector/tracker/history.hpp"
 #include "detector/tracker/handler_trace.hpp"
 #include "detector/tracker/held_rules.hpp"
+#include "detector/tracker/inject.hpp"
 #include "detector/tracker/loader_state.hpp"
 #include "detector/tracker/lock_names.hpp"
 #include "detector/tracker/lock_words.hpp"
@@ -243,6 +244,7 @@ void fork_in_child() {
   collect_held(*self, self->previous_tid, true);
   table::mark_inherited(*self);
   history::in_child(*self);
+  if (inject::armed) inject::in_child(*self);
   write_fork(*self, parent);
   if (!alone && handlers_of(self->fork.api) == Handlers::kSkipped)
     handler_trace::note_passed_by(self->fork.id);
