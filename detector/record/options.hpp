@@ -15,6 +15,7 @@ struct Options {
   bool log_stderr = true;
   bool unsafe_calls = true;
   bool check_descriptors = false;
+  bool learn = false;
 };
 
 /// What is wrong with a text, as one sentence without the name of the variable.
@@ -98,6 +99,10 @@ inline bool set(const Word& name, const Word& value, Options& options, OptionErr
     options.check_descriptors = equal(value.text, "descriptors");
     if (options.check_descriptors || equal(value.text, "none")) return true;
     expected = "descriptors or none";
+  } else if (equal(name.text, "learn")) {
+    options.learn = equal(value.text, "on");
+    if (options.learn || equal(value.text, "off")) return true;
+    expected = "on or off";
   } else if (equal(name.text, "log")) {
     options.log_stderr = equal(value.text, "stderr");
     if (options.log_stderr || equal(value.text, "none")) return true;

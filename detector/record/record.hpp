@@ -99,6 +99,7 @@ enum class Type : std::uint16_t {
   kLockName,      ///< what the program calls a lock a later record of it is about: LockName
   kForkDeclared,  ///< the program says that a fork is safe: ForkDeclared
   kSharedDescriptors,  ///< what parent and child use alike: SharedDescriptors (descriptors.hpp)
+  kLearned,  ///< with learn=on, a lock that other threads use around forks: Finding as of a latent one
 };
 
 struct RecordHeader {

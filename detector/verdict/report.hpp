@@ -168,6 +168,15 @@ struct Finding {
   bool known = false;           ///< the baseline accepts it
 };
 
+/// A lock that other threads than the forking one used around forks (learn=on).
+struct LearnedLock {
+  std::string words;  ///< the same in every run
+  LockInfo lock;
+  Finding::Holder user;  ///< of several the one that had it longest
+  std::string function, family;  ///< of libc's own locks: who takes it
+  std::uint64_t forks = 1;
+};
+
 /// A line of a --suppressions file, and what it did.
 struct RuleUse {
   std::string rule;  ///< "kind:glob"
@@ -223,6 +232,7 @@ struct Report {
   std::vector<Finding> suppressed{};     ///< by the rules below; in no count but their own
   std::vector<RuleUse> suppressions{};   ///< every rule given, in order
   std::optional<BaselineUse> baseline{};
+  std::vector<LearnedLock> learned{};  ///< not printed: what `sweep` tries
 };
 
 /// Unwinds the acquisition of a finding from its registers and memory.
