@@ -82,7 +82,7 @@ std::string escape_option(const std::string& value) {
 
 std::vector<std::string> program_environment(const std::string& library, const std::string& session,
                                              const std::string& on_deadlock, bool unsafe_calls,
-                                             bool check_descriptors) {
+                                             bool check_descriptors, const std::string& more) {
   std::string preload = own_value(kPreload);
   preload = preload.empty() ? library : library + ":" + preload;
   std::string options = own_value(kOptions);
@@ -93,6 +93,7 @@ std::vector<std::string> program_environment(const std::string& library, const s
   options += ":log=none";
   if (!unsafe_calls) options += ":unsafe_calls=off";
   if (check_descriptors) options += ":check=descriptors";
+  options += more;
   if (!names_session(options, session))
     throw Failure(
         fmt::format("the path of the session folder {} is too long; give a shorter one with "

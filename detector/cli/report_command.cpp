@@ -38,7 +38,8 @@ std::string report_text(const Report& report, const TextOptions& options) {
   std::string text;
   for (const Finding& finding : report.findings)
     if (printed_in_full(finding, options.verbose)) text += finding_text(finding, options);
-  return text + handlers_text(report, options) + summary_text(report, options);
+  return text + handlers_text(report, options) + injections_text(report, options) +
+         summary_text(report, options);
 }
 
 }  // namespace

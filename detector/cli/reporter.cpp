@@ -175,6 +175,7 @@ Report Reporter::finish(RunFacts& facts) {
   for (const Finding& finding : report.findings)
     if (printed_in_full(finding, settings_.text.verbose) && is_new(finding)) print(finding);
   write_text(STDERR_FILENO, handlers_text(report, settings_.text));
+  write_text(STDERR_FILENO, injections_text(report, settings_.text));
   write_text(STDERR_FILENO, summary_text(report, settings_.text));
   return report;
 }

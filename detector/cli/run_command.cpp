@@ -67,6 +67,10 @@ void say_what_was_lost(const ArenaFile& arena) {
 }  // namespace
 
 Ending run_program(const RunOptions& options) {
+  if (options.inject.help) {
+    write_answer(inject_help());
+    return {};
+  }
   if (options.command.empty())
     throw Failure(
         "run needs a command to run: forkscope run [OPTIONS] [--] COMMAND [ARGUMENTS...]");
@@ -83,10 +87,13 @@ Ending run_program(const RunOptions& options) {
   SessionFolder session(options.session);
   auto environment =
       program_environment(library, session.path(), options.on_deadlock, options.unsafe_calls,
-                          options.check_descriptors);
+                          options.check_descriptors, inject_settings(options.inject));
   ArenaFile arena(session.path());
   RunFacts facts;
   facts.command = options.command;
+  AskedFor asked = injections_in(environment);
+  facts.seed = asked.seed;
+  facts.inject = std::move(asked.specs);
   write_facts(session.path(), facts, false);
   Board board;
   const auto watched = [&] { return board.get(); };

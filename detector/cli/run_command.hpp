@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "detector/cli/failure.hpp"
+#include "detector/cli/inject_options.hpp"
 #include "detector/cli/noise_options.hpp"
 #include "detector/cli/output.hpp"
 
@@ -23,6 +24,7 @@ struct RunOptions {
   std::set<std::string> fail_on;
   int error_exitcode = kFindingMade;
   NoiseOptions noise;
+  InjectOptions inject;
   std::optional<std::chrono::nanoseconds> timeout;
   /// How often the watchdog looks; nothing: never.
   std::optional<std::chrono::milliseconds> watch{100};

@@ -27,6 +27,8 @@ constexpr const char* kExamples = R"(Examples:
       also prints pipes, sockets and the like that a child shares with its parent by mistake
   forkscope run --suppressions=fork.supp --baseline=fork.baseline ./test
       leaves out what a rule matches, as in orphaned-lock:libfoo*, and fails on what is new
+  forkscope run --inject fork:while-held,lock=file_lock -- ./test
+      forks exactly while another thread holds that lock; `--inject help` lists what else there is
 
 The exit status is the program's; when a signal ended it, forkscope ends by the same signal.
   86   a finding named by --fail-on was made (--error-exitcode changes the number)
@@ -113,6 +115,7 @@ CLI::App* add_run_command(CLI::App& app, RunOptions& options) {
   add_report_options(*run, options);
   add_verdict_options(*run, options);
   add_noise_options(*run, options.noise);
+  add_inject_options(*run, options.inject);
   run->add_option_function<std::string>(
          "--timeout",
          [&options](const std::string& text) {

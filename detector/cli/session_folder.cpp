@@ -101,6 +101,10 @@ void write_facts(const std::string& session, const RunFacts& facts, bool finishe
                              {"running", facts.running}};
   if (facts.exit) document["exit"] = *facts.exit;
   if (facts.signal) document["signal"] = *facts.signal;
+  if (facts.seed) {
+    document["seed"] = *facts.seed;
+    document["inject"] = facts.inject;
+  }
   // Arguments are bytes, JSON is UTF-8.
   std::string text = document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   std::string path = session + kFactsName;
@@ -130,6 +134,10 @@ StoredFacts read_facts(const std::string& session) {
     document.at("finished").get_to(stored.finished);
     document.at("timed_out").get_to(facts.timed_out);
     document.at("running").get_to(facts.running);
+    if (document.contains("seed")) {
+      facts.seed = document.at("seed").get<std::uint64_t>();
+      document.at("inject").get_to(facts.inject);
+    }
   } catch (const nlohmann::json::exception& error) {
     throw Failure(
         fmt::format("cannot understand {} ({}); remove it to see the report without the "

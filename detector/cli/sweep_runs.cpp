@@ -74,11 +74,6 @@ Report report_of(const std::string& session, const StoredFacts& stored) {
   return make_report(read_session(session), stored.facts, *namer);
 }
 
-std::optional<SweepInjection> injection_of(const Report& report) {
-  (void)report;
-  return std::nullopt;
-}
-
 }  // namespace
 
 std::string shell_line(const std::vector<std::string>& words) {
@@ -185,7 +180,7 @@ SweepTable::Row row_of(const SweepPlan& plan, const SweepRow& row, const std::st
   result.session = session;
   const Report report = report_of(session, stored);
   result.end = end_of(report);
-  result.verdict = sweep_verdict(report, injection_of(report), plan.learned);
+  result.verdict = sweep_verdict(report, plan.learned);
   return result;
 }
 
@@ -194,20 +189,21 @@ SweepTable::Row row_of(const std::string& session) {
   result.session = session;
   const StoredFacts stored = read_facts(session);
   const Report report = report_of(session, stored);
-  const std::optional<SweepInjection> injection = injection_of(report);
   SweepPlan plan;
   plan.command = stored.facts.command;
-  if (injection) {
-    result.row.spec = injection->spec;
-    result.row.lock = injected_words(*injection);
-    result.command = line_to_repeat(plan, result.row);
-  }
+  plan.seed = report.seed.value_or(plan.seed);
+  const InjectedReport* injected = decisive_injection(report);
+  if (!report.inject.empty())
+    result.row.spec = report.inject.front();
+  else if (injected != nullptr)
+    result.row.spec = injected->spec;
+  if (injected != nullptr) result.row.lock = injected_words(*injected);
+  result.command = line_to_repeat(plan, result.row);
   result.end = end_of(report);
-  if (!stored.finished) {
+  if (stored.finished)
+    result.verdict = sweep_verdict(report, std::nullopt);
+  else
     result.verdict.detail = "the run did not come to its end";
-    return result;
-  }
-  result.verdict = sweep_verdict(report, injection, std::nullopt);
   return result;
 }
 

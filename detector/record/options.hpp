@@ -1,8 +1,11 @@
 // FORKSCOPE_OPTIONS: the options of the preload library, parsed alike by library and command.
-// Header-only; allocates nothing, calls nothing, so that it can run before libc is set up.
+// Header-only but for inject.cpp; allocates nothing, calls nothing, so that it can run before libc
+// is set up.
 #pragma once
 
 #include <cstddef>
+
+#include "detector/record/inject.hpp"
 
 namespace forkscope {
 
@@ -16,11 +19,14 @@ struct Options {
   bool unsafe_calls = true;
   bool check_descriptors = false;
   bool learn = false;
+  std::uint64_t seed = 1;  ///< of what is injected
+  std::size_t injections = 0;
+  Injection inject[kMaxInjections] = {};
 };
 
 /// What is wrong with a text, as one sentence without the name of the variable.
 struct OptionError {
-  char message[512] = "";
+  char message[1024] = "";
 };
 
 namespace options_detail {
@@ -82,6 +88,41 @@ inline bool parse_on_deadlock(const char* value, Options& options) {
   return true;
 }
 
+/// Each `inject` adds one; an empty one takes those before it back.
+inline bool add_injection(const Word& value, Options& options, OptionError& error) {
+  if (value.size == 0) {
+    options.injections = 0;
+    return true;
+  }
+  if (options.injections == kMaxInjections) {
+    const char* const parts[] = {"more than 16 of the option 'inject'"};
+    join(error, parts, 1);
+    return false;
+  }
+  InjectError wrong;
+  if (parse_injection(value.text, options.inject[options.injections], wrong)) {
+    ++options.injections;
+    return true;
+  }
+  const char* const parts[] = {"inject '", value.text, "': ", wrong.message};
+  join(error, parts, 4);
+  return false;
+}
+
+inline bool is_option(const char* text, std::size_t size) {
+  constexpr const char* kNames[] = {
+#define FORKSCOPE_OPTION(option, initial, help) #option,
+#include "detector/record/options.def"
+#undef FORKSCOPE_OPTION
+  };
+  for (const char* name : kNames) {
+    std::size_t i = 0;
+    while (i < size && name[i] != '\0' && name[i] == text[i]) ++i;
+    if (i == size && name[i] == '\0') return true;
+  }
+  return false;
+}
+
 inline bool set(const Word& name, const Word& value, Options& options, OptionError& error) {
   const char* expected = nullptr;
   if (equal(name.text, "session")) {
@@ -103,6 +144,11 @@ inline bool set(const Word& name, const Word& value, Options& options, OptionErr
     options.learn = equal(value.text, "on");
     if (options.learn || equal(value.text, "off")) return true;
     expected = "on or off";
+  } else if (equal(name.text, "inject")) {
+    return add_injection(value, options, error);
+  } else if (equal(name.text, "seed")) {
+    if (parse_seed(value.text, options.seed)) return true;
+    expected = "a whole number from 0 to 18446744073709551615";
   } else if (equal(name.text, "log")) {
     options.log_stderr = equal(value.text, "stderr");
     if (options.log_stderr || equal(value.text, "none")) return true;
@@ -123,10 +169,12 @@ inline bool set(const Word& name, const Word& value, Options& options, OptionErr
 }
 
 /// Whether the next option begins here: "exit:3" is one value, as no '=' follows before the end.
-inline bool starts_option(const char* text) {
+/// `known`: only if it is one that there is, for "fork:fail=EAGAIN" is one value, too.
+inline bool starts_option(const char* text, bool known) {
   if (*text == '\0') return true;  // a trailing ':'
+  const char* begin = text;
   for (; *text != '\0' && *text != ':'; ++text)
-    if (*text == '=') return true;
+    if (*text == '=') return !known || is_option(begin, std::size_t(text - begin));
   return false;
 }
 
@@ -151,7 +199,8 @@ inline bool parse_options(const char* text, Options& options, OptionError& error
       join(error, parts, 3);
       return false;
     }
-    for (++text; *text != '\0' && !(*text == ':' && starts_option(text + 1)); ++text) {
+    const bool injects = equal(name.text, "inject");
+    for (++text; *text != '\0' && !(*text == ':' && starts_option(text + 1, injects)); ++text) {
       if (*text == '\\' && text[1] != '\0') ++text;
       fits = fits && value.add(*text);
     }

@@ -22,6 +22,8 @@
 #include <cstdint>
 #include <iterator>
 
+#include "detector/record/inject.hpp"
+
 namespace forkscope::record {
 
 inline constexpr char kArenaMagic[8] = {'F', 'K', 'S', 'C', 'O', 'P', 'E', '\0'};
@@ -53,6 +55,7 @@ struct Counters {
   std::atomic<std::uint64_t> dropped_locks;    ///< acquisitions deeper than a thread's table
   std::atomic<std::uint64_t> dropped_threads;  ///< threads beyond the thread directory
   std::atomic<std::uint64_t> abandoned_locks;  ///< still held when their thread exited
+  std::atomic<std::uint64_t> injected;         ///< faults injected, with those not recorded
 };
 
 /// What many children may find alike: written by the first, counted by all.
@@ -100,6 +103,7 @@ enum class Type : std::uint16_t {
   kForkDeclared,  ///< the program says that a fork is safe: ForkDeclared
   kSharedDescriptors,  ///< what parent and child use alike: SharedDescriptors (descriptors.hpp)
   kLearned,  ///< with learn=on, a lock that other threads use around forks: Finding as of a latent one
+  kInjected,  ///< a fault was injected, or could not be: Injected
 };
 
 struct RecordHeader {
@@ -514,5 +518,28 @@ struct ForkDeclared {
   std::uint32_t length;  ///< bytes of text that follow
   std::uint32_t reserved;
 };
+
+/// What became of an injection (inject.def) at one call, by the process that made the call; of a
+/// fork by the parent. Followed by text_length bytes of the injection as it was given.
+struct Injected {
+  std::uint64_t seed;
+  std::uint64_t fork;    ///< Fork::id of the fork it is about, else 0
+  std::uint64_t lock;    ///< address of the lock it is about, else 0
+  std::uint64_t caller;  ///< where the other thread took it, or called the function: return address
+  std::int32_t holder;   ///< TID of that thread, else 0
+  std::int32_t error;    ///< errno, else 0
+  InjectAction action;
+  InjectResult result;
+  LockType lock_type;
+  std::uint8_t lock_flags;
+  std::uint8_t function;  ///< UnsafeCall the other thread was inside of, else 0
+  std::uint8_t reserved;
+  std::uint16_t frames;  ///< used entries of stack
+  std::uint32_t text_length;
+  std::uint32_t reserved1;
+  std::uint64_t stack[kMaxFrames];  ///< of the call, innermost first
+};
+/// Of one injection that each process records one by one; more are counted only.
+inline constexpr std::uint32_t kInjectedRecords = 256;
 
 }  // namespace forkscope::record

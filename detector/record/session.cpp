@@ -72,6 +72,7 @@ CounterValues read_counters(std::span<const std::byte> arena) {
   values.dropped_locks = counter(offsetof(Counters, dropped_locks));
   values.dropped_threads = counter(offsetof(Counters, dropped_threads));
   values.abandoned_locks = counter(offsetof(Counters, abandoned_locks));
+  values.injected = counter(offsetof(Counters, injected));
   return values;
 }
 
@@ -260,6 +261,14 @@ bool parse(ByteReader& in, SharedDescriptorsRecord& out) {
          are_known(out.descriptors);
 }
 
+bool parse(ByteReader& in, InjectedRecord& out) {
+  const record::Injected& injected = out.injected;
+  return in.read(out.injected) && std::size_t(injected.action) < inject_action_count() &&
+         std::size_t(injected.result) < inject_result_count() && is_known(injected.lock_type) &&
+         injected.function < record::kUnsafeCallCount && injected.frames <= record::kMaxFrames &&
+         in.read(out.spec, injected.text_length);
+}
+
 void take_sites(ByteReader in, std::vector<UnsafeSiteCount>& into) {
   struct {
     std::uint64_t key, finding, children;
@@ -319,6 +328,8 @@ bool take(Session& session, Type type, const RecordMeta& meta, std::span<const s
       return take(meta, payload, session.shared_descriptors);
     case Type::kLearned:
       return take(meta, payload, session.learned);
+    case Type::kInjected:
+      return take(meta, payload, session.injected);
   }
   return false;  // a type of a damaged record
 }

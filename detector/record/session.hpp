@@ -125,10 +125,17 @@ struct SharedDescriptorsRecord {
   std::vector<record::SharedDescriptor> descriptors;
 };
 
+struct InjectedRecord {
+  RecordMeta meta;
+  record::Injected injected{};
+  std::string spec;
+};
+
 /// Plain copy of record::Counters.
 struct CounterValues {
   std::uint64_t forks = 0, fork_failures = 0, execs = 0, exits = 0, dropped_records = 0,
-                boring_forks = 0, dropped_locks = 0, dropped_threads = 0, abandoned_locks = 0;
+                boring_forks = 0, dropped_locks = 0, dropped_threads = 0, abandoned_locks = 0,
+                injected = 0;
 };
 
 struct Session {
@@ -150,6 +157,7 @@ struct Session {
   std::vector<ForkDeclaredRecord> declared_forks;
   std::vector<SharedDescriptorsRecord> shared_descriptors;
   std::vector<FindingRecord> learned;  ///< no findings: Type::kLearned
+  std::vector<InjectedRecord> injected;
   CounterValues counters;
   std::uint64_t skipped_bytes = 0;  ///< holes and damage between records
 };

@@ -72,6 +72,8 @@ std::string report_json(const Report& report) {
   document.fields("suppressed", report.suppressed);
   document.fields("suppressions", report.suppressions);
   document.field("baseline", to_json(report.baseline));
+  document.field("seed", report.seed ? Json(*report.seed) : Json(nullptr));
+  document.fields("injected", report.injected);
   return std::move(document).finish();
 }
 

@@ -192,6 +192,23 @@ Json to_json(const Finding& finding) {
   return json;
 }
 
+Json to_json(const InjectedReport& injected) {
+  return Json{{"spec", injected.spec},
+              {"point", injected.point},
+              {"action", injected.action},
+              {"pid", injected.pid},
+              {"tid", injected.tid},
+              {"time", injected.time},
+              {"fork", injected.fork == 0 ? Json(nullptr) : Json(injected.fork)},
+              {"result", injected.result},
+              {"lock", injected.lock ? to_json(*injected.lock) : Json(nullptr)},
+              {"holder", injected.holder == 0 ? Json(nullptr) : Json(injected.holder)},
+              {"caller", to_json(injected.caller)},
+              {"function", text_or_null(injected.function)},
+              {"errno", text_or_null(injected.error)},
+              {"stack", array(injected.stack)}};
+}
+
 Json to_json(const NotObservedProgram& program) {
   return Json{{"pid", program.pid},
               {"path", program.path},
@@ -221,7 +238,8 @@ Json to_json(const Summary& summary) {
               {"dropped_handlers", summary.dropped_handlers},
               {"suppressed", summary.suppressed},
               {"known", summary.known},
-              {"declared_safe", summary.declared_safe}};
+              {"declared_safe", summary.declared_safe},
+              {"injected", summary.injected}};
 }
 
 std::string dumped(const Json& json) {

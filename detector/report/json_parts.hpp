@@ -29,6 +29,7 @@ Json to_json(const ForkReport& fork);
 Json to_json(const Finding& finding);
 Json to_json(const RuleUse& rule);
 Json to_json(const std::optional<BaselineUse>& baseline);
+Json to_json(const InjectedReport& injected);
 Json to_json(const NotObservedProgram& program);
 Json to_json(const Summary& summary);
 

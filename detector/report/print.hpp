@@ -22,6 +22,8 @@ std::string summary_text(const Report& report, const TextOptions& options);
 /// With `verbose`: the at-fork handlers, how long they took, and which locks they took; of all
 /// forks together. Else empty.
 std::string handlers_text(const Report& report, const TextOptions& options);
+/// What was injected and what became of it; empty where nothing was asked for.
+std::string injections_text(const Report& report, const TextOptions& options);
 /// schema forkscope.report/1, indented by 2, ends with a newline.
 std::string report_json(const Report& report);
 

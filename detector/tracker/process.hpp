@@ -31,7 +31,7 @@ struct Process {
   Options options;
   Arena arena;
   char preload[1024] = "";   ///< path of this library, as LD_PRELOAD names it
-  char variable[1200] = "";  ///< FORKSCOPE_OPTIONS=..., as it was at the start
+  char variable[8192] = "";  ///< FORKSCOPE_OPTIONS=..., as it was at the start
   std::uint64_t stderr_device = 0, stderr_inode = 0;  ///< what descriptor 2 was at the start
 
   void count(std::atomic<std::uint64_t> record::Counters::*counter, std::uint64_t by = 1) {

@@ -67,6 +67,9 @@ std::vector<Finding> merged(std::vector<Candidate> candidates);
 /// notes. What is proven, or was seen to hang, stays what it is.
 void mark_declared_safe(std::vector<Candidate>& candidates, const Context& context);
 
+/// What was injected: seed, specifications, and what became of each.
+void report_injections(Report& report, const Context& context, const RunFacts& facts);
+
 /// Gives a lock the name that the process of `meta` had written down for it before that record.
 void name_lock(LockInfo& lock, const Context& context, const RecordMeta& meta);
 

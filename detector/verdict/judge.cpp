@@ -121,6 +121,7 @@ Summary summarise(const Session& session, const RunFacts& facts,
       std::count_if(session.atforks.begin(), session.atforks.end(),
                     [](const AtforkRecord& record) { return record.atfork.unwatched != 0; }));
   summary.abandoned_locks = session.counters.abandoned_locks;
+  summary.injected = session.counters.injected;
   return summary;
 }
 
@@ -189,6 +190,7 @@ Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwi
     report.forks.back().handlers =
         book.reports(fork.fork.id, spaces.of(fork.fork.parent, fork.meta.image));
   }
+  report_injections(report, context, facts);
   report.not_observed = unobserved_programs(session);
   report.summary = summarise(session, facts, outcomes, report.findings);
   report.summary.suppressed = report.suppressed.size();

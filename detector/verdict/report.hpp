@@ -198,6 +198,21 @@ struct BaselineUse {
   std::vector<BaselineEntry> missing;  ///< entries that no finding was made for
 };
 
+/// A fault that was injected, or could not be (docs/injection.md).
+struct InjectedReport {
+  std::string spec, point, action;
+  std::int32_t pid = 0, tid = 0;
+  std::uint64_t time = 0;
+  std::uint64_t fork = 0;       ///< id, 0: it is about none
+  std::string result;           ///< a word of inject.def
+  std::optional<LockInfo> lock;
+  std::int32_t holder = 0;      ///< TID of the other thread, 0: none
+  std::optional<Frame> caller;  ///< where that one took the lock, or called the function
+  std::string function;         ///< of libc, that it was inside of
+  std::string error;            ///< "EAGAIN"
+  std::vector<Frame> stack;
+};
+
 struct NotObservedProgram {
   std::int32_t pid = 0;
   std::string path;
@@ -218,6 +233,7 @@ struct Summary {
   std::uint64_t suppressed = 0;     ///< findings that a rule suppressed, which are not in the report
   std::uint64_t known = 0;          ///< findings the baseline accepts
   std::uint64_t declared_safe = 0;  ///< findings that are notes because their fork is declared safe
+  std::uint64_t injected = 0;  ///< faults injected, with those that were not recorded one by one
 };
 
 struct Report {
@@ -233,6 +249,9 @@ struct Report {
   std::vector<RuleUse> suppressions{};   ///< every rule given, in order
   std::optional<BaselineUse> baseline{};
   std::vector<LearnedLock> learned{};  ///< not printed: what `sweep` tries
+  std::optional<std::uint64_t> seed{};      ///< of what was injected; nothing: nothing was asked for
+  std::vector<std::string> inject{};        ///< what was asked for, as far as the command knows
+  std::vector<InjectedReport> injected{};   ///< in order of time
 };
 
 /// Unwinds the acquisition of a finding from its registers and memory.
@@ -270,6 +289,8 @@ struct RunFacts {
   bool timed_out = false;
   std::vector<std::int32_t> running;  ///< processes of the tree still alive
   std::vector<WatchedFinding> watched;
+  std::optional<std::uint64_t> seed{};
+  std::vector<std::string> inject{};
 };
 
 /// What not to report: see suppressions.hpp.

@@ -10,8 +10,24 @@
 namespace forkscope {
 namespace {
 
-constexpr const char* kNotReached = "not-reached";
-constexpr const char* kNeededByForker = "needed-by-forker";
+/// The word of inject.def.
+std::string word(InjectResult result) { return facts_of(result).word; }
+
+std::uint64_t address_of(const InjectedReport& injected) {
+  return injected.lock ? injected.lock->address : 0;
+}
+
+/// How much a result tells, the more the smaller.
+int rank(const InjectedReport& injected) {
+  const InjectResult kOrder[] = {InjectResult::kForced, InjectResult::kNeededByForker,
+                                 InjectResult::kInside, InjectResult::kLetGo};
+  int rank = 0;
+  for (const InjectResult result : kOrder) {
+    if (injected.result == word(result)) break;
+    ++rank;
+  }
+  return rank;
+}
 
 /// "f (libfoo.so)" of the function that a handler is.
 std::string handler_words(const std::optional<Frame>& function) {
@@ -21,41 +37,41 @@ std::string handler_words(const std::optional<Frame>& function) {
                                     : fmt::format("{} ({})", function->function, module);
 }
 
-bool has(const std::vector<LockInfo>& locks, const LockInfo& lock) {
-  return std::any_of(locks.begin(), locks.end(), [&](const LockInfo& one) {
-    return one.address != 0 && one.address == lock.address;
-  });
+bool has(const std::vector<LockInfo>& locks, std::uint64_t address) {
+  return address != 0 && std::any_of(locks.begin(), locks.end(), [&](const LockInfo& one) {
+           return one.address == address;
+         });
 }
 
 /// Who takes the lock before the copy, or makes it good in the child.
-std::string protector_of(const Report& run, const SweepInjection& injection) {
+std::string protector_of(const Report& run, const InjectedReport& injected) {
   for (const ForkReport& fork : run.forks) {
-    if (fork.pid != injection.pid || !fork.handlers) continue;
+    if (fork.pid != injected.pid || !fork.handlers) continue;
     for (const HandlerReport& handler : *fork.handlers) {
-      if (handler.prepare && has(handler.prepare->taken, injection.lock))
+      if (handler.prepare && has(handler.prepare->taken, address_of(injected)))
         return handler_words(handler.prepare->function);
-      if (handler.child && has(handler.child->released, injection.lock))
+      if (handler.child && has(handler.child->released, address_of(injected)))
         return handler_words(handler.child->function);
     }
   }
   return "";
 }
 
-bool is_about(const Finding& finding, const SweepInjection& injection) {
-  if (!injection.function.empty()) return finding.kind == "libc-lock";
-  return finding.lock.address != 0 && finding.lock.address == injection.lock.address;
+bool is_about(const Finding& finding, const InjectedReport& injected) {
+  if (!injected.function.empty()) return finding.kind == "libc-lock";
+  return finding.lock.address != 0 && finding.lock.address == address_of(injected);
 }
 
 struct Deadlocks {
   const Finding* at_lock = nullptr;
   const Finding* elsewhere = nullptr;
 };
-Deadlocks deadlocks_of(const Report& run, const std::optional<SweepInjection>& injection) {
+Deadlocks deadlocks_of(const Report& run, const InjectedReport* injected) {
   Deadlocks found;
   for (const Finding& finding : run.findings) {
     if (finding.severity != "deadlock") continue;
     const Finding*& place =
-        injection && is_about(finding, *injection) ? found.at_lock : found.elsewhere;
+        injected != nullptr && is_about(finding, *injected) ? found.at_lock : found.elsewhere;
     if (place == nullptr) place = &finding;
   }
   return found;
@@ -110,38 +126,50 @@ std::string sweep_result_word(SweepResult result) {
   return "";
 }
 
-std::string injected_words(const SweepInjection& injection) {
-  if (!injection.function.empty()) return injection.function + "()";
+const InjectedReport* decisive_injection(const Report& run) {
+  const auto found = std::min_element(
+      run.injected.begin(), run.injected.end(),
+      [](const InjectedReport& a, const InjectedReport& b) { return rank(a) < rank(b); });
+  return found == run.injected.end() ? nullptr : &*found;
+}
+
+std::string injected_words(const InjectedReport& injected) {
+  if (!injected.function.empty()) return injected.function + "()";
+  if (!injected.lock) return "";
   Finding finding;
-  finding.lock = injection.lock;
+  finding.lock = *injected.lock;
+  if (injected.caller) finding.holder.acquired = {*injected.caller};
   return site_words(finding);
 }
 
 SweepEnd end_of(const Report& report) { return {report.exit, report.signal, report.timed_out}; }
 
-SweepVerdict sweep_verdict(const Report& run, const std::optional<SweepInjection>& injection,
-                           const std::optional<SweepEnd>& learned) {
-  const Deadlocks found = deadlocks_of(run, injection);
+SweepVerdict sweep_verdict(const Report& run, const std::optional<SweepEnd>& learned) {
+  const InjectedReport* injected = decisive_injection(run);
+  const Deadlocks found = deadlocks_of(run, injected);
   if (found.at_lock != nullptr) return decided_by(*found.at_lock, SweepResult::kDeadlocked);
   if (found.elsewhere != nullptr) return decided_by(*found.elsewhere, SweepResult::kElsewhere);
   const SweepEnd end = end_of(run);
   if (end.timed_out || (learned && !same(end, *learned)))
     return simple(SweepResult::kFailed,
                   fmt::format("the program {}, and no deadlock was found", end_words(end)));
-  if (!injection || injection->result == kNotReached)
+  if (injected == nullptr)
+    return simple(SweepResult::kNotReached, "the program made no such fork");
+  if (injected->result == word(InjectResult::kInside))
+    return simple(SweepResult::kNotReached,
+                  "another thread was in it at the fork, but perhaps not at the lock");
+  if (injected->result == word(InjectResult::kLetGo))
+    return simple(SweepResult::kNotReached,
+                  "the thread that had it could not be kept there until the fork");
+  const bool needed = injected->result == word(InjectResult::kNeededByForker);
+  if (!needed && injected->result != word(InjectResult::kForced))
     return simple(SweepResult::kNotReached, "no fork happened while another thread had it");
-  SweepVerdict verdict;
-  verdict.protector = protector_of(run, *injection);
-  if (!verdict.protector.empty()) {
-    verdict.result = SweepResult::kProtected;
-    verdict.detail = "by the at-fork handler " + verdict.protector;
-  } else if (injection->result == kNeededByForker) {
-    verdict.result = SweepResult::kProtected;
-    verdict.detail = "the thread that forks takes it before";
-  } else {
-    verdict.result = SweepResult::kSurvived;
-    verdict.detail = "no child waits for it";
-  }
+  const std::string protector = protector_of(run, *injected);
+  if (protector.empty() && !needed) return simple(SweepResult::kSurvived, "no child waits for it");
+  SweepVerdict verdict =
+      simple(SweepResult::kProtected, protector.empty() ? "the thread that forks takes it before"
+                                                        : "by the at-fork handler " + protector);
+  verdict.protector = protector;
   return verdict;
 }
 

@@ -48,22 +48,16 @@ SweepEnd end_of(const Report& report);
 /// The runs to make, those of suspected locks first.
 std::vector<SweepRow> sweep_plan(const Report& learned);
 
-/// What became of the injection that the run was made for.
-struct SweepInjection {
-  std::string spec;
-  std::string result;  ///< forced | not-reached | needed-by-forker | ...
-  std::int32_t pid = 0;
-  LockInfo lock;         ///< that another thread had
-  std::string function;  ///< or of libc, that it was in
-};
+/// Of all forks of a run the one that tells most: where the injection came to something.
+/// Null when nothing was injected.
+const InjectedReport* decisive_injection(const Report& run);
 
-/// The lock, or libc's function, in words that are the same in every run.
-std::string injected_words(const SweepInjection& injection);
+/// Its lock, or libc's function, in words that are the same in every run.
+std::string injected_words(const InjectedReport& injected);
 
-/// What a finished run says. `injection`: nothing when none was recorded. `learned` is how the
-/// program ends when nothing is forced; nothing when that is not known.
-SweepVerdict sweep_verdict(const Report& run, const std::optional<SweepInjection>& injection,
-                           const std::optional<SweepEnd>& learned);
+/// What a finished run says. `learned` is how the program ends when nothing is forced; nothing when
+/// that is not known.
+SweepVerdict sweep_verdict(const Report& run, const std::optional<SweepEnd>& learned);
 
 struct SweepCounts {
   std::size_t deadlocked = 0, elsewhere = 0, survived = 0, protected_ = 0, not_reached = 0,
