@@ -5,14 +5,18 @@
 
 #include "detector/verdict/fingerprint.hpp"
 #include "detector/verdict/sweep.hpp"
+#include "detector/verdict/words.hpp"
 
 namespace forkscope {
 namespace {
 
-/// The name as a pattern that matches it, in the grammar of --inject: commas end a value.
+/// The name as a pattern that matches it, in the grammar of --inject: a comma would end the value.
 std::string as_pattern(const std::string& name) {
   std::string pattern;
-  for (char c : name) pattern += c == ',' || c == '*' || c == '[' || c == ']' ? '?' : c;
+  for (char c : name) {
+    if (c == ',' || c == '\\') pattern += '\\';
+    pattern += c;
+  }
   return pattern;
 }
 
@@ -20,7 +24,7 @@ std::string as_pattern(const std::string& name) {
 std::string lock_pattern(const LearnedLock& learned) {
   const LockInfo& lock = learned.lock;
   if (!lock.module.empty())
-    return as_pattern(fmt::format("{}+{:#x}", module_name(lock.module), lock.offset));
+    return as_pattern(fmt::format("{}+{:#x}", base_name(lock.module), lock.offset));
   const Frame* site = site_of(learned.user.acquired);
   if (site == nullptr || site->function.empty()) return "";
   return as_pattern(without_parameters(site->function));
