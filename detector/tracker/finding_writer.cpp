@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "detector/tracker/births.hpp"
 #include "detector/tracker/fork_events.hpp"
 #include "detector/tracker/history.hpp"
 #include "detector/tracker/handlers.hpp"
@@ -234,6 +235,11 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
   finding.text_length = meeting.text != nullptr ? std::uint32_t(std::strlen(meeting.text)) : 0;
 
   const bool told = meeting.type == Type::kFinding;
+  if (!told) {  // see record::Finding
+    const births::Birth birth = births::of(meeting.object);
+    finding.range_begin = birth.thread;
+    finding.range_end = birth.number;
+  }
   finding.threads = told ? count_lost(kMaxForkThreads) : 0;
   finding.slices = slice != nullptr ? 2 : 0;
   auto payload = [&] {

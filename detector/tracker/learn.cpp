@@ -49,7 +49,8 @@ void write(std::uint64_t key, Meeting meeting) {
   if (!first) return;
   meeting.type = Type::kLearned;
   meeting.severity = Severity::kLatent;
-  meeting.evidence = Evidence::kTookBefore;
+  meeting.evidence =
+      meeting.kind == Kind::kLibcLock ? Evidence::kInsideCall : Evidence::kTookBefore;
   meeting.living = process.living.load(std::memory_order_relaxed);
   site->finding.store(write_finding(meeting), std::memory_order_release);
 }

@@ -173,7 +173,8 @@ struct LearnedLock {
   std::string words;  ///< the same in every run
   LockInfo lock;
   Finding::Holder user;  ///< of several the one that had it longest
-  std::string function, family;  ///< of libc's own locks: who takes it
+  std::string function;  ///< of libc's own locks: who takes it
+  std::string birth;  ///< "born:1.37" (docs/sweep.md); empty when not known, or in a module
   std::uint64_t forks = 1;
 };
 

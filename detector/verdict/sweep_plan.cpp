@@ -20,14 +20,54 @@ std::string as_pattern(const std::string& name) {
   return pattern;
 }
 
+/// Parts of a qualified name, without parameters, template arguments and unnamed namespaces.
+std::vector<std::string> parts_of(const std::string& function) {
+  constexpr std::string_view kUnnamed = "(anonymous namespace)";
+  std::vector<std::string> parts{""};
+  int depth = 0;
+  for (std::size_t i = 0; i < function.size(); ++i) {
+    const char c = function[i];
+    if (depth == 0 && function.compare(i, kUnnamed.size(), kUnnamed) == 0) {
+      i += kUnnamed.size() - 1;
+    } else if (depth == 0 && c == ':' && i + 1 < function.size() && function[i + 1] == ':') {
+      if (!parts.back().empty()) parts.emplace_back();
+      ++i;
+    } else {
+      depth += c == '<' || c == '(';
+      if (depth == 0) parts.back() += c;
+      depth -= c == '>' || c == ')';
+    }
+  }
+  return parts;
+}
+
+/// A name as the Itanium C++ ABI mangles it, as far as its parts tell.
+std::string mangled_pattern(const std::string& prefix, const std::string& name,
+                            const std::string& end) {
+  std::string pattern = prefix;
+  for (const std::string& part : parts_of(name))
+    if (!part.empty()) pattern += fmt::format("*{}{}", part.size(), part);
+  return pattern + end;
+}
+
+/// A function as --inject knows it: its qualified name or the last part of that. It has templates
+/// and lambdas by their mangled names only.
+std::string function_pattern(const std::string& function) {
+  if (const std::size_t lambda = function.find("::{lambda"); lambda != std::string::npos)
+    return mangled_pattern("_ZZ", function.substr(0, lambda), "*Ul*");
+  const std::string name = without_parameters(function);
+  if (name.find('<') != std::string::npos) return mangled_pattern("_Z", name, "*");
+  return as_pattern(name.find('(') == std::string::npos ? name : parts_of(name).back());
+}
+
 /// How --inject tells the lock from others, in whatever run; empty where nothing does.
 std::string lock_pattern(const LearnedLock& learned) {
   const LockInfo& lock = learned.lock;
   if (!lock.module.empty())
     return as_pattern(fmt::format("{}+{:#x}", base_name(lock.module), lock.offset));
+  if (!learned.birth.empty()) return learned.birth;
   const Frame* site = site_of(learned.user.acquired);
-  if (site == nullptr || site->function.empty()) return "";
-  return as_pattern(without_parameters(site->function));
+  return site == nullptr || site->function.empty() ? "" : function_pattern(site->function);
 }
 
 std::string spec_of(const LearnedLock& learned) {

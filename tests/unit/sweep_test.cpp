@@ -108,7 +108,19 @@ TEST_CASE("a plan tells locks on the heap by who takes them, each once") {
   report.learned = {heap, heap};
   const std::vector<SweepRow> rows = sweep_plan(report);
   REQUIRE(rows.size() == 1);
-  CHECK(rows[0].spec == "fork:while-held,lock=cache<int\\, char>::get");
+  CHECK(rows[0].spec == "fork:while-held,lock=_Z*5cache*3get*");
+  const auto spec_of_site = [&](const std::string& function) {
+    report.learned.front().user.acquired = {frame(function)};
+    return sweep_plan(report).front().spec;
+  };
+  CHECK(spec_of_site("store::get(int, char)") == "fork:while-held,lock=store::get");
+  CHECK(spec_of_site("(anonymous namespace)::get(int)") == "fork:while-held,lock=get");
+  CHECK(spec_of_site("PyThread_acquire_lock") == "fork:while-held,lock=PyThread_acquire_lock");
+  CHECK(spec_of_site("store::fill(int)::{lambda()#1}::operator()() const") ==
+        "fork:while-held,lock=_ZZ*5store*4fill*Ul*");
+  report.learned.front().birth = "born:1.37";
+  CHECK(sweep_plan(report).front().spec == "fork:while-held,lock=born:1.37");
+  report.learned.front().birth.clear();
   report.learned.front().user.acquired.clear();  // nothing tells it from others
   report.learned.pop_back();
   CHECK(sweep_plan(report).empty());
