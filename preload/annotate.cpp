@@ -44,6 +44,7 @@ void wait_for_change(const void* lock) {
   const Kind kind = kind_of(shared);
   if (ThreadRecord* thread = observed(kind.call, caller)) {
     if (!recorded) table::want_deep(*thread, key_of(lock), kind.type, kind.flags, caller);
+    inject::wants(*thread, plain(lock));
     if (thread->guarded) {
       const auto meet = [&](bool waited) {
         return meet_lock(*thread, plain(lock), kind.type, kind.flags, kind.call, caller, waited);
@@ -73,6 +74,7 @@ void wait_for_change(const void* lock) {
     if (table::find(*thread, key_of(lock), Hold::kWanted) == nullptr)
       table::want_deep(*thread, key_of(lock), kind.type, kind.flags, caller);
     table::settle(*thread, key_of(lock), true);
+    inject::taken(*thread, plain(lock), kind.type, kind.flags, caller);
   }
   errno = error;
 }
@@ -80,6 +82,7 @@ void wait_for_change(const void* lock) {
 [[gnu::noinline]] void releasing_slowly(const volatile void* lock) {
   ThreadRecord* thread = detail::self;
   if (thread == nullptr || thread->vfork_open) return;
+  inject::giving_up(*thread, plain(lock));
   const void* key = key_of(lock);
   if (table::release(*thread, key) || table::release_slowly(*thread, key, false)) return;
   if (thread->dropped > 0) {

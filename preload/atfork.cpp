@@ -15,6 +15,7 @@
 
 #include "detector/tracker/fork_events.hpp"
 #include "detector/tracker/handlers.hpp"
+#include "detector/tracker/inject.hpp"
 #include "preload/real.hpp"
 
 extern "C" void* __dso_handle;
@@ -28,9 +29,15 @@ using Handler = void (*)();
 
 constinit std::atomic<bool> registered{false};
 
-void prepare() { fork_begin(record::Api::kAtfork, nullptr); }  // unless a wrapper did
+void prepare() {
+  fork_begin(record::Api::kAtfork, nullptr);  // unless a wrapper did
+  if (inject::armed) inject::before_call();
+}
 
-void in_parent() { fork_in_parent_if(record::Api::kAtfork); }
+void in_parent() {
+  if (inject::armed) inject::call_done();
+  fork_in_parent_if(record::Api::kAtfork);
+}
 
 void in_child() { fork_in_child(); }
 

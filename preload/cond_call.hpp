@@ -35,6 +35,7 @@ template <typename Wait>
     finding = meet_condition(*thread, static_cast<pthread_cond_t*>(condition),
                              static_cast<pthread_mutex_t*>(mutex), call, caller);
   // The wait gives the mutex up.
+  inject::giving_up(*thread, mutex);
   if (!history::count_release(*thread, mutex)) mutex_call::note_release(*thread, mutex);
   thread->wait_caller = reinterpret_cast<std::uint64_t>(caller);
   thread->wait_mutex.store(mutex, std::memory_order_relaxed);
@@ -43,6 +44,7 @@ template <typename Wait>
   int result = wait();
   thread->wait_object.store(nullptr, std::memory_order_release);
   thread->wait_mutex.store(nullptr, std::memory_order_relaxed);
+  inject::taken(*thread, mutex, MutexWords(mutex).type(), 0, caller);
   if (finding != 0) [[unlikely]]
     call_returned(finding, condition, true);
   return result;

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "detector/tracker/exec_target.hpp"
+#include "detector/tracker/inject.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/sys.hpp"
 #include "preload/environment.hpp"
@@ -47,6 +48,12 @@ void note_failure(const Caller& caller, int error) {
 template <typename Exec>
 [[gnu::always_inline]] inline int do_exec(const char* path, char* const* given, Exec&& exec) {
   int error = errno;
+  if (inject::armed) [[unlikely]] {
+    if (int refused = inject::fails(InjectAction::kExecFail, __builtin_return_address(0))) {
+      errno = refused;
+      return -1;
+    }
+  }
   if (!sys::readable(path, 1)) return exec(given);  // EFAULT, not our crash
   Caller caller;
   record::NotObserved target = exec_target(path);

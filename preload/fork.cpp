@@ -76,6 +76,7 @@ struct CloneStart {
 int run_clone(void* argument) {
   CloneStart start = *static_cast<CloneStart*>(argument);
   fork_in_child();
+  if (inject::armed) inject::fork_returns(true, __builtin_return_address(0));
   return start.function(start.argument);
 }
 
@@ -109,6 +110,8 @@ FORKSCOPE_EXPORT int clone(int (*function)(void*), void* stack, int flags, void*
   };
   bool own_tls = (flags & CLONE_SETTLS) != 0;  // without our records in it
   if (function == nullptr || (flags & CLONE_THREAD) != 0) return real_clone(function, argument);
+  if (inject::armed && fails_as_asked((flags & CLONE_VM) != 0 ? Api::kCloneVm : Api::kClone, caller))
+    return -1;
   if ((flags & CLONE_VM) != 0) {
     before_shared_clone(Api::kCloneVm, caller, (flags & CLONE_VFORK) != 0 && !own_tls, true);
     int child = real_clone(function, argument);
@@ -122,9 +125,12 @@ FORKSCOPE_EXPORT int clone(int (*function)(void*), void* stack, int flags, void*
   }
   CloneStart start{function, argument};
   fork_begin(Api::kClone, caller);
+  if (inject::armed) begin_injected(Api::kClone, caller);
   int child = real_clone(run_clone, &start);
   int error = errno;
+  if (inject::armed) inject::call_done();
   fork_in_parent(child < 0 ? error : 0);
+  if (inject::armed && child > 0) inject::fork_returns(false, caller);
   errno = error;
   return child;
 }
@@ -135,10 +141,17 @@ FORKSCOPE_EXPORT int clone(int (*function)(void*), void* stack, int flags, void*
 extern "C" {
 [[gnu::visibility("hidden")]] constinit decltype(&::vfork) forkscope_real_vfork = nullptr;
 
-/// Gives whether vfork.S makes the system call itself: where libc's own vfork would be next, which
-/// does nothing else.
+/// Gives 1 if vfork.S makes the system call itself: where libc's own vfork would be next, which does
+/// nothing else. Negative if the call is to fail; errno is set.
 [[gnu::visibility("hidden")]] int forkscope_before_vfork(const void* caller) noexcept {
   static constinit std::atomic<int> here{-1};
+  if (inject::armed) [[unlikely]] {
+    if (int error = inject::fails(InjectAction::kVforkFail, caller)) {
+      note_spawn_failed(Api::kVfork, error);
+      errno = error;
+      return -1;
+    }
+  }
   if (here.load(std::memory_order_relaxed) < 0) {
     int error = errno;
     forkscope_real_vfork = real().vfork;

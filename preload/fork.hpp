@@ -7,6 +7,7 @@
 
 #include "detector/tracker/fork_events.hpp"
 #include "detector/tracker/handler_trace.hpp"
+#include "detector/tracker/inject.hpp"
 #include "preload/observed.hpp"
 
 namespace forkscope {
@@ -16,20 +17,40 @@ inline void set_inside_fork(bool inside) {
   if (ThreadRecord* thread = detail::self) thread->fork.inside = inside;
 }
 
+/// The call is to fail: errno is set.
+inline bool fails_as_asked(record::Api api, const void* caller) {
+  const int error = inject::fork_fails(api, caller);
+  if (error == 0) return false;
+  note_spawn_failed(api, error);
+  errno = error;
+  return true;
+}
+
+/// After fork_begin().
+inline void begin_injected(record::Api api, const void* caller) {
+  inject::fork_begins(caller);
+  // Else the last at-fork handler does it, later.
+  if (record::handlers_of(api) == record::Handlers::kSkipped) inject::before_call();
+}
+
 /// A call that copies the process and returns in both.
 template <typename Fork>
 [[gnu::always_inline]] inline long do_fork(record::Api api, const void* caller, Fork&& fork) {
   observed(record::Call::kFork, caller);  // a vfork child that forks is told; its copy is tracked
+  if (inject::armed && fails_as_asked(api, caller)) return -1;
   fork_begin(api, caller);
+  if (inject::armed) begin_injected(api, caller);
   set_inside_fork(true);
   long child = fork();
   int error = errno;
   set_inside_fork(false);
+  if (inject::armed && child != 0) inject::call_done();  // unless an at-fork handler did it
   if (child == 0)
     fork_in_child();  // the at-fork handler did it, unless there was none to call
   else
     fork_in_parent(child < 0 ? error : 0);
   if (ThreadRecord* thread = detail::self) handler_trace::finish(*thread, child == 0, child < 0);
+  if (inject::armed && child >= 0) inject::fork_returns(child == 0, caller);
   errno = error;
   return child;
 }

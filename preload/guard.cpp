@@ -67,8 +67,10 @@ constexpr lock_call::Kind kGuard{record::LockType::kStaticGuard, 0, Call::kGuard
     auto take_away = [&] { __atomic_store_n(guard, 0, __ATOMIC_SEQ_CST); };
     lock_call::meet(*thread, guard, kGuard, caller, attempt, take_away, ignored, met);
   }
+  inject::wants(*thread, guard);
   int mine = real(guard);  // 0: somebody else has initialised it
   table::settle(*thread, guard, mine != 0);
+  if (mine != 0) inject::taken(*thread, guard, kGuard.type, 0, caller);
   if (mine != 0) note_static_init(*thread, guard);
   if (met.finding != 0) [[unlikely]]
     call_returned(met.finding, guard, true);

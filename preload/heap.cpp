@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "detector/tracker/history.hpp"
+#include "detector/tracker/inject.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/unsafe_calls.hpp"
 #include "preload/heap.hpp"
@@ -99,6 +100,8 @@ FORKSCOPE_EXPORT void free(void* block) noexcept {
 FORKSCOPE_EXPORT void* realloc(void* block, std::size_t size) noexcept {
   if (history::any_on_heap.load(std::memory_order_relaxed)) [[unlikely]]
     forget_block(block);
+  if (inject::lock_points() && detail::self != nullptr) [[unlikely]]
+    inject::inside(*detail::self, __builtin_return_address(0));
   auto* next = real_functions.realloc;
   if (next == nullptr) [[unlikely]]
     next = reinterpret_cast<decltype(&::realloc)>(dlsym(RTLD_NEXT, "realloc"));

@@ -5,6 +5,7 @@
 
 #include "detector/tracker/births.hpp"
 #include "detector/tracker/history.hpp"
+#include "detector/tracker/inject.hpp"
 #include "detector/tracker/process.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/shared_descriptors.hpp"
@@ -47,6 +48,7 @@ bool births_matter() {
     real().pthread_mutex_unlock(&probe);
     return tid;
   });
+  inject::init(argc, argv);
   if (births_matter()) births::start();
   attach_current_thread();
   register_atfork_handlers();

@@ -5,6 +5,7 @@
 // Async-signal-safe; each thread for itself.
 #pragma once
 
+#include "detector/tracker/inject.hpp"
 #include "detector/tracker/inside.hpp"
 #include "detector/tracker/learn.hpp"
 #include "detector/tracker/process.hpp"
@@ -42,6 +43,7 @@ class InsideCallScope {
       thread_ = nullptr;
     else if (thread_->guarded)
       finding_ = unsafe_calls::meet(*thread_, call, caller);
+    if (thread_ != nullptr) inject::enters(*thread_, call);
   }
 
   ThreadRecord* thread_;

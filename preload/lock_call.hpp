@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "detector/tracker/history.hpp"
+#include "detector/tracker/inject.hpp"
 #include "detector/tracker/latent.hpp"
 #include "detector/tracker/lost_threads.hpp"
 #include "detector/tracker/orphan.hpp"
@@ -55,6 +56,7 @@ struct Kind {
                                        void* caller, const Met& met) {
   if (thread.looking != 0) [[unlikely]]
     history::note_acquire(thread, lock, kind.type, kind.flags);
+  inject::taken(thread, lock, kind.type, kind.flags, caller);
   if (thread.guarded && met.finding == 0) [[unlikely]]
     note_taken_in_child(thread, lock, kind.type, kind.flags, kind.call, caller);
 }
@@ -114,6 +116,12 @@ template <typename Lock, typename Attempt, typename TakeAway>
     return lock();
   if (!recorded) [[unlikely]]
     table::want_deep(*thread, lock_address, kind.type, kind.flags, caller);
+  if (inject::refuses(*thread, lock_address, kind.type, kind.flags, kind.call, caller))
+      [[unlikely]] {
+    table::settle(*thread, lock_address, false);
+    return record::waits_of(kind.call) == record::Waits::kTry ? EBUSY : ETIMEDOUT;
+  }
+  inject::wants(*thread, lock_address);
   Met met;
   int result = 0;
   if (thread->guarded) [[unlikely]] {
@@ -148,6 +156,7 @@ inline bool note_release(ThreadRecord& thread, const void* lock) {
 [[gnu::noinline]] inline void give_up_slowly(const void* lock) {
   ThreadRecord* thread = detail::self;
   if (thread == nullptr || thread->vfork_open) return;
+  inject::giving_up(*thread, lock);
   // One that it did not take in this process was held by the fork: protected.
   if (!note_release(*thread, lock) && thread->guarded) history::forget(lock);
   if (!table::release(*thread, lock) && !table::release_slowly(*thread, lock, false) &&

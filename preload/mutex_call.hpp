@@ -5,10 +5,13 @@
 // alone (table::capture).
 #pragma once
 
+#include <threads.h>
+
 #include "detector/tracker/history.hpp"
 #include "detector/tracker/latent.hpp"
 #include "detector/tracker/handler_trace.hpp"
 #include "detector/tracker/handler_wait.hpp"
+#include "detector/tracker/inject.hpp"
 #include "detector/tracker/orphan.hpp"
 #include "detector/tracker/sys.hpp"
 #include "preload/observed.hpp"
@@ -90,6 +93,7 @@ inline int lock_for_a_while(void* mutex) {
                                        void* caller, const Met& met) {
   if (thread.looking != 0) [[unlikely]]
     history::note_acquire(thread, mutex, MutexWords(mutex).type(), 0);
+  inject::taken(thread, mutex, MutexWords(mutex).type(), 0, caller);
   if (thread.fork.handler != nullptr) [[unlikely]]
     handler_trace::note_taken(thread, mutex, call, caller);
   if (thread.guarded && met.finding == 0) [[unlikely]]
@@ -120,6 +124,13 @@ inline void mark_unordered(ThreadRecord& thread, const void* mutex) {
   return false;
 }
 
+/// What a try gives that found the mutex taken, or a wait whose time was over.
+inline int refusal(record::Call call) {
+  const bool c11 = call == record::Call::kMtxTrylock || call == record::Call::kMtxTimedlock;
+  if (record::waits_of(call) == record::Waits::kTry) return c11 ? int(thrd_busy) : EBUSY;
+  return c11 ? int(thrd_timedout) : ETIMEDOUT;
+}
+
 /// Everything but the plain fast path of pthread_mutex_lock: `recorded` says that the interposer
 /// has pushed the mutex; it could not when the thread is unknown or its slots are used up.
 template <typename Lock>
@@ -129,6 +140,11 @@ template <typename Lock>
   if (thread == nullptr || (!recorded && owned(*thread, mutex))) [[unlikely]]
     return lock();
   if (!recorded) table::push_deep(*thread, mutex, caller);
+  if (inject::refuses(*thread, mutex, MutexWords(mutex).type(), 0, call, caller)) [[unlikely]] {
+    forget_lock(*thread, mutex);
+    return refusal(call);
+  }
+  inject::wants(*thread, mutex);
   Met met;
   if (thread->guarded && MutexWords(mutex).lock_word() != 0) [[unlikely]] {
     auto* object = static_cast<pthread_mutex_t*>(mutex);
@@ -170,6 +186,7 @@ template <typename Unlock>
   // Afterwards the mutex is another's, who may free it: ask before.
   bool last = outermost(mutex);
   if (thread != nullptr && last) {
+    inject::giving_up(*thread, mutex);
     // One that it did not take in this process was held by the fork: protected.
     if (thread->guarded && !table::contains(*thread, mutex)) history::forget(mutex);
     note_release(*thread, mutex);

@@ -31,8 +31,11 @@ struct Walk {
 
 int pass_over_own(dl_phdr_info* object, std::size_t size, void* walking) {
   auto& walk = *static_cast<Walk*>(walking);
-  if (object->dlpi_addr != reinterpret_cast<std::uintptr_t>(__ehdr_start))
+  if (object->dlpi_addr != reinterpret_cast<std::uintptr_t>(__ehdr_start)) {
+    if (forkscope::ThreadRecord* thread = forkscope::detail::self)
+      forkscope::inject::inside(*thread, nullptr);
     return walk.show(object, size, walk.data);
+  }
   walk.own_size = size < sizeof walk.own ? size : sizeof walk.own;
   std::memcpy(&walk.own, object, walk.own_size);
   return 0;

@@ -22,8 +22,13 @@ constinit thread_local Running running{};
 void run() {
   Running own = running;
   ThreadRecord* thread = detail::self;
-  if (thread != nullptr && !thread->vfork_open) table::settle(*thread, own.flag, true);
+  if (thread != nullptr && !thread->vfork_open) {
+    table::settle(*thread, own.flag, true);
+    inject::taken(*thread, own.flag, record::LockType::kOnce, 0,
+                  reinterpret_cast<const void*>(own.routine));
+  }
   own.routine();  // may throw, or end the thread
+  if (thread != nullptr && !thread->vfork_open) inject::giving_up(*thread, own.flag);
 }
 
 void clear(ThreadRecord& thread, const void* flag) {
@@ -47,6 +52,7 @@ template <typename Once>
     auto take_away = [&] { __atomic_store_n(static_cast<int*>(flag), 0, __ATOMIC_SEQ_CST); };
     lock_call::meet(*thread, flag, kind, caller, attempt, take_away, ignored, met);
   }
+  inject::wants(*thread, flag);
   Running outer = running;
   running = {flag, routine};
   int result = function(run);

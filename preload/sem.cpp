@@ -130,6 +130,13 @@ template <typename Wait>
     return wait();
   if (!recorded) [[unlikely]]
     table::want_deep(*thread, semaphore, record::LockType::kSemaphore, 0, caller);
+  if (inject::refuses(*thread, semaphore, record::LockType::kSemaphore, 0, call, caller))
+      [[unlikely]] {
+    settle_slowly(*thread, semaphore, false);
+    errno = record::waits_of(call) == record::Waits::kTry ? EAGAIN : ETIMEDOUT;
+    return -1;
+  }
+  inject::wants(*thread, semaphore);
   Met met;
   if (thread->guarded) [[unlikely]] {
     if (meet(*thread, semaphore, call, caller, met)) {
@@ -205,6 +212,7 @@ namespace {
 [[gnu::noinline]] int post_slowly(sem_t* semaphore) {
   ThreadRecord* thread = detail::self;
   if (thread != nullptr && !thread->vfork_open) {
+    inject::giving_up(*thread, semaphore);
     if (!lock_call::note_release(*thread, semaphore) && thread->guarded)
       history::forget(semaphore);
     if (!table::release_slowly(*thread, semaphore, true)) {

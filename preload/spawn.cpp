@@ -6,6 +6,7 @@
 
 #include "detector/tracker/exec_target.hpp"
 #include "detector/tracker/fork_events.hpp"
+#include "detector/tracker/inject.hpp"
 #include "detector/tracker/process.hpp"
 #include "preload/environment.hpp"
 #include "preload/observed.hpp"
@@ -30,6 +31,13 @@ template <typename Spawn>
                                            Spawn&& spawn) {
   int error = errno;
   observed(record::Call::kPosixSpawn, caller);
+  if (inject::armed) [[unlikely]] {
+    if (int refused = inject::fails(InjectAction::kSpawnFail, caller)) {
+      note_spawn_failed(api, refused);
+      errno = error;
+      return refused;
+    }
+  }
   record::NotObserved target = exec_target(path);
   pid_t started = 0;
   errno = error;

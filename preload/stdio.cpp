@@ -35,8 +35,9 @@ template <typename Lock>
 [[gnu::noinline]] int trylock(FILE* stream, void* caller, bool recorded) {
   // EBUSY stands for "not got" in between; libc's own value is what the program is to see.
   int result = 0;
-  take(stream, kTrylock, caller, recorded, [&] { return result = real().ftrylockfile(stream); });
-  return result;
+  const int got =
+      take(stream, kTrylock, caller, recorded, [&] { return result = real().ftrylockfile(stream); });
+  return result == 0 ? got : result;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "detector/tracker/history.hpp"
+#include "detector/tracker/inject.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/stack.hpp"
 #include "detector/tracker/unsafe_calls.hpp"
@@ -23,6 +24,7 @@ std::size_t stack_size_of(const pthread_attr_t* attributes) {
 void* run_thread(void* argument) {
   auto& thread = *static_cast<ThreadRecord*>(argument);
   adopt(thread, thread.stack_span);
+  if (inject::armed) inject::thread_starts(thread);
   return thread.start(thread.argument);  // a tail call: no frame of ours stays on the stack
 }
 
@@ -30,7 +32,13 @@ void* run_thread(void* argument) {
 int run_c11_thread(void* argument) {
   auto& thread = *static_cast<ThreadRecord*>(argument);
   adopt(thread, thread.stack_span);
+  if (inject::armed) inject::thread_starts(thread);
   return reinterpret_cast<thrd_start_t>(reinterpret_cast<void*>(thread.start))(thread.argument);
+}
+
+/// The errno that the call is to fail with, or 0. Keeps errno, which these calls do not set.
+int refused_as_asked(const void* caller) {
+  return inject::armed ? inject::fails(InjectAction::kCreateFail, caller) : 0;
 }
 
 /// A record for the thread that create(record) makes, which gives 0 when it did; without record
@@ -52,6 +60,7 @@ template <typename Create>
   thread->creator_frames = walk_stack(thread->creator, record::kMaxCreatorFrames, caller);
   process.stacks_used_by.store(process.generation, std::memory_order_relaxed);
   history::start();
+  if (inject::armed) inject::new_thread(*creator, *thread);
   process.living.fetch_add(1, std::memory_order_relaxed);
   int result = create(thread);
   if (result != 0) {
@@ -71,6 +80,7 @@ template <typename Create>
 FORKSCOPE_EXPORT int pthread_create(pthread_t* __restrict created,
                                     const pthread_attr_t* __restrict attributes,
                                     void* (*start)(void*), void* __restrict argument) noexcept {
+  if (int error = refused_as_asked(__builtin_return_address(0))) return error;
   return create_thread(
       created, attributes, start, argument, record::UnsafeCall::pthread_create,
       __builtin_return_address(0), [&](ThreadRecord* thread) {
@@ -81,6 +91,7 @@ FORKSCOPE_EXPORT int pthread_create(pthread_t* __restrict created,
 
 FORKSCOPE_EXPORT int thrd_create(thrd_t* created, thrd_start_t start, void* argument) {
   static_assert(thrd_success == 0);
+  if (refused_as_asked(__builtin_return_address(0)) != 0) return thrd_error;
   return create_thread(
       created, nullptr, reinterpret_cast<void* (*)(void*)>(reinterpret_cast<void*>(start)),
       argument, record::UnsafeCall::thrd_create, __builtin_return_address(0),

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "detector/tracker/inject.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/unsafe_calls.hpp"
 
@@ -38,5 +39,9 @@ extern "C" [[gnu::visibility("hidden")]] void forkscope_look_up(std::uint32_t ca
 
 extern "C" [[gnu::visibility("hidden")]] void forkscope_noted(std::uint32_t call,
                                                               const void* caller) noexcept {
-  if (ThreadRecord* thread = detail::self) unsafe_calls::note(*thread, UnsafeCall(call), caller);
+  ThreadRecord* thread = detail::self;
+  if (thread == nullptr) return;
+  unsafe_calls::note(*thread, UnsafeCall(call), caller);
+  if (record::facts_of(UnsafeCall(call)).family == record::LibcFamily::kMemory)
+    inject::inside(*thread, caller);
 }

@@ -23,9 +23,11 @@ __vfork:
         .cfi_adjust_cfa_offset -8
         testl   %eax, %eax
         jz      2f
+        js      3f
         movl    $SYS_vfork, %eax
         CLONE_HERE 0
 2:      jmp     *forkscope_real_vfork(%rip)
+3:      ret                                     # -1: asked to fail (forkscope run --inject)
         .cfi_endproc
         .size   vfork, .-vfork
         .size   __vfork, .-__vfork

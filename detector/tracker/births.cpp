@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstring>
 
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/sys.hpp"
@@ -39,6 +40,17 @@ Entry* find(const void* lock) {
   return nullptr;
 }
 
+char* put_number(char* at, std::uint32_t number) {
+  char digits[10];
+  std::size_t count = 0;
+  do {
+    digits[count++] = char('0' + number % 10);
+    number /= 10;
+  } while (number != 0);
+  while (count > 0) *at++ = digits[--count];
+  return at;
+}
+
 }  // namespace
 
 void start() {
@@ -73,6 +85,16 @@ Birth of(const void* lock) {
     return {};
   const std::uint64_t birth = entry->birth.load(std::memory_order_relaxed);
   return {std::uint32_t(birth >> 32), std::uint32_t(birth)};
+}
+
+bool name(const void* lock, char (&into)[48]) {
+  const Birth birth = of(lock);
+  if (birth.number == 0) return false;
+  char* at = stpcpy(into, "born:");
+  at = put_number(at, birth.thread);
+  *at++ = '.';
+  *put_number(at, birth.number) = '\0';
+  return true;
 }
 
 }  // namespace forkscope::births

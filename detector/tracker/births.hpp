@@ -27,5 +27,7 @@ struct Birth {
   std::uint32_t number = 0;  ///< from 1; 0: not known
 };
 Birth of(const void* lock);
+/// "born:1.37"; false where it is not known.
+bool name(const void* lock, char (&into)[48]);
 
 }  // namespace forkscope::births

@@ -8,6 +8,7 @@
 #include "detector/tracker/history.hpp"
 #include "detector/tracker/handler_trace.hpp"
 #include "detector/tracker/held_rules.hpp"
+#include "detector/tracker/inject.hpp"
 #include "detector/tracker/learn.hpp"
 #include "detector/tracker/loader_state.hpp"
 #include "detector/tracker/lock_names.hpp"
@@ -243,6 +244,7 @@ void fork_in_child() {
   table::mark_inherited(*self);
   if (process.options.learn) learn::in_child();  // before locks of the forking thread are forgotten
   history::in_child(*self);
+  if (inject::armed) inject::in_child(*self);
   write_fork(*self, parent);
   if (!alone && handlers_of(self->fork.api) == Handlers::kSkipped)
     handler_trace::note_passed_by(self->fork.id);

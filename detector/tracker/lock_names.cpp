@@ -71,6 +71,13 @@ void set(const void* lock, const char* name) {
   entry->state.store(kReady, std::memory_order_release);
 }
 
+bool copy(const void* lock, char (&into)[48]) {
+  const Entry* entry = find(lock);
+  if (entry == nullptr || entry->state.load(std::memory_order_acquire) != kReady) return false;
+  std::memcpy(into, entry->name, sizeof into);
+  return true;
+}
+
 void forget(const void* lock) {
   Entry* entry = find(lock);
   if (entry == nullptr) return;

@@ -10,6 +10,9 @@ namespace forkscope::lock_names {
 /// Copies the first 47 bytes. One more than there is room for is not kept.
 void set(const void* lock, const char* name);
 
+/// The name it was given, if it has one.
+bool copy(const void* lock, char (&into)[48]);
+
 /// Initialised or destroyed: another lock may be there now.
 void forget(const void* lock);
 

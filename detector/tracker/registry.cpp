@@ -16,6 +16,7 @@ constinit LibcCalls libc_calls;
 namespace detail {
 constinit thread_local ThreadRecord* self = nullptr;
 constinit thread_local ThreadRecord* unguarded = nullptr;
+constinit bool lock_points = false;
 }  // namespace detail
 
 namespace {

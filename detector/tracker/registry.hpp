@@ -100,6 +100,8 @@ namespace detail {
 extern constinit thread_local ThreadRecord* self;
 /// The same, but null while the thread is guarded: one test on the lock path for both.
 extern constinit thread_local ThreadRecord* unguarded;
+/// Lock calls of every thread take the long path for good: something is injected at locks.
+extern constinit bool lock_points;
 }  // namespace detail
 
 /// From here on the calling thread asks orphan.cpp before it locks.
@@ -109,7 +111,7 @@ void guard(ThreadRecord& self);
 /// the long one.
 inline void restore_lock_path(ThreadRecord& self) {
   const bool looks = self.guarded != 0 || self.vfork_open || self.looking != 0 ||
-                     self.fork.handler != nullptr;
+                     self.fork.handler != nullptr || detail::lock_points;
   detail::unguarded = looks ? nullptr : &self;
 }
 

@@ -1,0 +1,266 @@
+#include "detector/tracker/inject_hold.hpp"
+
+#include "detector/tracker/inject.hpp"
+#include "detector/tracker/inject_thread.hpp"
+#include "detector/tracker/lock_words.hpp"
+#include "detector/tracker/sys.hpp"
+
+namespace forkscope::inject::hold {
+
+namespace {
+
+/// kLetGo: the limit of the holder's wait was over. kNeeded: the forker takes the lock itself.
+enum Phase : std::uint32_t { kIdle, kChanging, kLooking, kTaken, kLetGo, kNeeded };
+constexpr std::uint32_t kPhases = 8;
+
+/// How much longer than its limit a fork may be, before it is taken for one that never came back
+/// (a signal handler jumped out of it).
+constexpr std::uint64_t kGrace = 5'000'000'000;
+
+/// The fork in progress. All but the word is written by who has made it kChanging.
+struct Wanted {
+  std::atomic<std::uint32_t> word;  ///< count * kPhases + Phase: no two forks have the same
+  std::atomic<ThreadRecord*> forker;
+  std::atomic<std::uint32_t> index;
+  std::atomic<std::uint64_t> until;  ///< when its wait for a holder ends
+  std::atomic<ThreadRecord*> holder;
+  std::atomic<const void*> lock;
+  std::atomic<std::int32_t> tid;
+  std::atomic<std::uint64_t> caller;
+  std::atomic<record::LockType> type;
+  std::atomic<std::uint8_t> flags;
+};
+constinit Wanted wanted{};
+
+Phase phase_of(std::uint32_t word) { return Phase(word % kPhases); }
+std::uint32_t with(std::uint32_t word, Phase phase) { return word - word % kPhases + phase; }
+
+bool change(std::uint32_t& from, Phase to) {
+  return wanted.word.compare_exchange_strong(from, with(from, to), std::memory_order_seq_cst);
+}
+void set(std::uint32_t word) {
+  wanted.word.store(word, std::memory_order_seq_cst);
+  wake_all(wanted.word);
+}
+
+/// The word once nobody is changing it: they need a few instructions, unless preempted.
+std::uint32_t settled_word() {
+  std::uint32_t word;
+  while (phase_of(word = wanted.word.load(std::memory_order_seq_cst)) == kChanging)
+    sys::call(SYS_sched_yield);
+  return word;
+}
+
+bool is_wanted_of(const ThreadRecord& thread, std::uint32_t injections) {
+  return wanted.forker.load(std::memory_order_relaxed) != &thread &&
+         (injections >> wanted.index.load(std::memory_order_relaxed) & 1) != 0;
+}
+
+/// From kLooking to kTaken. False if somebody else was faster.
+bool take(std::uint32_t word, ThreadRecord& holder, const Locked& locked) {
+  if (!change(word, kChanging)) return false;
+  wanted.holder.store(&holder, std::memory_order_relaxed);
+  wanted.lock.store(locked.lock, std::memory_order_relaxed);
+  wanted.tid.store(holder.tid.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  wanted.caller.store(reinterpret_cast<std::uint64_t>(locked.caller), std::memory_order_relaxed);
+  wanted.type.store(locked.type, std::memory_order_relaxed);
+  wanted.flags.store(locked.flags, std::memory_order_relaxed);
+  set(with(word, kTaken));
+  return true;
+}
+
+/// What the words of the lock say to a thread's claim to have it.
+bool has_indeed(const ThreadRecord& thread, const void* lock, record::LockType type) {
+  switch (type) {
+    case record::LockType::kMutexNormal:
+    case record::LockType::kMutexRecursive:
+    case record::LockType::kMutexErrorcheck:
+    case record::LockType::kMutexAdaptive:
+      return sys::equals(MutexWords(lock).owner_address(),
+                         thread.tid.load(std::memory_order_relaxed));
+    default:
+      return lock_words::surely_taken(lock, type);
+  }
+}
+
+/// Holds `thread` to one of its locks. False if it has none that is wanted.
+bool take_from(ThreadRecord& thread) {
+  InjectThread* state = known_state_of(thread);
+  if (state == nullptr) return false;
+  for (Has& has : state->has) {
+    const void* lock = has.lock.load(std::memory_order_acquire);
+    if (lock == nullptr || !is_wanted_of(thread, has.injections.load(std::memory_order_relaxed)))
+      continue;
+    const Locked locked{lock, has.type, has.flags, reinterpret_cast<const void*>(has.caller)};
+    if (!has_indeed(thread, lock, locked.type)) continue;
+    std::uint32_t word = wanted.word.load(std::memory_order_relaxed);
+    if (phase_of(word) != kLooking) return true;  // somebody came by himself
+    if (!take(word, thread, locked)) return true;
+    if (has.lock.load(std::memory_order_seq_cst) == lock) return true;
+    // On its way out, and perhaps past the point where it looks at the word.
+    word = with(word, kTaken);
+    if (change(word, kLooking)) wake_all(wanted.word);
+  }
+  return false;
+}
+
+void look_around(const ThreadRecord& self) {
+  registry.each([&](ThreadRecord& thread) {
+    const bool lives = thread.generation == process.generation &&
+                       thread.life.load(std::memory_order_acquire) == Life::kAlive;
+    return &thread == &self || !lives || !take_from(thread);
+  });
+}
+
+/// Makes this the fork in progress. False if another one is, all the time.
+bool enter(ThreadRecord& self, std::uint32_t index, std::uint64_t until) {
+  while (true) {
+    std::uint32_t word = settled_word();
+    const std::uint64_t now = sys::now();
+    const bool abandoned = wanted.forker.load(std::memory_order_relaxed) == &self ||
+                           now > wanted.until.load(std::memory_order_relaxed) + kGrace;
+    if (phase_of(word) == kIdle || abandoned) {
+      const std::uint32_t next = with(word + kPhases, kChanging);
+      if (!wanted.word.compare_exchange_strong(word, next, std::memory_order_seq_cst)) continue;
+      wanted.forker.store(&self, std::memory_order_relaxed);
+      wanted.index.store(index, std::memory_order_relaxed);
+      wanted.until.store(until, std::memory_order_relaxed);
+      wanted.holder.store(nullptr, std::memory_order_relaxed);
+      set(with(next, kLooking));
+      return true;
+    }
+    if (now >= until) return false;
+    wait_while(wanted.word, word, until);
+  }
+}
+
+Did nobody(const ThreadRecord& self) {
+  Did did;
+  did.result = InjectResult::kNotReached;
+  did.fork = self.fork.id;
+  did.site = &self.fork;
+  return did;
+}
+
+/// The calling thread has the lock that the fork is to find locked: it stays until that is done.
+void stay(std::uint32_t word) {
+  const std::uint64_t wait =
+      process.options.inject[wanted.index.load(std::memory_order_relaxed)].wait;
+  const std::uint64_t until = sys::now() + wait;
+  while (wanted.word.load(std::memory_order_seq_cst) == word) {
+    if (sys::now() < until) {
+      wait_while(wanted.word, word, until);
+      continue;
+    }
+    std::uint32_t now = word;
+    if (change(now, kLetGo)) wake_all(wanted.word);
+  }
+}
+
+}  // namespace
+
+void begin(ThreadRecord& self, std::uint32_t index) {
+  InjectThread* state = state_of(self);
+  if (state == nullptr || state->holding != 0) return;  // one at a time
+  const std::uint64_t until = sys::now() + process.options.inject[index].wait;
+  if (!enter(self, index, until)) return note(index, nobody(self));
+  look_around(self);
+  while (true) {
+    std::uint32_t word = settled_word();
+    if (phase_of(word) != kLooking) break;
+    if (sys::now() < until) {
+      wait_while(wanted.word, word, until);
+    } else if (change(word, kIdle)) {
+      wake_all(wanted.word);
+      return note(index, nobody(self));
+    }
+  }
+  state->holding = index + 1;
+}
+
+void end(ThreadRecord& self) {
+  InjectThread* state = known_state_of(self);
+  if (state == nullptr || state->holding == 0) return;
+  const std::uint32_t index = state->holding - 1;
+  state->holding = 0;
+  Did did = nobody(self);
+  did.lock = wanted.lock.load(std::memory_order_relaxed);
+  did.lock_type = wanted.type.load(std::memory_order_relaxed);
+  did.lock_flags = wanted.flags.load(std::memory_order_relaxed);
+  did.holder = wanted.tid.load(std::memory_order_relaxed);
+  did.holder_caller = wanted.caller.load(std::memory_order_relaxed);
+  std::uint32_t word = settled_word();
+  did.result = InjectResult::kLetGo;
+  if (wanted.forker.load(std::memory_order_relaxed) == &self) {
+    while (!change(word, kIdle)) {  // its limit ends just now
+    }
+    if (phase_of(word) == kTaken) did.result = InjectResult::kForced;
+    if (phase_of(word) == kNeeded) did.result = InjectResult::kNeededByForker;
+    wanted.forker.store(nullptr, std::memory_order_relaxed);
+    wake_all(wanted.word);
+  }
+  note(index, did);
+}
+
+void in_child() {
+  wanted.forker.store(nullptr, std::memory_order_relaxed);
+  wanted.word.store(with(wanted.word.load(std::memory_order_relaxed) + kPhases, kIdle),
+                    std::memory_order_relaxed);
+}
+
+void taken(ThreadRecord& thread, const Locked& locked, std::uint32_t matching) {
+  InjectThread* state = state_of(thread);
+  if (state == nullptr) return;
+  const std::uint32_t injections = matching & while_held_injections();
+  if (injections == 0) return;
+  Has* place = nullptr;
+  for (Has& has : state->has) {
+    const void* lock = has.lock.load(std::memory_order_relaxed);
+    if (lock == locked.lock) place = &has;  // a semaphore that others post
+    // A semaphore may never be posted by who waited for it.
+    const bool gives_way = lock == nullptr || has.type == record::LockType::kSemaphore;
+    if (place == nullptr && gives_way) place = &has;
+  }
+  if (place != nullptr) {
+    place->lock.store(nullptr, std::memory_order_relaxed);
+    place->injections.store(injections, std::memory_order_relaxed);
+    place->type = locked.type;
+    place->flags = locked.flags;
+    place->caller = reinterpret_cast<std::uint64_t>(locked.caller);
+    place->lock.store(locked.lock, std::memory_order_seq_cst);
+  }
+  const std::uint32_t word = settled_word();
+  if (phase_of(word) == kLooking && is_wanted_of(thread, injections)) take(word, thread, locked);
+}
+
+void giving_up(ThreadRecord& thread, const void* lock) {
+  InjectThread* state = known_state_of(thread);
+  if (state == nullptr) return;
+  Has* found = nullptr;
+  for (Has& has : state->has)
+    if (has.lock.load(std::memory_order_relaxed) == lock) found = &has;
+  if (found == nullptr) return;
+  const Locked locked{lock, found->type, found->flags,
+                      reinterpret_cast<const void*>(found->caller)};
+  const std::uint32_t injections = found->injections.load(std::memory_order_relaxed);
+  found->lock.store(nullptr, std::memory_order_seq_cst);
+  std::uint32_t word = settled_word();
+  if (phase_of(word) == kLooking && is_wanted_of(thread, injections) &&
+      has_indeed(thread, lock, locked.type)) {
+    take(word, thread, locked);
+    word = settled_word();
+  }
+  if (phase_of(word) == kTaken && wanted.holder.load(std::memory_order_relaxed) == &thread &&
+      wanted.lock.load(std::memory_order_relaxed) == lock)
+    stay(word);
+}
+
+void wants(ThreadRecord& thread, const void* lock) {
+  std::uint32_t word = wanted.word.load(std::memory_order_seq_cst);
+  if (phase_of(word) != kTaken || wanted.forker.load(std::memory_order_relaxed) != &thread ||
+      wanted.lock.load(std::memory_order_relaxed) != lock)
+    return;
+  if (change(word, kNeeded)) wake_all(wanted.word);
+}
+
+}  // namespace forkscope::inject::hold
