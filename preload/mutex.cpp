@@ -82,6 +82,7 @@ FORKSCOPE_EXPORT int pthread_mutex_init(pthread_mutex_t* mutex,
 
 FORKSCOPE_EXPORT int pthread_mutex_destroy(pthread_mutex_t* mutex) noexcept {
   int result = real().pthread_mutex_destroy(mutex);
+  births::forget(mutex);
   if (result == 0) forget(mutex);
   return result;
 }

@@ -162,6 +162,7 @@ FORKSCOPE_EXPORT int pthread_rwlock_init(pthread_rwlock_t* __restrict lock,
 
 FORKSCOPE_EXPORT int pthread_rwlock_destroy(pthread_rwlock_t* lock) noexcept {
   int result = real().pthread_rwlock_destroy(lock);
+  births::forget(lock);
   if (result == 0) lock_call::forget(lock, record::LockType::kRwlock);
   return result;
 }

@@ -251,6 +251,7 @@ FORKSCOPE_EXPORT int sem_init(sem_t* semaphore, int pshared, unsigned value) noe
 
 FORKSCOPE_EXPORT int sem_destroy(sem_t* semaphore) noexcept {
   int result = real().sem_destroy(semaphore);
+  births::forget(semaphore);
   if (result == 0) lock_call::forget(semaphore, record::LockType::kSemaphore);
   return result;
 }

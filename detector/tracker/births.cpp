@@ -34,8 +34,7 @@ Entry* find(const void* lock) {
   for (std::size_t probe = 0; probe < kProbes; ++probe) {
     Entry& entry = entries[(hash + probe) % kEntries];
     std::uintptr_t known = entry.lock.load(std::memory_order_relaxed);
-    if (known == address) return &entry;
-    if (known == 0) return &entry;
+    if (known == address || known == 0) return &entry;
   }
   return nullptr;
 }
@@ -75,6 +74,13 @@ void note_slowly(const void* lock) {
   const auto address = reinterpret_cast<std::uintptr_t>(lock);
   if (!entry->lock.compare_exchange_strong(none, address) && none != address) return;
   entry->birth.store(std::uint64_t(life) << 32 | number, std::memory_order_relaxed);
+}
+
+void forget_slowly(const void* lock) {
+  Entry* entry = find(lock);
+  if (entry != nullptr &&
+      entry->lock.load(std::memory_order_relaxed) == reinterpret_cast<std::uintptr_t>(lock))
+    entry->birth.store(0, std::memory_order_relaxed);
 }
 
 Birth of(const void* lock) {

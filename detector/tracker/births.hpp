@@ -16,10 +16,16 @@ void start();
 
 extern bool kept;
 void note_slowly(const void* lock);
+void forget_slowly(const void* lock);
 /// `lock` was initialised by the calling thread.
 inline void note(const void* lock) {
   if (kept) [[unlikely]]
     note_slowly(lock);
+}
+/// It was destroyed.
+inline void forget(const void* lock) {
+  if (kept) [[unlikely]]
+    forget_slowly(lock);
 }
 
 struct Birth {
