@@ -58,7 +58,8 @@ SweepPlan plan_of(const Json& document) {
   plan.limit = std::chrono::milliseconds(document.at("limit_ms").get<std::int64_t>());
   document.at("seed").get_to(plan.seed);
   for (const Json& row : document.at("rows"))
-    plan.rows.push_back({row.at("id"), row.at("spec"), row.at("lock"), row.at("suspected")});
+    plan.rows.push_back({row.at("id"), row.at("spec"), row.at("lock"), row.at("suspected"),
+                         row.at("also")});
   return plan;
 }
 
@@ -96,8 +97,11 @@ SweepFolder::SweepFolder(const std::string& wanted) : path_(make_folder(wanted))
 void SweepFolder::write(const SweepPlan& plan) const {
   Json rows = Json::array();
   for (const SweepRow& row : plan.rows)
-    rows.push_back(
-        {{"id", row.id}, {"spec", row.spec}, {"lock", row.lock}, {"suspected", row.suspected}});
+    rows.push_back({{"id", row.id},
+                    {"spec", row.spec},
+                    {"lock", row.lock},
+                    {"suspected", row.suspected},
+                    {"also", row.also}});
   const Json document = {{"schema", kSchema},
                          {"command", plan.command},
                          {"learned",

@@ -63,6 +63,14 @@ std::vector<std::string> common_words(const std::string& forkscope, const std::s
   return words;
 }
 
+void add_program(std::vector<std::string>& words, const SweepPlan& plan, const SweepRow& row) {
+  words.push_back(fmt::format("--seed={}", plan.seed));
+  words.push_back("--inject=" + row.spec);
+  if (!row.also.empty()) words.push_back("--inject=" + row.also);
+  words.push_back("--");
+  words.insert(words.end(), plan.command.begin(), plan.command.end());
+}
+
 std::string learning_options() {
   const char* own = std::getenv("FORKSCOPE_OPTIONS");
   return fmt::format("{}{}learn=on", own != nullptr ? own : "",
@@ -96,18 +104,13 @@ std::string shell_line(const std::vector<std::string>& words) {
 std::vector<std::string> run_words(const std::string& forkscope, const SweepPlan& plan,
                                    const SweepRow& row, const std::string& session) {
   std::vector<std::string> words = common_words(forkscope, session, plan.limit);
-  words.push_back(fmt::format("--seed={}", plan.seed));
-  words.push_back("--inject=" + row.spec);
-  words.push_back("--");
-  words.insert(words.end(), plan.command.begin(), plan.command.end());
+  add_program(words, plan, row);
   return words;
 }
 
 std::string line_to_repeat(const SweepPlan& plan, const SweepRow& row) {
-  std::vector<std::string> words = {"forkscope", "run", "--on-deadlock=kill",
-                                    fmt::format("--seed={}", plan.seed), "--inject=" + row.spec,
-                                    "--"};
-  words.insert(words.end(), plan.command.begin(), plan.command.end());
+  std::vector<std::string> words = {"forkscope", "run", "--on-deadlock=kill"};
+  add_program(words, plan, row);
   return shell_line(words);
 }
 
@@ -197,6 +200,7 @@ SweepTable::Row row_of(const std::string& session) {
     result.row.spec = report.inject.front();
   else if (injected != nullptr)
     result.row.spec = injected->spec;
+  if (report.inject.size() > 1) result.row.also = report.inject[1];
   if (injected != nullptr) result.row.lock = injected_words(*injected);
   result.command = line_to_repeat(plan, result.row);
   result.end = end_of(report);

@@ -15,6 +15,7 @@ Json to_json(const std::optional<SweepEnd>& end) {
 Json to_json(const SweepTable::Row& row) {
   return {{"id", text_or_null(row.row.id)},
           {"spec", text_or_null(row.row.spec)},
+          {"also", text_or_null(row.row.also)},
           {"lock", text_or_null(row.row.lock)},
           {"suspected", row.row.suspected},
           {"result", sweep_result_word(row.verdict.result)},

@@ -127,10 +127,11 @@ std::string sweep_result_word(SweepResult result) {
 }
 
 const InjectedReport* decisive_injection(const Report& run) {
-  const auto found = std::min_element(
-      run.injected.begin(), run.injected.end(),
-      [](const InjectedReport& a, const InjectedReport& b) { return rank(a) < rank(b); });
-  return found == run.injected.end() ? nullptr : &*found;
+  const InjectedReport* best = nullptr;
+  for (const InjectedReport& injected : run.injected)
+    if (injected.point == "fork" && (best == nullptr || rank(injected) < rank(*best)))
+      best = &injected;
+  return best;
 }
 
 std::string injected_words(const InjectedReport& injected) {

@@ -16,6 +16,7 @@ struct SweepRow {
   std::string spec;  ///< for --inject
   std::string lock;  ///< words that are the same in every run
   bool suspected = false;  ///< in the learned run a child took it: a latent finding
+  std::string also{};  ///< a second injection, without which the first would hardly come to pass
 };
 
 enum class SweepResult {

@@ -77,6 +77,15 @@ std::string spec_of(const LearnedLock& learned) {
   return pattern.empty() ? "" : "fork:while-held,lock=" + pattern;
 }
 
+/// In CPython the forking thread has the interpreter to itself, so nobody takes a lock while it waits
+/// for that. Who stays long after taking one is asked to let others run, and has it still then.
+std::string hold_of(const LearnedLock& learned) {
+  const auto& taken = learned.user.acquired;
+  const std::string pattern = lock_pattern(learned);
+  if (pattern.empty() || taken.empty() || !is_python_module(taken.front().module)) return "";
+  return "lock:hold=20ms,lock=" + pattern;
+}
+
 }  // namespace
 
 std::vector<SweepRow> sweep_plan(const Report& learned) {
@@ -91,6 +100,7 @@ std::vector<SweepRow> sweep_plan(const Report& learned) {
     row.spec = spec_of(lock);
     if (row.spec.empty() || !known.insert(row.spec).second) continue;
     row.lock = lock.words;
+    row.also = lock.function.empty() ? hold_of(lock) : "";
     row.suspected = lock.lock.address != 0 && suspects.count(lock.lock.address) > 0;
     rows.push_back(std::move(row));
   }

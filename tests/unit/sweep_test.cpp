@@ -46,6 +46,7 @@ Finding deadlock_at(std::uint64_t address) {
 InjectedReport injected(const std::string& result, std::uint64_t address = kLock) {
   InjectedReport injected;
   injected.spec = "fork:while-held,lock=libstore.so.3+0x4010";
+  injected.point = "fork";
   injected.result = result;
   injected.pid = 100;
   if (address != 0) injected.lock = lock_at(address, "lock");
@@ -124,6 +125,22 @@ TEST_CASE("a plan tells locks on the heap by who takes them, each once") {
   report.learned.front().user.acquired.clear();  // nothing tells it from others
   report.learned.pop_back();
   CHECK(sweep_plan(report).empty());
+}
+
+TEST_CASE("in CPython a second injection lets others run while the lock is held") {
+  Report report;
+  LearnedLock python;
+  python.words = "semaphore, lock 37 that thread 1 made";
+  python.birth = "born:1.37";
+  python.user.acquired = {frame("PyThread_acquire_lock_timed")};
+  python.user.acquired.front().module = "/usr/bin/python3.11";
+  report.learned = {python};
+  const std::vector<SweepRow> rows = sweep_plan(report);
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].spec == "fork:while-held,lock=born:1.37");
+  CHECK(rows[0].also == "lock:hold=20ms,lock=born:1.37");
+  report.learned.front().user.acquired.front().module = "/usr/bin/server";
+  CHECK(sweep_plan(report).front().also.empty());
 }
 
 TEST_CASE("a plan has functions of libc") {
@@ -232,7 +249,7 @@ TEST_CASE("the table has a line for each run, and their numbers") {
   SweepTable table;
   table.folder = "/tmp/sweep";
   SweepTable::Row row;
-  row.row = {"001", "fork:while-held,lock=a", "mutex a", true};
+  row.row = {"001", "fork:while-held,lock=a", "mutex a", true, ""};
   row.verdict = sweep_verdict(run_with("forced"), kLearned);
   row.command = "forkscope run --inject=fork:while-held,lock=a -- ./a";
   table.rows = {row, row};
@@ -254,7 +271,7 @@ TEST_CASE("the JSON table is one document with what is not known as null") {
   SweepTable table;
   table.command = {"./a"};
   SweepTable::Row row;
-  row.row = {"001", "fork:while-held,lock=a", "mutex a", false};
+  row.row = {"001", "fork:while-held,lock=a", "mutex a", false, ""};
   table.rows = {row};
   const std::string json = sweep_json(table);
   CHECK(json.starts_with("{\n  \"schema\": \"forkscope.sweep/1\",\n"));
