@@ -6,11 +6,12 @@
 #   main:    forks a worker, waits for it
 #   worker:  logs once
 #
-# The logging module gives its own locks a new life in the child (logging._after_at_fork_child_
-# reinit_locks), the queue does not.
+# The logging module makes its own locks anew in the child (_after_at_fork_child_reinit_locks), the
+# queue does not; with the argument "cured" this program does it for the queue.
 import logging
 import logging.handlers
 import multiprocessing
+import os
 import queue
 import sys
 import threading
@@ -37,7 +38,16 @@ def worker():
     logging.getLogger("worker").warning("begins")
 
 
+def renew_queue():
+    records.mutex = threading.Lock()
+    records.not_empty = threading.Condition(records.mutex)
+    records.not_full = threading.Condition(records.mutex)
+    records.all_tasks_done = threading.Condition(records.mutex)
+
+
 def main():
+    if sys.argv[1:] == ["cured"]:
+        os.register_at_fork(after_in_child=renew_queue)
     logger = logging.getLogger()
     logger.addHandler(logging.handlers.QueueHandler(records))
     logger.warning("starts")

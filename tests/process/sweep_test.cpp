@@ -193,6 +193,26 @@ TEST_CASE("a scenario whose fork meets the holder is confirmed") {
   }
 }
 
+TEST_CASE("CPython: a forked worker hangs at the queue that another thread logs to") {
+  TemporaryFolder folder;
+  const std::string python = "/usr/bin/python3";
+  if (!exists(python)) return WARN("there is no " + python);
+  const json stuck = table_in(folder / "stuck", {python, SWEEP_PYTHON});
+  INFO(stuck.dump(2));
+  CHECK(stuck["summary"]["deadlocked"].get<int>() > 0);
+  for (const json& row : stuck["rows"]) {
+    if (row["result"] != "deadlocked") continue;
+    CHECK(row["suspected"] == true);
+    CHECK(row["site"].get<std::string>().find("PyThread_acquire_lock_timed") != std::string::npos);
+  }
+  // The logging module's own locks are made anew in the child: all that is left is the queue's.
+  const json cured = table_in(folder / "cured", {python, SWEEP_PYTHON, "cured"});
+  INFO(cured.dump(2));
+  CHECK(cured["rows"].size() > 0);
+  CHECK(cured["summary"]["deadlocked"] == 0);
+  CHECK(cured["summary"]["deadlocked_elsewhere"] == 0);
+}
+
 TEST_CASE("what cannot be swept is said in one sentence") {
   TemporaryFolder folder;
   const std::vector<std::string> kept = {"--folder", folder / "sweep"};
