@@ -1,7 +1,9 @@
 // The constructor. The library is linked with -z initfirst: it runs before every other object's,
 // but also before libc has set `environ`, hence the arguments the loader passes.
 #include <cstdlib>
+#include <cstring>
 
+#include "detector/tracker/births.hpp"
 #include "detector/tracker/history.hpp"
 #include "detector/tracker/inject.hpp"
 #include "detector/tracker/process.hpp"
@@ -19,6 +21,14 @@
 namespace forkscope {
 
 namespace {
+
+/// Whether somebody asks for locks by who made them.
+bool births_matter() {
+  bool asked = process.options.learn;
+  for (std::size_t i = 0; i < process.options.injections; ++i)
+    asked = asked || std::strncmp(process.options.inject[i].lock, "born:", 5) == 0;
+  return asked;
+}
 
 [[gnu::constructor]] void start(int argc, char** argv, char** envp) {
   resolve_real();
@@ -38,6 +48,8 @@ namespace {
     real().pthread_mutex_unlock(&probe);
     return tid;
   });
+  inject::init(argc, argv);
+  if (births_matter()) births::start();
   attach_current_thread();
   register_atfork_handlers();
   history::watches_heap = sees_all_frees();

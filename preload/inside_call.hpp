@@ -7,6 +7,8 @@
 
 #include "detector/tracker/inject.hpp"
 #include "detector/tracker/inside.hpp"
+#include "detector/tracker/learn.hpp"
+#include "detector/tracker/process.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/unsafe_calls.hpp"
 #include "preload/unsafe_next.hpp"
@@ -20,7 +22,10 @@ class InsideCallScope {
     thread_ = detail::unguarded;
     if (thread_ == nullptr) [[unlikely]]
       ask(call, caller);
-    if (thread_ != nullptr) depth_ = inside::enter(*thread_, call, caller, cfa);
+    if (thread_ == nullptr) return;
+    depth_ = inside::enter(*thread_, call, caller, cfa);
+    if (process.options.learn) [[unlikely]]
+      learn::called(*thread_, call, caller);
   }
   [[gnu::always_inline]] ~InsideCallScope() {
     if (thread_ != nullptr) inside::leave(*thread_, depth_);

@@ -1,6 +1,8 @@
 // pthread_mutex_*.
 #include "preload/mutex_call.hpp"
 
+#include "detector/tracker/births.hpp"
+
 using namespace forkscope;
 using namespace forkscope::mutex_call;
 using record::Call;
@@ -74,11 +76,13 @@ FORKSCOPE_EXPORT int pthread_mutex_init(pthread_mutex_t* mutex,
                                         const pthread_mutexattr_t* attributes) noexcept {
   int result = real().pthread_mutex_init(mutex, attributes);
   if (result == 0) forget(mutex);
+  if (result == 0) births::note(mutex);
   return result;
 }
 
 FORKSCOPE_EXPORT int pthread_mutex_destroy(pthread_mutex_t* mutex) noexcept {
   int result = real().pthread_mutex_destroy(mutex);
+  births::forget(mutex);
   if (result == 0) forget(mutex);
   return result;
 }

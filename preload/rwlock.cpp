@@ -1,6 +1,7 @@
 // pthread_rwlock_*. A writer is named by the lock itself, readers only by their own tables.
 #include <cstring>
 
+#include "detector/tracker/births.hpp"
 #include "detector/tracker/lock_words.hpp"
 #include "preload/lock_call.hpp"
 
@@ -155,11 +156,13 @@ FORKSCOPE_EXPORT int pthread_rwlock_init(pthread_rwlock_t* __restrict lock,
                                          const pthread_rwlockattr_t* __restrict attr) noexcept {
   int result = real().pthread_rwlock_init(lock, attr);
   if (result == 0) lock_call::forget(lock, record::LockType::kRwlock);
+  if (result == 0) births::note(lock);
   return result;
 }
 
 FORKSCOPE_EXPORT int pthread_rwlock_destroy(pthread_rwlock_t* lock) noexcept {
   int result = real().pthread_rwlock_destroy(lock);
+  births::forget(lock);
   if (result == 0) lock_call::forget(lock, record::LockType::kRwlock);
   return result;
 }

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "detector/tracker/births.hpp"
 #include "detector/tracker/lock_words.hpp"
 #include "detector/tracker/process.hpp"
 #include "preload/lock_call.hpp"
@@ -242,6 +243,7 @@ FORKSCOPE_EXPORT int sem_init(sem_t* semaphore, int pshared, unsigned value) noe
   int result = real().sem_init(semaphore, pshared, value);
   if (result != 0) return result;
   lock_call::forget(semaphore, record::LockType::kSemaphore);
+  births::note(semaphore);
   if (process.generation > 0) [[unlikely]]
     made_here.add(semaphore);
   return result;
@@ -249,6 +251,7 @@ FORKSCOPE_EXPORT int sem_init(sem_t* semaphore, int pshared, unsigned value) noe
 
 FORKSCOPE_EXPORT int sem_destroy(sem_t* semaphore) noexcept {
   int result = real().sem_destroy(semaphore);
+  births::forget(semaphore);
   if (result == 0) lock_call::forget(semaphore, record::LockType::kSemaphore);
   return result;
 }

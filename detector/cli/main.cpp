@@ -15,6 +15,7 @@
 #include "detector/cli/run_command.hpp"
 #include "detector/cli/scan_command.hpp"
 #include "detector/cli/signals.hpp"
+#include "detector/cli/sweep_command.hpp"
 #include "scenarios/runner/runner.hpp"
 
 namespace forkscope::cli {
@@ -74,16 +75,19 @@ Ending dispatch(int argc, char** argv) {
   ExposureOptions exposure_options;
   ReportOptions report_options;
   ScanOptions scan_options;
+  SweepOptions sweep_options;
   int exit_code = 0;
   CLI::App* run = add_run_command(app, run_options);
   CLI::App* attach_to = add_attach_command(app, attach_options);
   CLI::App* scan_host = add_scan_command(app, scan_options);
+  CLI::App* sweep_locks = add_sweep_command(app, sweep_options);
   CLI::App* expose = add_exposure_command(app, exposure_options);
   CLI::App* report = add_report_command(app, report_options);
   add_scenario_command(app, own_path(), exit_code);
   try {
     std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
     arguments = arguments_for_parser(arguments, *run, run_options.command);
+    arguments = arguments_for_parser(arguments, *sweep_locks, sweep_options.command);
     arguments = arguments_for_exposure(arguments, *expose, exposure_options);
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the end
     app.parse(std::move(arguments));
@@ -94,6 +98,7 @@ Ending dispatch(int argc, char** argv) {
   }
   if (run->parsed()) return run_program(run_options);
   if (attach_to->parsed()) return {attach(attach_options), 0};
+  if (sweep_locks->parsed()) return sweep(sweep_options);
   if (expose->parsed()) return expose_locks(exposure_options);
   if (scan_host->parsed()) return {scan(scan_options), 0};
   if (report->parsed()) return {print_report(report_options), 0};

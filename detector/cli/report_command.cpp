@@ -11,18 +11,21 @@
 #include "detector/cli/report_file.hpp"
 #include "detector/cli/reporter.hpp"
 #include "detector/cli/session_folder.hpp"
+#include "detector/cli/sweep_command.hpp"
 #include "detector/symbols/symbols.hpp"
 
 namespace forkscope::cli {
 namespace {
 
-constexpr const char* kUsage = "forkscope report [OPTIONS] SESSION";
+constexpr const char* kUsage = "forkscope report [OPTIONS] SESSION...";
 
 constexpr const char* kExamples = R"(Examples:
   forkscope run --session=run1 ./server; forkscope report run1
       prints the findings of the run again
   forkscope report --json - run1 | jq '.findings[].kind'
       the same as JSON, on standard output
+  forkscope report sweep/runs/*/
+      the table of a sweep's runs, wherever they were made; with --json as forkscope.sweep/1
   forkscope report --suppressions=fork.supp --write-baseline=fork.baseline run1
       leaves out what a rule matches, and accepts the rest for later runs with --baseline
 
@@ -44,7 +47,9 @@ std::string report_text(const Report& report, const TextOptions& options) {
 CLI::App* add_report_command(CLI::App& app, ReportOptions& options) {
   CLI::App* report = app.add_subcommand("report", "Print the report of a session that was kept");
   use_help(*report, kUsage, kExamples);
-  report->add_option("session", options.session, "The folder given to `forkscope run --session`")
+  report
+      ->add_option("session", options.sessions,
+                   "The folder given to `forkscope run --session`; several: those of a sweep's runs")
       ->type_name("SESSION")
       ->required();
   report
@@ -61,9 +66,15 @@ CLI::App* add_report_command(CLI::App& app, ReportOptions& options) {
 int print_report(const ReportOptions& options) {
   std::optional<ReportFile> file;
   if (!options.json.empty() && options.json != "-") file.emplace(options.json, "--json");
+  if (options.sessions.size() > 1) {
+    const TextOptions text = text_options(STDOUT_FILENO, options.colour, options.verbose);
+    print_sweep(table_of_sessions(options.sessions), options.json, file, text);
+    return 0;
+  }
   const NoiseFilter noise(options.noise);
-  Session session = read_session(options.session);
-  StoredFacts stored = read_facts(options.session);
+  const std::string& folder = options.sessions.front();
+  Session session = read_session(folder);
+  StoredFacts stored = read_facts(folder);
   if (!stored.finished)  // still running, or recorded without the command: look ourselves
     for (const Process& process : living_processes(session))
       stored.facts.running.push_back(process.pid);

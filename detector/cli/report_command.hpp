@@ -3,6 +3,7 @@
 
 #include <CLI/App.hpp>
 #include <string>
+#include <vector>
 
 #include "detector/cli/noise_options.hpp"
 #include "detector/cli/output.hpp"
@@ -10,7 +11,7 @@
 namespace forkscope::cli {
 
 struct ReportOptions {
-  std::string session;
+  std::vector<std::string> sessions;  ///< one, or the runs of a sweep
   std::string json;  ///< a file, "-" for standard output, empty for text
   NoiseOptions noise;
   bool verbose = false;

@@ -18,6 +18,7 @@ struct Options {
   bool log_stderr = true;
   bool unsafe_calls = true;
   bool check_descriptors = false;
+  bool learn = false;
   std::uint64_t seed = 1;  ///< of what is injected
   std::size_t injections = 0;
   Injection inject[kMaxInjections] = {};
@@ -139,6 +140,10 @@ inline bool set(const Word& name, const Word& value, Options& options, OptionErr
     options.check_descriptors = equal(value.text, "descriptors");
     if (options.check_descriptors || equal(value.text, "none")) return true;
     expected = "descriptors or none";
+  } else if (equal(name.text, "learn")) {
+    options.learn = equal(value.text, "on");
+    if (options.learn || equal(value.text, "off")) return true;
+    expected = "on or off";
   } else if (equal(name.text, "inject")) {
     return add_injection(value, options, error);
   } else if (equal(name.text, "seed")) {

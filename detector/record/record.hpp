@@ -103,6 +103,7 @@ enum class Type : std::uint16_t {
   kLockName,      ///< what the program calls a lock a later record of it is about: LockName
   kForkDeclared,  ///< the program says that a fork is safe: ForkDeclared
   kSharedDescriptors,  ///< what parent and child use alike: SharedDescriptors (descriptors.hpp)
+  kLearned,  ///< with learn=on, a lock that other threads use around forks: Finding as of a latent one
   kInjected,  ///< a fault was injected, or could not be: Injected
 };
 
@@ -378,7 +379,8 @@ struct Finding {
   std::uint32_t slices;
   std::uint32_t living;       ///< threads alive in the child at the call, this one included
   std::uint32_t text_length;  ///< bytes of text that follow the slices
-  std::uint64_t range_begin, range_end;  ///< kMissingMemory
+  std::uint64_t range_begin, range_end;  ///< kMissingMemory. Of Type::kLearned: who made the lock,
+                                         ///< and which of that thread's it is; 0: not known
   std::uint64_t holder_uses;  ///< kLatent: times the holder took the lock before the fork, else 0
   std::uint32_t held_share;   ///< and how much of the time, in parts per million; kUnknownShare
   std::uint32_t repeat;       ///< 1 + index in ArenaHeader::repeats, where it is counted; 0: once

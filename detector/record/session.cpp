@@ -327,6 +327,8 @@ bool take(Session& session, Type type, const RecordMeta& meta, std::span<const s
       return take(meta, payload, session.declared_forks);
     case Type::kSharedDescriptors:
       return take(meta, payload, session.shared_descriptors);
+    case Type::kLearned:
+      return take(meta, payload, session.learned);
     case Type::kInjected:
       return take(meta, payload, session.injected);
   }

@@ -157,6 +157,7 @@ struct Session {
   std::vector<LockNameRecord> lock_names;
   std::vector<ForkDeclaredRecord> declared_forks;
   std::vector<SharedDescriptorsRecord> shared_descriptors;
+  std::vector<FindingRecord> learned;  ///< no findings: Type::kLearned
   std::vector<InjectedRecord> injected;
   CounterValues counters;
   std::uint64_t skipped_bytes = 0;  ///< holes and damage between records

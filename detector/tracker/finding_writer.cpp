@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "detector/tracker/births.hpp"
 #include "detector/tracker/fork_events.hpp"
 #include "detector/tracker/history.hpp"
 #include "detector/tracker/handlers.hpp"
@@ -233,7 +234,13 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
   if (finding.holder_caller != 0) note_module(finding.holder_caller);
   finding.text_length = meeting.text != nullptr ? std::uint32_t(std::strlen(meeting.text)) : 0;
 
-  finding.threads = count_lost(kMaxForkThreads);
+  const bool told = meeting.type == Type::kFinding;
+  if (!told) {  // see record::Finding
+    const births::Birth birth = births::of(meeting.object);
+    finding.range_begin = birth.thread;
+    finding.range_end = birth.number;
+  }
+  finding.threads = told ? count_lost(kMaxForkThreads) : 0;
   finding.slices = slice != nullptr ? 2 : 0;
   auto payload = [&] {
     return sizeof finding + finding.threads * sizeof(ThreadInfo) +
@@ -264,11 +271,11 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
       fill.bytes(reinterpret_cast<const void*>(slices[1].address), slices[1].size);
     }
     if (meeting.text != nullptr) fill.bytes(meeting.text, finding.text_length);
-    process.publish(space, Type::kFinding, meeting.by);
-    process.arena.header()->wake.fetch_add(1, std::memory_order_release);
+    process.publish(space, meeting.type, meeting.by);
+    if (told) process.arena.header()->wake.fetch_add(1, std::memory_order_release);
   }
   // Without the command's summary such notes would be a line for each call of each child.
-  if (process.options.log_stderr && meeting.evidence != Evidence::kForkedChild)
+  if (told && process.options.log_stderr && meeting.evidence != Evidence::kForkedChild)
     log_finding(finding, meeting.by != 0 ? meeting.by : process.pid, work.text);
   return finding.id;
 }

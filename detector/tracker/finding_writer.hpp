@@ -36,6 +36,7 @@ struct Meeting {
   std::uint64_t range_begin = 0, range_end = 0;
   const history::Use* use = nullptr;  ///< what `holder` did with the lock before the fork
   std::uint32_t repeat = 0;           ///< see record::Finding
+  record::Type type = record::Type::kFinding;  ///< or kLearned, which nobody is told of
 };
 
 /// Writes the record (and a text to standard error with log=stderr). Gives the finding's id, never

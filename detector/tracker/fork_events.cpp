@@ -9,6 +9,7 @@
 #include "detector/tracker/handler_trace.hpp"
 #include "detector/tracker/held_rules.hpp"
 #include "detector/tracker/inject.hpp"
+#include "detector/tracker/learn.hpp"
 #include "detector/tracker/loader_state.hpp"
 #include "detector/tracker/lock_names.hpp"
 #include "detector/tracker/lock_words.hpp"
@@ -243,6 +244,7 @@ void fork_in_child() {
   });
   collect_held(*self, self->previous_tid, true);
   table::mark_inherited(*self);
+  if (process.options.learn) learn::in_child();  // before locks of the forking thread are forgotten
   history::in_child(*self);
   if (inject::armed) inject::in_child(*self);
   write_fork(*self, parent);

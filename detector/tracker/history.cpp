@@ -343,6 +343,28 @@ void drop_where(Store& in, Drop&& wanted) {
     });
 }
 
+/// Those of lost threads that would have kept a call with these flags waiting.
+LostUses uses_of(Store& in, const Lock& entry, const void* lock, std::uint8_t flags,
+                 std::uint64_t now) {
+  LostUses found;
+  Use*& longest = found.longest;
+  each_use(in, entry, [&](Use& use) {
+    const ThreadRecord* thread = owner(use.owner.load(std::memory_order_relaxed));
+    if (thread == nullptr || !is_lost(*thread) || !use.ready.load(std::memory_order_relaxed))
+      return true;
+    if (uses(use, lock) == 0) return true;  // has it for the first time
+    if ((flags & kLockReader) != 0 && !use.wrote) return true;  // readers share it
+    auto share = [&](const Use& u) {
+      const std::uint32_t known = held_share(u, lock, now);
+      return known == kUnknownShare ? 0 : known;
+    };
+    ++found.threads;
+    if (longest == nullptr || share(use) > share(*longest)) longest = &use;
+    return true;
+  });
+  return found;
+}
+
 }  // namespace
 
 std::uint64_t ticks() { return __builtin_ia32_rdtsc(); }
@@ -516,30 +538,32 @@ std::uint32_t held_share(const Use& use, const void* lock, std::uint64_t now) {
   return std::uint32_t(std::min(held / double(now - use.first), 1.0) * kMillion);
 }
 
+void each_used_by_lost(VisitUsed visit) {
+  Store* in = store.load(std::memory_order_acquire);
+  if (in == nullptr) return;
+  const std::uint64_t now = ticks();
+  for (const Place place : {Place::kModule, Place::kOther})
+    for (auto& bucket : in->buckets)
+      each_in(*in, bucket, [&](Lock& one) {
+        const std::uintptr_t address = one.address.load(std::memory_order_relaxed);
+        if (address <= 1 || one.place != place) return true;
+        const auto* lock = reinterpret_cast<const void*>(address);
+        const LostUses found = uses_of(*in, one, lock, 0, now);
+        if (found.longest != nullptr) visit(lock, one.type, found);
+        return true;
+      });
+}
+
 LostUses lost_uses(const void* lock, LockType type, std::uint8_t flags) {
   Store* in = store.load(std::memory_order_acquire);
   if (in == nullptr || !may_have_locks(lock)) return {};
   auto address = reinterpret_cast<std::uintptr_t>(lock);
   const std::uint64_t now = ticks();
   LostUses found;
-  Use*& longest = found.longest;
   each_in(*in, bucket_of(*in, address), [&](Lock& one) {
     if (one.address.load(std::memory_order_relaxed) != address || one.type != type) return true;
     if (one.place == Place::kOther && (!watches_heap || on_any_stack(address))) return true;
-    each_use(*in, one, [&](Use& use) {
-      const ThreadRecord* thread = owner(use.owner.load(std::memory_order_relaxed));
-      if (thread == nullptr || !is_lost(*thread) || !use.ready.load(std::memory_order_relaxed))
-        return true;
-      if (uses(use, lock) == 0) return true;  // has it for the first time
-      if ((flags & kLockReader) != 0 && !use.wrote) return true;  // readers share it
-      auto share = [&](const Use& u) {
-        const std::uint32_t known = held_share(u, lock, now);
-        return known == kUnknownShare ? 0 : known;
-      };
-      ++found.threads;
-      if (longest == nullptr || share(use) > share(*longest)) longest = &use;
-      return true;
-    });
+    found = uses_of(*in, one, lock, flags, now);
     return true;
   });
   return found;

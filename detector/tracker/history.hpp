@@ -111,6 +111,9 @@ struct LostUses {
   std::uint32_t threads = 0;
 };
 LostUses lost_uses(const void* lock, record::LockType type, std::uint8_t flags);
+/// Calls visit for each lock that such threads used, those in modules first: the others are many.
+using VisitUsed = void (*)(const void* lock, record::LockType type, const LostUses& uses);
+void each_used_by_lost(VisitUsed visit);
 /// What lost threads did with this lock means nothing any more: it is this process's own.
 void forget_lost_uses(const void* lock);
 const ThreadRecord& thread_of(const Use& use);

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "detector/tracker/births.hpp"
 #include "detector/tracker/inject_symbols.hpp"
 #include "detector/tracker/lock_names.hpp"
 #include "detector/tracker/process.hpp"
@@ -198,6 +199,7 @@ std::uint32_t match(const Locked& locked) {
     if ((addresses >> i & 1) != 0 && by_address[i] == address) bits |= std::uint32_t{1} << i;
   char name[48];
   if (lock_names::copy(locked.lock, name)) bits |= by_name(name);
+  if (births::name(locked.lock, name)) bits |= by_name(name);
   if (const Module* module = module_of(address)) {
     bits |= module->injections | by_symbol(*module, address, false);
     bits |= by_offset(*module->map.load(std::memory_order_relaxed), address);

@@ -26,19 +26,23 @@ std::uint64_t mixed(std::uint64_t hash, const char* text) {
   return hash;
 }
 
+}  // namespace
+
 /// The loader knows the main program by an empty name: how it was started stands for it.
-std::uint64_t key_of(UnsafeCall call, const void* caller) {
-  std::uint64_t hash = mixed(0x9e3779b97f4a7c15u, std::uint64_t(call));
+std::uint64_t key_of(std::uint64_t what, const void* address) {
+  std::uint64_t hash = mixed(0x9e3779b97f4a7c15u, what);
   dl_find_object found{};
-  if (_dl_find_object(const_cast<void*>(caller), &found) != 0)
-    return mixed(mixed(hash, process.image), reinterpret_cast<std::uint64_t>(caller)) | 1;
+  if (_dl_find_object(const_cast<void*>(address), &found) != 0)
+    return mixed(mixed(hash, process.image), reinterpret_cast<std::uint64_t>(address)) | 1;
   const link_map& object = *found.dlfo_link_map;
   const char* name = object.l_name;
   if (name == nullptr || name[0] == '\0')
     name = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
   if (name != nullptr) hash = mixed(hash, name);
-  return mixed(hash, reinterpret_cast<std::uint64_t>(caller) - object.l_addr) | 1;  // 0: free
+  return mixed(hash, reinterpret_cast<std::uint64_t>(address) - object.l_addr) | 1;  // 0: free
 }
+
+namespace {
 
 /// The table; the first who needs it makes it. Null when there is no room.
 UnsafeSites* table() {
@@ -66,9 +70,12 @@ bool is_in(const dl_find_object& object, const void* address) {
 }  // namespace
 
 Claim claim(UnsafeCall call, const void* caller) {
+  return claim(key_of(std::uint64_t(call), caller));
+}
+
+Claim claim(std::uint64_t key) {
   UnsafeSites* sites = table();
   if (sites == nullptr) return {};
-  const std::uint64_t key = key_of(call, caller);
   constexpr std::size_t kProbes = 64;
   for (std::size_t probe = 0; probe < kProbes; ++probe) {
     UnsafeSite& site = sites->sites[(key + probe) % kMaxUnsafeSites];

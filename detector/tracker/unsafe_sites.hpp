@@ -14,6 +14,10 @@ struct Claim {
 /// Counts the calling process. The site is the same in every process that runs the same program,
 /// wherever it was loaded.
 Claim claim(record::UnsafeCall call, const void* caller);
+/// The same for whatever key_of() gave, or what was made of it.
+Claim claim(std::uint64_t key);
+/// Of `what` at a place; the same wherever its module was loaded. Never 0.
+std::uint64_t key_of(std::uint64_t what, const void* address);
 
 /// Whether `address` lies in libc or the loader.
 bool is_in_libc(const void* address);

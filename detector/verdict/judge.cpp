@@ -6,6 +6,7 @@
 #include "detector/verdict/descriptors.hpp"
 #include "detector/verdict/findings.hpp"
 #include "detector/verdict/handlers.hpp"
+#include "detector/verdict/learned.hpp"
 #include "detector/verdict/outcomes.hpp"
 #include "detector/verdict/report.hpp"
 #include "detector/verdict/suppressions.hpp"
@@ -177,6 +178,7 @@ Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwi
   report.suppressed = merged({suppressed, candidates.end()});
   candidates.erase(suppressed, candidates.end());
   report.findings = merged(std::move(candidates));
+  report.learned = learned_locks(context, unwind);
 
   std::set<std::uint64_t> with_findings;
   for (const Finding& finding : report.findings) with_findings.insert(finding.fork);

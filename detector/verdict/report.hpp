@@ -168,6 +168,16 @@ struct Finding {
   bool known = false;           ///< the baseline accepts it
 };
 
+/// A lock that other threads than the forking one used around forks (learn=on).
+struct LearnedLock {
+  std::string words;  ///< the same in every run
+  LockInfo lock;
+  Finding::Holder user;  ///< of several the one that had it longest
+  std::string function;  ///< of libc's own locks: who takes it
+  std::string birth;  ///< "born:1.37" (docs/sweep.md); empty when not known, or in a module
+  std::uint64_t forks = 1;
+};
+
 /// A line of a --suppressions file, and what it did.
 struct RuleUse {
   std::string rule;  ///< "kind:glob"
@@ -240,6 +250,7 @@ struct Report {
   std::vector<Finding> suppressed{};     ///< by the rules below; in no count but their own
   std::vector<RuleUse> suppressions{};   ///< every rule given, in order
   std::optional<BaselineUse> baseline{};
+  std::vector<LearnedLock> learned{};  ///< not printed: what `sweep` tries
   std::optional<std::uint64_t> seed{};      ///< of what was injected; nothing: nothing was asked for
   std::vector<std::string> inject{};        ///< what was asked for, as far as the command knows
   std::vector<InjectedReport> injected{};   ///< in order of time

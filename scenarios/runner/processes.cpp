@@ -69,6 +69,14 @@ std::pair<Descriptor, Descriptor> make_pipe() {
   return {Descriptor(ends[0]), Descriptor(ends[1])};
 }
 
+/// What to read from, nothing for a file, and what the program writes to.
+std::pair<Descriptor, Descriptor> make_stream(const std::string& file) {
+  if (file.empty()) return make_pipe();
+  Descriptor end(open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (end.get() < 0) throw_errno("cannot write " + file);
+  return {Descriptor(), std::move(end)};
+}
+
 /// The caller's environment with some variables replaced.
 std::vector<std::string> environment_of(const Command& command) {
   std::vector<std::string> environment;
@@ -94,8 +102,8 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
 Running start(std::size_t index, Command command, const sigset_t& mask) {
   Running running;
   running.index = index;
-  auto [output, output_end] = make_pipe();
-  auto [errors, errors_end] = make_pipe();
+  auto [output, output_end] = make_stream(command.output_file);
+  auto [errors, errors_end] = make_stream(command.errors_file);
   for (const Descriptor* end : {&output, &errors}) fcntl(end->get(), F_SETFL, O_NONBLOCK);
   std::vector<std::string> environment = environment_of(command);
 

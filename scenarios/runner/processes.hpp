@@ -19,6 +19,8 @@ struct Command {
   std::vector<std::string> arguments;  ///< the first is the path of the program
   std::vector<std::pair<std::string, std::string>> environment;  ///< added to the caller's
   std::chrono::milliseconds limit;
+  /// Files for what it prints, which is then not in the Result; empty: none.
+  std::string output_file{}, errors_file{};
 };
 
 struct Result {

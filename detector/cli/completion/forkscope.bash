@@ -1,6 +1,6 @@
 # bash completion for forkscope(1).
 
-# Completes the command that `forkscope run` or `exposure` is to run, as sudo and env are completed.
+# Completes the command that `forkscope run`, `sweep` or `exposure` is to run, as sudo and env are completed.
 _forkscope_run_command() {
   local i
   for ((i = 2; i < COMP_CWORD; i++)); do
@@ -11,6 +11,7 @@ _forkscope_run_command() {
         ;;
       --json | --on-deadlock | --fail-on | --error-exitcode | --timeout | --watch | --session | --colour | --color | \
         --seconds | --interval | --seed | \
+        --seconds | --interval | --jobs | --folder | --seed | \
         --suppressions | --baseline | --write-baseline)
         # bash splits --option=value at the '='.
         if [[ ${COMP_WORDS[i + 1]} == = ]]; then i=$((i + 2)); else i=$((i + 1)); fi
@@ -42,7 +43,7 @@ _forkscope() {
   local subcommand=${COMP_WORDS[1]}
   COMPREPLY=()
   if [[ $COMP_CWORD -eq 1 ]]; then
-    mapfile -t COMPREPLY < <(compgen -W "run attach scan exposure report scenario --help --version" -- "$current")
+    mapfile -t COMPREPLY < <(compgen -W "run attach scan sweep exposure report scenario --help --version" -- "$current")
     return
   fi
   # `--option=va`: the words are --option, =, va.
@@ -53,6 +54,10 @@ _forkscope() {
       mapfile -t COMPREPLY < <(compgen -W "report kill abort exit:1 break" -- "$current")
       return
       ;;
+    sweep:--fail-on)
+      mapfile -t COMPREPLY < <(compgen -W "deadlock" -- "$current")
+      return
+      ;;
     run:--fail-on)
       mapfile -t COMPREPLY < <(compgen -W "deadlock latent deadlock,latent hazard note" -- "$current")
       return
@@ -61,7 +66,7 @@ _forkscope() {
       mapfile -t COMPREPLY < <(compgen -W "auto always never" -- "$current")
       return
       ;;
-    *:--session)
+    *:--session | sweep:--folder)
       mapfile -t COMPREPLY < <(compgen -d -- "$current")
       compopt -o filenames
       return
@@ -105,6 +110,8 @@ _forkscope() {
       return
       ;;
     run:--error-exitcode | run:--timeout | run:--seed | exposure:--seconds) return ;;
+    run:--error-exitcode | run:--timeout | exposure:--seconds) return ;;
+    sweep:--error-exitcode | sweep:--timeout | sweep:--jobs | sweep:-j | sweep:--seed) return ;;
   esac
   case $subcommand in
     run)
@@ -112,6 +119,11 @@ _forkscope() {
       mapfile -t COMPREPLY < <(compgen -W "--json --on-deadlock --fail-on --error-exitcode \
         --timeout --unsafe-calls --check --inject --seed --watch --quiet --verbose --session --suppressions --baseline --write-baseline \
         --colour --help" -- "$current")
+      ;;
+    sweep)
+      _forkscope_run_command && return
+      mapfile -t COMPREPLY < <(compgen -W "--jobs --folder --plan --json --timeout --seed --fail-on \
+        --error-exitcode --verbose --colour --help" -- "$current")
       ;;
     attach)
       if [[ $current == -* ]]; then

@@ -1,0 +1,114 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "detector/verdict/fingerprint.hpp"
+#include "detector/verdict/sweep.hpp"
+#include "detector/verdict/words.hpp"
+
+namespace forkscope {
+namespace {
+
+/// The name as a pattern that matches it, in the grammar of --inject: a comma would end the value.
+std::string as_pattern(const std::string& name) {
+  std::string pattern;
+  for (char c : name) {
+    if (c == ',' || c == '\\') pattern += '\\';
+    pattern += c;
+  }
+  return pattern;
+}
+
+/// Parts of a qualified name, without parameters, template arguments and unnamed namespaces.
+std::vector<std::string> parts_of(const std::string& function) {
+  constexpr std::string_view kUnnamed = "(anonymous namespace)";
+  std::vector<std::string> parts{""};
+  int depth = 0;
+  for (std::size_t i = 0; i < function.size(); ++i) {
+    const char c = function[i];
+    if (depth == 0 && function.compare(i, kUnnamed.size(), kUnnamed) == 0) {
+      i += kUnnamed.size() - 1;
+    } else if (depth == 0 && c == ':' && i + 1 < function.size() && function[i + 1] == ':') {
+      if (!parts.back().empty()) parts.emplace_back();
+      ++i;
+    } else {
+      depth += c == '<' || c == '(';
+      if (depth == 0) parts.back() += c;
+      depth -= c == '>' || c == ')';
+    }
+  }
+  return parts;
+}
+
+/// A name as the Itanium C++ ABI mangles it, as far as its parts tell.
+std::string mangled_pattern(const std::string& prefix, const std::string& name,
+                            const std::string& end) {
+  std::string pattern = prefix;
+  for (const std::string& part : parts_of(name))
+    if (!part.empty()) pattern += fmt::format("*{}{}", part.size(), part);
+  return pattern + end;
+}
+
+/// A function as --inject knows it: its qualified name or the last part of that. It has templates
+/// and lambdas by their mangled names only.
+std::string function_pattern(const std::string& function) {
+  if (const std::size_t lambda = function.find("::{lambda"); lambda != std::string::npos)
+    return mangled_pattern("_ZZ", function.substr(0, lambda), "*Ul*");
+  const std::string name = without_parameters(function);
+  if (name.find('<') != std::string::npos) return mangled_pattern("_Z", name, "*");
+  return as_pattern(name.find('(') == std::string::npos ? name : parts_of(name).back());
+}
+
+/// How --inject tells the lock from others, in whatever run; empty where nothing does.
+std::string lock_pattern(const LearnedLock& learned) {
+  const LockInfo& lock = learned.lock;
+  if (!lock.module.empty())
+    return as_pattern(fmt::format("{}+{:#x}", base_name(lock.module), lock.offset));
+  if (!learned.birth.empty()) return learned.birth;
+  const Frame* site = site_of(learned.user.acquired);
+  return site == nullptr || site->function.empty() ? "" : function_pattern(site->function);
+}
+
+std::string spec_of(const LearnedLock& learned) {
+  if (!learned.function.empty())
+    return "fork:while-in,function=" + as_pattern(learned.function);
+  const std::string pattern = lock_pattern(learned);
+  return pattern.empty() ? "" : "fork:while-held,lock=" + pattern;
+}
+
+/// In CPython the forking thread has the interpreter to itself, so nobody takes a lock while it waits
+/// for that. Who stays long after taking one is asked to let others run, and has it still then.
+std::string hold_of(const LearnedLock& learned) {
+  const auto& taken = learned.user.acquired;
+  const std::string pattern = lock_pattern(learned);
+  if (pattern.empty() || taken.empty() || !is_python_module(taken.front().module)) return "";
+  return "lock:hold=20ms,lock=" + pattern;
+}
+
+}  // namespace
+
+std::vector<SweepRow> sweep_plan(const Report& learned) {
+  std::set<std::uint64_t> suspects;
+  for (const Finding& finding : learned.findings)
+    if (finding.severity == "latent" || finding.severity == "deadlock")
+      suspects.insert(finding.lock.address);
+  std::vector<SweepRow> rows;
+  std::set<std::string> known;
+  for (const LearnedLock& lock : learned.learned) {
+    SweepRow row;
+    row.spec = spec_of(lock);
+    if (row.spec.empty() || !known.insert(row.spec).second) continue;
+    row.lock = lock.words;
+    row.also = lock.function.empty() ? hold_of(lock) : "";
+    row.suspected = lock.lock.address != 0 && suspects.count(lock.lock.address) > 0;
+    rows.push_back(std::move(row));
+  }
+  std::stable_sort(rows.begin(), rows.end(), [](const SweepRow& a, const SweepRow& b) {
+    return a.suspected && !b.suspected;
+  });
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i].id = fmt::format("{:03}", i + 1);
+  return rows;
+}
+
+}  // namespace forkscope
