@@ -82,14 +82,14 @@ std::string programs_folder(const fs::path& self) {
 }
 
 std::string python_to_use(const std::string& wanted) {
-  if (wanted.empty()) {
-    try {
-      return find_program("python3");
-    } catch (const Failure&) {
-      return "";
-    }
+  std::string path;
+  try {
+    path = find_program(wanted.empty() ? "python3" : wanted);
+  } catch (const Failure& failure) {
+    if (wanted.empty()) return "";
+    throw Failure(failure.what());  // no status of its own: it is no command to run
   }
-  const std::string path = find_program(wanted);
+  if (wanted.empty()) return path;
   const auto probe =
       cost::run_program({path, "-c", "import multiprocessing, mmap; print(1)"}, 60, false);
   if (probe.status != 0 || probe.output != "1\n")

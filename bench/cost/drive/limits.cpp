@@ -101,11 +101,12 @@ std::string cpu_quota() {
   for (const std::string& folder : control_groups(""))
     if (const std::string text = first_line(folder + "/cpu.max");
         !text.empty() && !text.starts_with("max"))
-      return text + " us";
+      return text + " µs";
   for (const char* controller : {"cpu", "cpu,cpuacct"})
     for (const std::string& folder : control_groups(controller))
-      if (const auto quota = number_in(folder + "/cpu.cfs_quota_us"))
-        return std::to_string(*quota) + " us of " + first_line(folder + "/cpu.cfs_period_us");
+      if (const std::string quota = first_line(folder + "/cpu.cfs_quota_us");
+          !quota.empty() && quota != "-1")
+        return quota + " µs of " + first_line(folder + "/cpu.cfs_period_us") + " µs";
   return "none";
 }
 

@@ -26,7 +26,7 @@ struct PlanOptions {
 
 std::vector<Planned> make_plan(const PlanOptions& options, const Limits& limits);
 
-/// The order of a round: every round another, the same in every run.
+/// The order of a round: first as planned, then every round another; the same in every run.
 std::vector<std::size_t> round_order(std::size_t cases, int round);
 
 /// Seconds that a case takes beyond its budget: to start, and to build its parent.

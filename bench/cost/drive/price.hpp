@@ -16,6 +16,7 @@ struct PriceOptions {
   std::string command;  ///< forkscope
   std::string ratios;   ///< forkscope-bench
   Programs programs;
+  std::function<double()> seconds_left;  ///< what does not fit is left out with a word
 };
 
 /// The names that --filter looks at: "price/library", "price/tools", "price/programs".

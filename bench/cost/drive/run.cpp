@@ -73,7 +73,7 @@ class Rounds {
            std::min(left, seconds_ - since(begin_))});
     const auto begin = Clock::now();
     try {
-      const Outcome outcome = measure_case(options_.programs, spec, plan_[i].budget);
+      const Outcome outcome = measure_case(options_.programs, spec, plan_[i].budget * haste());
       mine.skip = outcome.skip;
       for (const auto& [clock, values] : outcome.samples) mine.rounds[clock].push_back(values);
     } catch (const Interrupted&) {
@@ -89,6 +89,14 @@ class Rounds {
     for (const Collected& one : collected_)
       if (one.skip.empty()) sum += one.took;
     return sum;
+  }
+  /// Below 1 if the first round would not end in time otherwise.
+  double haste() const {
+    double needed = 0;
+    for (std::size_t i = done_; round_ == 0 && i < plan_.size(); ++i)
+      if (collected_[i].skip.empty()) needed += collected_[i].took;
+    const double left = seconds_ - since(begin_);
+    return needed > left ? std::max(0.1, left / needed) : 1;
   }
   double share_done() const {
     return double(done_ % plan_.size()) / double(plan_.size()) / double(most_ - round_);
@@ -163,7 +171,8 @@ Result run_bench(const RunOptions& options, const Selection& selection, const Sh
     summarize_all(result, selection.cases, rounds.collected());
   }
   if (!selection.prices.empty()) {
-    PriceOptions price{options.full, options.command, options.ratios, options.programs};
+    PriceOptions price{options.full, options.command, options.ratios, options.programs,
+                       [&] { return options.seconds - since(begin); }};
     result.price = measure_price(price, selection.prices, [&](const std::string& what) {
       show({what, 0, 0, std::max(0.0, options.seconds - since(begin))});
     });

@@ -100,8 +100,10 @@ void decide_program(const Result& result, std::vector<Decision>& out, const std:
     return std::string(n.method) == "posix_spawn";
   });
   if (spawn == all.end()) return;
-  // What is faster by less than a quarter is not worth being less safe.
-  const bool plain = spawn->time.ns <= all.front().time.ns * 1.25 || threads > 0;
+  // What is faster by less than a quarter, or by less than noise, is not worth being less safe.
+  const Estimate &best = all.front().time, &safe = spawn->time;
+  const bool plain = threads > 0 || safe.ns <= best.ns * 1.25 ||
+                     (best.measured && safe.measured && safe.interval.low <= best.interval.high);
   out.push_back({parent, "run another program", plain ? "posix_spawn()" : all.front().words,
                  "until its main(): " + list(all) +
                      (threads > 0 ? "; and no lock of another thread is copied" : "")});
@@ -156,7 +158,7 @@ void decide_python(const Result& result, std::vector<Decision>& out) {
     const Mark f = pick(fork), v = pick(server), s = pick(spawn);
     if (f.x != v.x || f.x != s.x) continue;
     if (large && f.x == fork->marks.front().x) continue;
-    out.push_back({"Python, " + size_text(std::uint64_t(f.x)), "multiprocessing",
+    out.push_back({"Python, " + bytes_text(f.x), "multiprocessing",
                    f.y > v.y ? "forkserver" : "forkserver, or fork while there is one thread",
                    "until the worker runs: fork " + time_text(f.y) + ", forkserver " +
                        time_text(v.y) + ", spawn " + time_text(s.y) +
@@ -263,9 +265,10 @@ std::optional<Estimate> estimate(const Result& result, const std::string& method
   Estimate out;
   if (const auto inside = interpolate(marks, double(resident))) {
     out.ns = *inside;
-    out.measured = threads == 0 && std::any_of(marks.begin(), marks.end(), [&](const Mark& m) {
-                     return m.x == double(resident);
-                   });
+    const auto mark = std::find_if(marks.begin(), marks.end(),
+                                   [&](const Mark& m) { return m.x == double(resident); });
+    out.measured = threads == 0 && mark != marks.end();
+    if (out.measured) out.interval = {mark->low, mark->high};
   } else if (const auto line = fit_line(points_of(sizes.front(), 1))) {
     out.ns = std::max(line->at(double(resident)), marks.front().y);
   } else {
@@ -287,7 +290,7 @@ std::vector<Decision> decisions(const Result& result) {
   constexpr std::uint64_t kGi = std::uint64_t{1} << 30;
   for (const Parent& parent : {Parent{1 << 20, 0}, Parent{kGi, 0}, Parent{8 * kGi, 64}}) {
     const std::string words =
-        size_text(parent.resident) +
+        bytes_text(double(parent.resident)) +
         (parent.threads > 0 ? ", " + std::to_string(parent.threads) + " threads" : ", one thread");
     decide_program(result, out, words, parent.resident, parent.threads);
     decide_worker(result, out, words, parent.resident, parent.threads);

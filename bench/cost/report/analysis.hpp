@@ -87,6 +87,7 @@ std::vector<Decision> decisions(const Result& result);
 /// slope beyond what was measured.
 struct Estimate {
   double ns = 0;
+  Interval interval;  ///< of a measured one
   bool measured = false;
 };
 std::optional<Estimate> estimate(const Result& result, const std::string& method,

@@ -15,9 +15,11 @@ std::string repeat(const Result& result, const std::string& pattern) {
   return "forkscope bench --" + result.mode + " --filter '" + pattern + "'";
 }
 
-/// A line needs two points.
+/// A plot needs a line, of two points; series of one are shown beside it.
 std::vector<Series> lines(std::vector<Series> all) {
-  std::erase_if(all, [](const Series& series) { return series.marks.size() < 2; });
+  if (std::none_of(all.begin(), all.end(),
+                   [](const Series& series) { return series.marks.size() > 1; }))
+    all.clear();
   return all;
 }
 
@@ -29,6 +31,8 @@ void add_sizes(std::vector<Plot>& out, const Result& result) {
   struct View {
     const char *clock, *title, *note;
   };
+  const std::vector<std::string> usual{"fork",       "fork-exec", "posix_spawn", "vfork-exec",
+                                       "forkserver", "zygote",    "thread"};
   for (const View& view :
        {View{"call", "The parent may go on",
              "From the call until it returns in the parent. vfork and posix_spawn return when the "
@@ -39,9 +43,11 @@ void add_sizes(std::vector<Plot>& out, const Result& result) {
         View{"reap", "Until wait() has returned",
              "The child ends at once. Taking a large copy down costs about as much as making it."}})
     add(out, {std::string("size-") + view.clock, view.title, view.note,
-              repeat(result, "^[a-z0-9_-]+(/resident=[^/]+)?$"), kParentSize,
-              time_axis(clock_words(view.clock)),
-              lines(series_by_method(result, &Spec::resident, view.clock))});
+              repeat(result,
+                     "^(fork|posix_spawn|fork-exec|vfork-exec|forkserver|zygote|thread)(/"
+                     "resident=[^/]+)?$"),
+              kParentSize, time_axis(clock_words(view.clock)),
+              lines(series_by_method(result, &Spec::resident, view.clock, usual))});
   for (const char* clock : {"call", "reap"})
     add(out, {std::string("memory-") + clock,
               std::string("fork() by the kind of the parent's memory, ") + clock_words(clock),

@@ -24,11 +24,11 @@ th,td{padding:3px 10px 3px 0;text-align:left;vertical-align:top;border-bottom:1p
 th{background:var(--head);font-weight:600;padding-left:4px}td{padding-left:4px}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 code{font:12px ui-monospace,monospace;color:var(--soft);overflow-wrap:anywhere}
-td code{white-space:nowrap}
+td code{display:inline-block;min-width:250px}td:first-child{min-width:130px}
 b{color:var(--mark)}
 figure{margin:0 0 22px;break-inside:avoid}nav{font-size:14px}nav a{margin-right:14px}a{color:var(--mark)}
 .all{font-size:12px}
-@media print{body{max-width:none;padding:0;font-size:10pt}.scroll{overflow:visible}svg{min-width:0!important}h2,h3{break-after:avoid}tr{break-inside:avoid}td code{white-space:normal}.all{font-size:7pt}nav{display:none}}
+@media print{body{max-width:none;padding:0;font-size:10pt}.scroll{overflow:visible}svg{min-width:0!important}h2,h3{break-after:avoid}tr{break-inside:avoid}td code{min-width:0}.all{font-size:7pt}nav{display:none}}
 )";
 
 using Cells = std::vector<std::string>;
@@ -79,7 +79,8 @@ std::string head(const Result& result) {
                          number_text(result.load_after) + " after (one minute)"});
   if (!result.python.empty()) table.add({"Python", code(result.python)});
   table.add({"measured", escaped(result.date) + ", " + result.mode + ", " +
-                             std::to_string(result.rounds) + " rounds, " +
+                             std::to_string(result.rounds) +
+                             (result.rounds == 1 ? " round, " : " rounds, ") +
                              number_text(result.seconds) + " s"});
   table.add({"repeat all of it", code(result.command)});
   std::string text = table.text();

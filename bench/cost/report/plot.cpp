@@ -120,6 +120,31 @@ class Scale {
   bool zero_ = false;
 };
 
+/// The same colour for the same method in all plots of a page; others get what is left.
+std::vector<std::size_t> colours_of(const Plot& plot) {
+  static const std::array<const char*, 7> kKnown{
+      "fork", "fork-exec", "posix_spawn", "vfork-exec", "forkserver", "zygote", "thread"};
+  std::vector<std::size_t> out(plot.series.size(), kColours);
+  std::vector<bool> taken(kColours, false);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const auto known = std::find(kKnown.begin(), kKnown.end(), plot.series[i].name);
+    if (known == kKnown.end()) continue;
+    out[i] = std::size_t(known - kKnown.begin());
+    taken[out[i]] = true;
+  }
+  std::size_t next = 0;
+  for (std::size_t& colour : out) {
+    if (colour != kColours) continue;
+    while (next < kColours && taken[next]) ++next;
+    colour = next++ % kColours;
+  }
+  return out;
+}
+
+std::string classes(std::size_t colour) {
+  return "s c" + std::to_string(colour % kColours) + " d" + std::to_string(colour / 5 % 3);
+}
+
 std::string marker(std::size_t which, double x, double y) {
   const auto point = [&](double dx, double dy) {
     return number(x + dx) + "," + number(y + dy) + " ";
@@ -169,7 +194,7 @@ std::string axes(const Plot& plot, const Scale& x, const Scale& y) {
   return out;
 }
 
-std::string line_of(const Plot& plot, const Series& series, std::size_t i, const Scale& x,
+std::string line_of(const Plot& plot, const Series& series, std::size_t colour, const Scale& x,
                     const Scale& y) {
   std::string points, rest;
   double before = y.at(0);
@@ -182,17 +207,18 @@ std::string line_of(const Plot& plot, const Series& series, std::size_t i, const
     if (mark.high > mark.low)
       rest += "<line class=\"bar\" x1=\"" + number(px) + "\" x2=\"" + number(px) + "\" y1=\"" +
               number(y.at(mark.low)) + "\" y2=\"" + number(y.at(mark.high)) + "\"/>";
-    rest += "<g>" + marker(i, px, py) + "<title>" + escaped(mark.name) + ": " +
+    rest += "<g>" + marker(colour, px, py) + "<title>" + escaped(mark.name) + ": " +
             escaped(value_text(mark.y, plot.y.unit) + " (" + value_text(mark.low, plot.y.unit) +
                     " to " + value_text(mark.high, plot.y.unit) + ")") +
             "</title></g>";
   }
-  return "<g class=\"s c" + std::to_string(i % kColours) + " d" + std::to_string(i / 5 % 3) +
-         "\"><polyline points=\"" + points + "\"/>" + rest + "</g>";
+  return "<g class=\"" + classes(colour) + "\"><polyline points=\"" + points + "\"/>" + rest +
+         "</g>";
 }
 
 /// Names beside the ends of the lines, moved apart where they would overlap.
-std::string names_of(const Plot& plot, const Scale& x, const Scale& y) {
+std::string names_of(const Plot& plot, const std::vector<std::size_t>& colours, const Scale& x,
+                     const Scale& y) {
   struct Label {
     std::size_t series;
     double x, end, y;
@@ -219,15 +245,15 @@ std::string names_of(const Plot& plot, const Scale& x, const Scale& y) {
   }
   std::string out;
   for (const Label& label : labels) {
-    const std::string colour = "c" + std::to_string(label.series % kColours);
-    out += "<g class=\"s " + colour + " d" + std::to_string(label.series / 5 % 3) + "\">";
+    const std::size_t colour = colours[label.series];
+    out += "<g class=\"" + classes(colour) + "\">";
     if (plot.steps)
       out += "<polyline points=\"" + number(kRight + 10) + "," + number(label.y) + " " +
              number(kRight + 26) + "," + number(label.y) + "\"/>";
     else
       out += "<polyline class=\"lead\" points=\"" + number(label.x + 5) + "," + number(label.end) +
              " " + number(kRight + 8) + "," + number(label.y) + "\"/>" +
-             marker(label.series, kRight + 16, label.y);
+             marker(colour, kRight + 16, label.y);
     out += "</g><text x=\"" + number(kRight + (plot.steps ? 32 : 26)) + "\" y=\"" +
            number(label.y + 4) + "\">" + escaped(plot.series[label.series].name) + "</text>";
   }
@@ -274,9 +300,10 @@ std::string draw(const Plot& plot) {
                     "</h3><div class=\"scroll\"><svg viewBox=\"0 0 " + number(kWidth) + " " +
                     number(kHeight) + "\" role=\"img\" aria-label=\"" + escaped(plot.title) +
                     "\">\n" + axes(plot, x, y) + "\n";
+  const auto colours = colours_of(plot);
   for (std::size_t i = 0; i < plot.series.size(); ++i)
-    out += line_of(plot, plot.series[i], i, x, y) + "\n";
-  out += names_of(plot, x, y) + "\n</svg></div>";
+    out += line_of(plot, plot.series[i], colours[i], x, y) + "\n";
+  out += names_of(plot, colours, x, y) + "\n</svg></div>";
   out += "<figcaption>" + escaped(plot.note);
   if (!plot.command.empty()) out += " <code>" + escaped(plot.command) + "</code>";
   return out + "</figcaption></figure>\n";

@@ -127,6 +127,27 @@ Json derived(const Result& result) {
   return out;
 }
 
+/// A line for each member, and for each element of lists of objects: people read it, and diff it.
+std::string lines_of(const Json& document) {
+  std::string text = "{";
+  const char* before = "\n";
+  for (const auto& [key, value] : document.items()) {
+    text += before + Json(key).dump() + ": ";
+    before = ",\n";
+    if (!value.is_array() || value.empty() || !value.front().is_object()) {
+      text += value.dump();
+      continue;
+    }
+    const char* between = "[\n ";
+    for (const Json& element : value) {
+      text += between + element.dump();
+      between = ",\n ";
+    }
+    text += "]";
+  }
+  return text + "\n}\n";
+}
+
 Json price_json(const Price& price) {
   const auto rows = [](const std::vector<PriceRow>& all) {
     Json out = Json::array();
@@ -181,7 +202,7 @@ std::string result_json(const Result& result) {
     out["skipped"].push_back({{"name", one.name}, {"why", one.why}});
   out["price"] = result.price ? price_json(*result.price) : Json(nullptr);
   out["derived"] = derived(result);
-  return out.dump(1) + "\n";
+  return lines_of(out);
 }
 
 Result parse_result(const std::string& text) try {
@@ -265,7 +286,7 @@ std::string compared_json(const Compared& compared) {
                               {"ratio", one.comparison.ratio},
                               {"p", one.comparison.p},
                               {"test", one.comparison.test}});
-  return out.dump(1) + "\n";
+  return lines_of(out);
 }
 
 }  // namespace forkscope::cost

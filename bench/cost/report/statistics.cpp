@@ -208,11 +208,11 @@ Comparison paired_t(const std::vector<double>& a, const std::vector<double>& b) 
   for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i)
     differences.push_back(std::log(b[i] / a[i]));
   Comparison result{1, 1, "paired t-test on logarithms"};
-  if (differences.size() < 2) return result;
+  if (differences.empty()) return result;
   const Moments m = moments(differences);
   const auto n = double(differences.size());
   result.ratio = std::exp(m.mean);
-  result.p = p_of(m.mean, std::sqrt(m.variance / n), n - 1);
+  if (differences.size() > 1) result.p = p_of(m.mean, std::sqrt(m.variance / n), n - 1);
   return result;
 }
 

@@ -90,7 +90,7 @@ struct Comparison {
   double p = 1;
   const char* test = "";
 };
-/// Of rounds that were run next to each other: paired t-test on logarithms. Two at least.
+/// Of rounds that were run next to each other: paired t-test on logarithms. Of one pair p is 1.
 Comparison paired_t(const std::vector<double>& a, const std::vector<double>& b);
 /// Of rounds at different times: Welch's t-test on logarithms. Two of each at least.
 Comparison welch(const std::vector<double>& a, const std::vector<double>& b);

@@ -112,7 +112,8 @@ std::string result_text(const Result& result) {
                      " processors; " + setting(result, "kernel") + ", " + setting(result, "libc") +
                      "; load " + number_text(result.load_before) + " before, " +
                      number_text(result.load_after) + " after; " + std::to_string(result.rounds) +
-                     " rounds in " + number_text(result.seconds) + " s\n\n";
+                     (result.rounds == 1 ? " round in " : " rounds in ") +
+                     number_text(result.seconds) + " s\n\n";
   if (!result.cases.empty()) text += cases_text(result) + derived_text(result);
   if (result.price) text += price_text(*result.price);
   const auto all = controls(result);

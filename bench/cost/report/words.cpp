@@ -56,7 +56,10 @@ std::string change_text(double ratio) {
 std::string bytes_text(double bytes) {
   for (const auto& [name, unit] :
        {std::pair{" GiB", 1073741824.0}, std::pair{" MiB", 1048576.0}, std::pair{" KiB", 1024.0}})
-    if (bytes >= unit) return number_text(bytes / unit) + name;
+    if (bytes >= unit)
+      return (std::fmod(bytes, unit) == 0 ? formatted("%.0f", bytes / unit)
+                                          : number_text(bytes / unit)) +
+             name;
   return number_text(bytes) + " bytes";
 }
 

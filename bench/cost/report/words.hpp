@@ -10,7 +10,7 @@ namespace forkscope::cost {
 std::string time_text(double ns);
 /// "x 1.23" of a ratio, "+4.2 %" of a small one.
 std::string change_text(double ratio);
-/// "1.5 GiB", of any number of bytes.
+/// "1.50 GiB", "8 GiB": of any number of bytes.
 std::string bytes_text(double bytes);
 /// What a clock measures, in words: "until the parent may go on".
 std::string clock_words(const std::string& clock);
