@@ -183,7 +183,7 @@ std::optional<std::string> exceeds(const Spec& spec, const Limits& limits) {
            std::to_string(limit.value);
   };
   // Copies of written pages, page tables of parent and child, and 64 MiB for everything else.
-  const std::uint64_t copies = spec.resident / 100 * (spec.written == 0 ? 0 : 100);
+  const std::uint64_t copies = spec.resident / 100 * spec.written;
   const std::uint64_t memory = spec.resident + copies + spec.resident / 100 +
                                (spec.threads + spec.mappings) * 8192 + (std::uint64_t{64} << 20);
   if (memory > limits.memory.value / 10 * 9)

@@ -115,6 +115,12 @@ class Together : public Measurement {
   std::vector<Member> members_;
 };
 
+char* own_page() {
+  void* page = mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) throw Skip("no memory for a page");
+  return static_cast<char*>(page);
+}
+
 /// Another thread of the parent that needs what fork() takes: it faults a page in, again and again.
 /// The longest that one round took while a process was being created is the stall.
 class Stalled : public Measurement {
@@ -123,8 +129,7 @@ class Stalled : public Measurement {
       : contact_(spec, program),
         launcher_(make_launcher(spec.method, contact_, 4)),
         parent_(spec),
-        page_(static_cast<char*>(
-            mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))),
+        page_(own_page()),
         thread_([this] { beat(); }) {}
   ~Stalled() override {
     stop_ = true;

@@ -105,7 +105,7 @@ def main():
         os.execv(sys.executable, [sys.executable, *sys.argv])
 
     context = multiprocessing.get_context(method.removeprefix("python-"))
-    if method == "python-forkserver" and "tasks" not in spec:
+    if method == "python-forkserver":
         start_once(context, {})  # the server itself is started once, by the first
     memory = bytearray(size(spec.get("resident", "1MiB")))
     for at in range(0, len(memory), 4096):
