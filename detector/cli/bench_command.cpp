@@ -227,7 +227,7 @@ CLI::App* add_bench_command(CLI::App& app, BenchOptions& options) {
   bench
       ->add_option("--compare", options.compare,
                    "Two JSON reports: what changed beyond noise; measures nothing")
-      ->type_name("OLD NEW")
+      ->type_name("FILE")
       ->expected(2);
   bench->add_option("--from", options.from, "Report a recorded JSON report again; measures nothing")
       ->type_name("FILE");

@@ -36,8 +36,7 @@ std::vector<std::pair<std::string, std::string>> machine_settings();
 /// Why the case cannot be measured within these limits; empty if it can. Pure.
 std::optional<std::string> exceeds(const Spec& spec, const Limits& limits);
 
-/// The parents to measure: 1 MiB, then four times as much each, up to three fifths of the memory
-/// that is there and at most `most`. Pure.
-std::vector<std::uint64_t> parent_sizes(const Limits& limits, std::uint64_t most);
+/// The parents to measure: 1 MiB, then four times as much each, up to `most`. Pure.
+std::vector<std::uint64_t> parent_sizes(std::uint64_t most);
 
 }  // namespace forkscope::cost

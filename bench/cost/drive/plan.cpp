@@ -39,9 +39,9 @@ class Builder {
   std::vector<Planned> plan_;
 };
 
-void add_sizes(Builder& plan, const PlanOptions& options, const Limits& limits) {
+void add_sizes(Builder& plan, const PlanOptions& options) {
   const std::uint64_t most = std::min(options.most_memory, options.full ? 16 * kGiB : kGiB);
-  auto sizes = parent_sizes(limits, most);
+  auto sizes = parent_sizes(most);
   // Sizes 4 times apart end at 1, 4 or 16 GiB; the quick run takes every second.
   if (!options.full)
     std::erase_if(sizes, [](std::uint64_t s) { return s == 4 * kMiB || s == 64 * kMiB; });
@@ -147,7 +147,7 @@ void add_python(Builder& plan, const PlanOptions& options) {
 std::vector<Planned> make_plan(const PlanOptions& options, const Limits& limits) {
   // What matters most comes first: a machine that is too slow for all of it measures that.
   Builder plan(options, limits);
-  add_sizes(plan, options, limits);
+  add_sizes(plan, options);
   Spec control;
   control.control = 1;
   plan.vary({"fork", "posix_spawn"}, &Spec::resident,
