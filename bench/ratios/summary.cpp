@@ -135,7 +135,7 @@ std::string markdown(const std::vector<Row>& rows, const Conditions& conditions)
 nlohmann::json json_document(const std::vector<Row>& rows, const Conditions& conditions) {
   const Machine& machine = conditions.machine;
   nlohmann::json out{
-      {"schema", "forkscope.bench/1"},
+      {"schema", "forkscope.bench-ratios/1"},
       {"machine",
        {{"cpu", machine.cpu},
         {"cpus", machine.cpus},

@@ -75,7 +75,7 @@ TEST_CASE("a row without an aim has no verdict") {
 TEST_CASE("the JSON document has every sample and the verdict") {
   const auto document =
       json_document({summarize(kCase, kAimed, with_ratios({2.1, 2.1}))}, Conditions{});
-  CHECK(document["schema"] == "forkscope.bench/1");
+  CHECK(document["schema"] == "forkscope.bench-ratios/1");
   const auto& row = document["rows"][0];
   CHECK(row["samples"].size() == 2);
   CHECK(row["met"] == false);

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "detector/cli/attach_command.hpp"
+#include "detector/cli/bench_command.hpp"
 #include "detector/cli/command_split.hpp"
 #include "detector/cli/exposure_command.hpp"
 #include "detector/cli/failure.hpp"
@@ -72,6 +73,7 @@ Ending dispatch(int argc, char** argv) {
   app.require_subcommand(1);
   RunOptions run_options;
   AttachOptions attach_options;
+  BenchOptions bench_options;
   ExposureOptions exposure_options;
   ReportOptions report_options;
   ScanOptions scan_options;
@@ -83,6 +85,7 @@ Ending dispatch(int argc, char** argv) {
   CLI::App* sweep_locks = add_sweep_command(app, sweep_options);
   CLI::App* expose = add_exposure_command(app, exposure_options);
   CLI::App* report = add_report_command(app, report_options);
+  CLI::App* measure_costs = add_bench_command(app, bench_options);
   add_scenario_command(app, own_path(), exit_code);
   try {
     std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
@@ -102,6 +105,7 @@ Ending dispatch(int argc, char** argv) {
   if (expose->parsed()) return expose_locks(exposure_options);
   if (scan_host->parsed()) return {scan(scan_options), 0};
   if (report->parsed()) return {print_report(report_options), 0};
+  if (measure_costs->parsed()) return {bench(bench_options), 0};
   return {exit_code, 0};
 }
 

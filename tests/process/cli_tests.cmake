@@ -64,5 +64,12 @@ if(FORKSCOPE_SANITIZE)  # as forkscope_cli, which it links
     -Wno-maybe-uninitialized)
   target_link_options(cli_tests PRIVATE -fsanitize=${FORKSCOPE_SANITIZE})
 endif()
+if(TARGET cost_programs)
+  target_sources(cli_tests PRIVATE ${cli_dir}/bench_test.cpp)
+  target_compile_definitions(cli_tests PRIVATE
+    FORKSCOPE_COST_BENCH="$<TARGET_FILE:cost_bench>"
+    FORKSCOPE_COST_PAIR="$<TARGET_FILE:cost_pair>")
+  add_dependencies(cli_tests cost_programs)
+endif()
 add_dependencies(cli_tests forkscope forkscope_preload exposure_other_tables ${cli_probes})
 catch_discover_tests(cli_tests TEST_PREFIX "cli: ")

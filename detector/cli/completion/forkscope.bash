@@ -44,6 +44,7 @@ _forkscope() {
   COMPREPLY=()
   if [[ $COMP_CWORD -eq 1 ]]; then
     mapfile -t COMPREPLY < <(compgen -W "run attach scan sweep exposure report scenario --help --version" -- "$current")
+    mapfile -t COMPREPLY < <(compgen -W "run attach scan exposure report bench scenario --help --version" -- "$current")
     return
   fi
   # `--option=va`: the words are --option, =, va.
@@ -71,7 +72,8 @@ _forkscope() {
       compopt -o filenames
       return
       ;;
-    *:--json | *:--suppressions | *:--baseline | *:--write-baseline)
+    bench:--compare | bench:--from | bench:--html | bench:--python | \
+      *:--json | *:--suppressions | *:--baseline | *:--write-baseline)
       mapfile -t COMPREPLY < <(compgen -f -- "$current")
       compopt -o filenames
       return
@@ -112,6 +114,11 @@ _forkscope() {
     run:--error-exitcode | run:--timeout | run:--seed | exposure:--seconds) return ;;
     run:--error-exitcode | run:--timeout | exposure:--seconds) return ;;
     sweep:--error-exitcode | sweep:--timeout | sweep:--jobs | sweep:-j | sweep:--seed) return ;;
+    run:--error-exitcode | run:--timeout | exposure:--seconds | bench:--filter) return ;;
+    bench:--memory)
+      mapfile -t COMPREPLY < <(compgen -W "64MiB 1GiB 4GiB" -- "$current")
+      return
+      ;;
   esac
   case $subcommand in
     run)
@@ -159,6 +166,10 @@ _forkscope() {
         mapfile -t COMPREPLY < <(compgen -d -- "$current")
         compopt -o filenames
       fi
+      ;;
+    bench)
+      mapfile -t COMPREPLY < <(compgen -W "--quick --full --html --json --filter --list --python \
+        --memory --compare --from --help" -- "$current")
       ;;
     scenario)
       if [[ $COMP_CWORD -eq 2 ]]; then
