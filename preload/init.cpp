@@ -48,7 +48,6 @@ bool births_matter() {
     real().pthread_mutex_unlock(&probe);
     return tid;
   });
-  inject::init(argc, argv);
   if (births_matter()) births::start();
   attach_current_thread();
   register_atfork_handlers();

@@ -27,7 +27,7 @@
 namespace forkscope::record {
 
 inline constexpr char kArenaMagic[8] = {'F', 'K', 'S', 'C', 'O', 'P', 'E', '\0'};
-inline constexpr std::uint32_t kFormatVersion = 3;
+inline constexpr std::uint32_t kFormatVersion = 4;
 inline constexpr std::uint32_t kRecordMagic = 0x4b464352;  // "RCFK"
 inline constexpr std::uint64_t kArenaHeaderSize = 4096;
 inline constexpr std::uint64_t kRecordAlign = 64;

@@ -10,7 +10,6 @@ _forkscope_run_command() {
         break
         ;;
       --json | --on-deadlock | --fail-on | --error-exitcode | --timeout | --watch | --session | --colour | --color | \
-        --seconds | --interval | --seed | \
         --seconds | --interval | --jobs | --folder | --seed | \
         --suppressions | --baseline | --write-baseline)
         # bash splits --option=value at the '='.
@@ -111,10 +110,8 @@ _forkscope() {
       mapfile -t COMPREPLY < <(compgen -W "1ms 10ms" -- "$current")
       return
       ;;
-    run:--error-exitcode | run:--timeout | run:--seed | exposure:--seconds) return ;;
-    run:--error-exitcode | run:--timeout | exposure:--seconds) return ;;
+    run:--error-exitcode | run:--timeout | run:--seed | exposure:--seconds | bench:--filter) return ;;
     sweep:--error-exitcode | sweep:--timeout | sweep:--jobs | sweep:-j | sweep:--seed) return ;;
-    run:--error-exitcode | run:--timeout | exposure:--seconds | bench:--filter) return ;;
     bench:--memory)
       mapfile -t COMPREPLY < <(compgen -W "64MiB 1GiB 4GiB" -- "$current")
       return
