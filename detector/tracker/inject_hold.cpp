@@ -126,6 +126,8 @@ Did nobody(const ThreadRecord& self) {
 void begin(ThreadRecord& self, std::uint32_t index) {
   InjectThread* state = state_of(self);
   if (state == nullptr || state->holding != 0) return;  // one at a time
+  // Alone: there is nobody to wait for.
+  if (process.living.load(std::memory_order_relaxed) <= 1) return note(index, nobody(self));
   const std::uint64_t until = sys::now() + process.options.inject[index].wait;
   if (!enter(self, index, until)) return note(index, nobody(self));
   look_around(self);

@@ -98,7 +98,10 @@ bool wait_for_callback(ThreadRecord& self, std::uint32_t index, std::uint64_t un
 
 void ask_for(ThreadRecord& self, std::uint32_t index) {
   InjectThread* state = state_of(self);
-  if (state != nullptr && state->sampling == 0) state->sampling = index + 1;
+  if (state == nullptr || state->sampling != 0) return;
+  // Alone: there is nobody to wait for.
+  if (process.living.load(std::memory_order_relaxed) <= 1) return note(index, nobody(self));
+  state->sampling = index + 1;
 }
 
 void begin(ThreadRecord& self) {
