@@ -48,12 +48,12 @@ bool births_matter() {
     real().pthread_mutex_unlock(&probe);
     return tid;
   });
-  inject::init(argc, argv);
   if (births_matter()) births::start();
   attach_current_thread();
   register_atfork_handlers();
   history::watches_heap = sees_all_frees();
   warm_up_stack();
+  inject::init(argc, argv);  // then: the unwinder's own first lock is no point
   // First registered, last called: after every handler of the program.
   libc.on_exit([](int status, void*) { note_exit(status); }, nullptr);
 }

@@ -3,6 +3,7 @@
 
 #include "detector/tracker/history.hpp"
 #include "detector/tracker/inject.hpp"
+#include "detector/tracker/modules.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/stack.hpp"
 #include "detector/tracker/unsafe_calls.hpp"
@@ -54,6 +55,7 @@ template <typename Create>
   ThreadRecord* thread = creator != nullptr ? registry.allocate() : nullptr;
   if (thread == nullptr) return create(nullptr);
   thread->start = start;
+  note_module(reinterpret_cast<std::uint64_t>(start));
   thread->argument = argument;
   thread->guarded = creator->guarded;
   thread->stack_span = stack_size_of(attributes);

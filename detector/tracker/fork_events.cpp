@@ -111,7 +111,8 @@ void write_fork(const ThreadRecord& self, std::int32_t parent) {
     process.count(&Counters::boring_forks);
     return;
   }
-  note_modules(self.fork.stack, self.fork.frames);
+  const bool late = process.arena.crowded();  // else fork_begin() and pthread_create() noted them
+  if (late) note_modules(self.fork.stack, self.fork.frames);
   for (std::uint32_t i = 0; i < stored; ++i) {
     note_module(held[i].address);
     note_module(held[i].caller);
@@ -142,7 +143,7 @@ void write_fork(const ThreadRecord& self, std::int32_t parent) {
     info.is_forker = &thread == &self;
     if (info.is_forker) info.tid = self.previous_tid;
     info.held = count_held(info.tid);
-    if (info.start != 0) note_module(info.start);
+    if (late) note_module(info.start);
     fill.put(info);
     return true;
   });
@@ -196,6 +197,8 @@ void fork_begin(Api api, const void* return_address) {
   self->fork.api = api;
   self->fork.frames = walk_stack(self->fork.stack, kMaxFrames, return_address);
   self->fork.active = true;
+  // Here and not in the child, which would copy a page for it, each time.
+  if (!process.arena.crowded()) note_modules(self->fork.stack, self->fork.frames);
   if (api != Api::kAtfork && handlers_of(api) == Handlers::kRun) handler_trace::begin(*self);
   missing_memory::before_fork();
   file_locks_before_fork();
@@ -215,10 +218,9 @@ void fork_in_child() {
   self->tid = libc_tid();
   ++process.generation;
   process.last_api = self->fork.api;
-  process.fork_ids[process.generation % kGenerations] = self->fork.id;
   // After clone() libc goes on under the parent's TID: then it is no former one.
-  process.forker_tids[process.generation % kGenerations] =
-      self->tid != self->previous_tid ? self->previous_tid : 0;
+  process.ancestors[process.generation % kGenerations] = {
+      self->fork.id, self->tid != self->previous_tid ? self->previous_tid : 0};
   self->generation = process.generation;
   if (!alone || !self->empty()) guard(*self);
   process.living.store(1, std::memory_order_relaxed);

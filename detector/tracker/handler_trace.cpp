@@ -20,10 +20,16 @@ namespace {
 
 constexpr std::uint32_t kTraces = 8;
 constinit HandlerTrace traces[kTraces] = {};
+/// Apart from them: a forked child looks at all of these, and would fault for each trace.
+constinit std::atomic<const ThreadRecord*> owners[kTraces] = {};
+
+std::atomic<const ThreadRecord*>& owner_of(const HandlerTrace& trace) {
+  return owners[&trace - traces];
+}
 
 HandlerTrace* own(const ThreadRecord& self) {
   HandlerTrace* trace = self.fork.trace;
-  return trace != nullptr && trace->owner.load(std::memory_order_relaxed) == &self ? trace
+  return trace != nullptr && owner_of(*trace).load(std::memory_order_relaxed) == &self ? trace
                                                                                    : nullptr;
 }
 
@@ -31,7 +37,7 @@ HandlerTrace* claim(ThreadRecord& self) {
   if (HandlerTrace* trace = own(self)) return trace;
   for (HandlerTrace& trace : traces) {
     const ThreadRecord* nobody = nullptr;
-    if (!trace.owner.compare_exchange_strong(nobody, &self, std::memory_order_acquire)) continue;
+    if (!owner_of(trace).compare_exchange_strong(nobody, &self, std::memory_order_acquire)) continue;
     trace.clear();
     return self.fork.trace = &trace;
   }
@@ -40,7 +46,7 @@ HandlerTrace* claim(ThreadRecord& self) {
 
 void release(ThreadRecord& self, HandlerTrace& trace) {
   self.fork.trace = nullptr;
-  trace.owner.store(nullptr, std::memory_order_release);
+  owner_of(trace).store(nullptr, std::memory_order_release);
 }
 
 std::uint64_t address_of(const void* lock) { return reinterpret_cast<std::uint64_t>(lock); }
@@ -203,9 +209,10 @@ void begin(ThreadRecord& self) {
 }
 
 void in_child(const ThreadRecord& self) {
-  for (HandlerTrace& trace : traces)
-    if (trace.owner.load(std::memory_order_relaxed) != &self)
-      trace.owner.store(nullptr, std::memory_order_relaxed);
+  for (auto& owner : owners) {
+    const ThreadRecord* known = owner.load(std::memory_order_relaxed);
+    if (known != nullptr && known != &self) owner.store(nullptr, std::memory_order_relaxed);
+  }
 }
 
 void finish(ThreadRecord& self, bool in_child, bool failed) {

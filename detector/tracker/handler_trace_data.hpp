@@ -15,7 +15,6 @@ struct HeldLockOnly {
 };
 
 struct HandlerTrace {
-  std::atomic<const ThreadRecord*> owner;
   std::uint64_t fork;  ///< Fork::id
   std::uint32_t runs, locks, before, dropped_runs, dropped_locks, had;
   record::HandlerRun run[record::kMaxHandlerRuns];

@@ -52,7 +52,6 @@ struct Store {
   std::atomic<std::uint32_t> buckets[kBuckets];
 };
 constinit std::atomic<Store*> store{nullptr};
-constinit std::atomic<std::uint32_t> lives{0};
 
 std::uint64_t hash(std::uintptr_t key) { return std::uint64_t(key) * 0x9e3779b97f4a7c15u; }
 std::atomic<std::uint32_t>& bucket_of(Store& in, std::uintptr_t address) {
@@ -366,7 +365,7 @@ LostUses uses_of(Store& in, const Lock& entry, const void* lock, std::uint8_t fl
 std::uint64_t ticks() { return __builtin_ia32_rdtsc(); }
 
 std::uint32_t next_life() {
-  std::uint32_t life = lives.fetch_add(1, std::memory_order_relaxed) + 1;
+  std::uint32_t life = process.lives.fetch_add(1, std::memory_order_relaxed) + 1;
   return life != 0 ? life : next_life();
 }
 

@@ -127,7 +127,9 @@ void init(int argc, char** argv) {
     process_key = hash_of(argv[i], process_key);
   for (std::uint32_t i = 0; i < process.options.injections; ++i)
     if (is_lock_action(process.options.inject[i].action)) detail::lock_points = true;
-  if (detail::lock_points) init_match();
+  if (!detail::lock_points) return;
+  init_match();
+  if (detail::self != nullptr) restore_lock_path(*detail::self);
 }
 
 bool due(std::uint32_t index, ThreadRecord* thread) {

@@ -21,7 +21,7 @@ namespace forkscope::inject {
 extern bool armed;
 inline bool lock_points() { return detail::lock_points; }
 
-/// From the options. Called once, by the constructor, before any thread is known.
+/// From the options. Called once, by the constructor, after the unwinder's first use.
 void init(int argc, char** argv);
 
 /// What an injection did, for its record.

@@ -162,6 +162,8 @@ void stay(std::uint32_t word) {
 void begin(ThreadRecord& self, std::uint32_t index) {
   InjectThread* state = state_of(self);
   if (state == nullptr || state->holding != 0) return;  // one at a time
+  // Nobody else is there, and nobody will come: who could create a thread is about to fork.
+  if (process.living.load(std::memory_order_relaxed) <= 1) return note(index, nobody(self));
   const std::uint64_t until = sys::now() + process.options.inject[index].wait;
   if (!enter(self, index, until)) return note(index, nobody(self));
   look_around(self);

@@ -131,7 +131,9 @@ void begin(ThreadRecord& self) {
   if (wait_for_callback(self, index, now + std::min(wait / 2, kSurelyFirst))) return;
   state->sampling |= 2u << 16;
   const InsideCall* call = nullptr;
-  while (find_inside(self, index, process.generation, call) == nullptr) {
+  // Nobody comes where nobody else is.
+  while (process.living.load(std::memory_order_relaxed) > 1 &&
+         find_inside(self, index, process.generation, call) == nullptr) {
     if (sys::now() >= now + wait) return;
     asm volatile("pause");
   }

@@ -70,7 +70,7 @@ void note_call(const ThreadRecord& thread, const void* caller) {
 
 void in_child() {
   if (broken != nullptr && broken->r_state != r_debug::RT_CONSISTENT) return;  // inherited so
-  broken = nullptr;
+  if (broken != nullptr) broken = nullptr;
   for (const r_debug* one = &_r_debug; one != nullptr; one = next_namespace(one)) {
     if (one->r_state == r_debug::RT_CONSISTENT) continue;
     broken = one;

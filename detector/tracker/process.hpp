@@ -14,13 +14,19 @@ namespace forkscope {
 
 inline constexpr std::uint32_t kGenerations = 1024;  ///< nested forks whose ids are remembered
 
-struct Process {
+/// The fork that made a generation.
+struct Ancestor {
+  std::uint64_t fork;
+  std::int32_t forker_tid;  ///< of its caller, in the parent; 0: its TID was not a former one
+};
+
+/// First what a forked child writes, page by page copied for it.
+struct alignas(64) Process {
   std::int32_t pid = 0;
   std::uint32_t image = 0;
   record::Api last_api = record::Api::kUnknown;  ///< by which this process was forked
-  std::uint32_t generation = 0;               ///< how many forks lie between exec and this process
-  std::uint64_t fork_ids[kGenerations] = {};  ///< fork that made generation n, n % kGenerations
-  std::int32_t forker_tids[kGenerations] = {};  ///< TID of that fork's caller, in its parent
+  bool lost_threads = false;     ///< it, or one it is a copy of, lost a thread in a fork
+  std::uint32_t generation = 0;  ///< how many forks lie between exec and this process
   /// Generation in which a thread was last created. libc gives new threads of a child the stacks of
   /// lost ones: from then on those of earlier generations are no longer frozen.
   std::atomic<std::uint32_t> stacks_used_by{0};
@@ -28,6 +34,8 @@ struct Process {
   std::atomic<std::uint32_t> shares_memory{0};
   std::atomic<std::uint32_t> copies{0};  ///< forks by this process that copied its memory
   std::atomic<std::uint32_t> living{1};  ///< threads the tracker knows of
+  std::atomic<std::uint32_t> lives{0};   ///< threads there were: history::next_life()
+  Ancestor ancestors[kGenerations] = {};  ///< that of generation n is at n % kGenerations
   Options options;
   Arena arena;
   char preload[1024] = "";   ///< path of this library, as LD_PRELOAD names it
@@ -41,13 +49,13 @@ struct Process {
   std::uint64_t next_fork_id();
   /// The fork by which threads of `thread_generation` were lost.
   std::uint64_t fork_after(std::uint32_t thread_generation) const {
-    return fork_ids[(thread_generation + 1) % kGenerations];
+    return ancestors[(thread_generation + 1) % kGenerations].fork;
   }
 
   /// Whether `tid` is the calling thread before one of the forks that led here.
   bool was_forker(std::int32_t tid) const {
     for (std::uint32_t i = 0; i < kGenerations && i < generation; ++i)
-      if (forker_tids[(generation - i) % kGenerations] == tid) return true;
+      if (ancestors[(generation - i) % kGenerations].forker_tid == tid) return true;
     return false;
   }
 

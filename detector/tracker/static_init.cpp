@@ -32,7 +32,7 @@ void note_static_init(ThreadRecord& thread, const void* guard) {
 
   StaticInit init{};
   init.object = reinterpret_cast<std::uint64_t>(guard);
-  init.fork = thread.guarded ? process.fork_ids[process.generation % kGenerations] : 0;
+  init.fork = thread.guarded ? process.ancestors[process.generation % kGenerations].fork : 0;
   init.acquired = slot->registers;
   init.acquired.sp = slot->sp();
   init.start = reinterpret_cast<std::uint64_t>(thread.start);

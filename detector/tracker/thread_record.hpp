@@ -168,7 +168,7 @@ struct alignas(64) ThreadRecord {
   std::uint32_t guarded;          ///< child that lost threads: ask orphan.cpp before locking
   std::uint32_t deep;             ///< deep slots in use
   std::uint16_t since_sweep;      ///< deep pushes since stale slots were last looked for
-  std::uint16_t sweep_interval;   ///< and how many may pass until the next time
+  std::uint16_t sweep_interval;   ///< how many may pass until the next time; 0: there were none
   std::atomic<std::uint32_t> generation;  ///< forks between the first process and this thread's
   std::uint32_t dropped;                  ///< held now, but beyond the table
   std::atomic<Life> life;
@@ -222,7 +222,9 @@ struct alignas(64) ThreadRecord {
   /// Calls visit(Recorded) for all that may be held, newest first, until false.
   template <typename Visit>
   void each(Visit&& visit) const {
-    for (std::uint32_t i = deep + 1 < kDeepSlots ? deep + 1 : kDeepSlots; i > 0; --i) {
+    // Never used, their pages were never there: a forked child would fault for each thread's.
+    const std::uint32_t above = sweep_interval != 0 ? deep + 1 : 0;
+    for (std::uint32_t i = above < kDeepSlots ? above : kDeepSlots; i > 0; --i) {
       const DeepSlot& one = deep_slots[i - 1];
       std::uintptr_t word = one.word.load(std::memory_order_relaxed);
       if (word == 0 || (i > deep && is_above(word))) continue;

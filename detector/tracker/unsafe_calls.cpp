@@ -13,9 +13,6 @@ namespace {
 
 using namespace record;
 
-/// This process, or one it is a copy of, lost a thread in a fork.
-constinit bool lost_threads = false;
-
 /// Locks of libc whose holders were looked for in this process: told, or nobody was inside.
 constexpr std::size_t kLockWords = (kLibcLockCount + 63) / 64;
 constinit std::atomic<std::uint64_t> asked[kLockWords] = {};
@@ -142,19 +139,20 @@ void write_note(const ThreadRecord& thread, UnsafeCall call, const void* caller)
 
 void in_child(const ThreadRecord& self) {
   registry.each([&](const ThreadRecord& thread) {
-    lost_threads =
-        lost_threads || (&thread != &self && thread.generation + 1 == process.generation &&
+    process.lost_threads =
+        process.lost_threads || (&thread != &self && thread.generation + 1 == process.generation &&
                          thread.life.load(std::memory_order_relaxed) == Life::kAlive);
-    return !lost_threads;
+    return !process.lost_threads;
   });
-  if (!lost_threads) return;
-  for (auto& word : asked) word.store(0, std::memory_order_relaxed);
+  if (!process.lost_threads) return;
+  for (auto& word : asked)
+    if (word.load(std::memory_order_relaxed) != 0) word.store(0, std::memory_order_relaxed);
   if (allocated.load(std::memory_order_relaxed)) allocated.store(false, std::memory_order_relaxed);
   seen.clear();
 }
 
 std::uint64_t meet(ThreadRecord& thread, UnsafeCall call, const void* caller) {
-  if (!lost_threads) return 0;
+  if (!process.lost_threads) return 0;
   const bool memory = facts_of(call).family == LibcFamily::kMemory;
   if (memory && allocated.load(std::memory_order_relaxed)) return 0;
   const LibcUse use = facts_of(call).use;

@@ -15,6 +15,12 @@ _forkscope_run_command() {
         # bash splits --option=value at the '='.
         if [[ ${COMP_WORDS[i + 1]} == = ]]; then i=$((i + 2)); else i=$((i + 1)); fi
         ;;
+      --inject)
+        i=$((i + 1))
+        [[ ${COMP_WORDS[i]} == = ]] && i=$((i + 1))
+        # point:action=value are several words to bash.
+        while [[ ${COMP_WORDS[i + 1]} == [:=] ]]; do i=$((i + 2)); done
+        ;;
       -*) ;;
       *) break ;;
     esac
@@ -86,6 +92,14 @@ _forkscope() {
       mapfile -t COMPREPLY < <(compgen -W "descriptors" -- "$current")
       return
       ;;
+    run:--inject)
+      # A colon ends a word for bash: what follows the point is completed alone.
+      mapfile -t COMPREPLY < <(compgen -W "help fork:while-held fork:while-in fork:fail=EAGAIN \
+        fork:delay= vfork:fail=ENOMEM clone:fail=EPERM posix_spawn:fail=ENOENT exec:fail=ENOENT \
+        pthread_create:fail=EAGAIN lock:hold= lock:yield trylock:busy timedlock:timeout \
+        thread:slow-start" -- "$current")
+      return
+      ;;
     run:--watch)
       mapfile -t COMPREPLY < <(compgen -W "100ms 1s off" -- "$current")
       return
@@ -94,14 +108,14 @@ _forkscope() {
       mapfile -t COMPREPLY < <(compgen -W "1ms 10ms" -- "$current")
       return
       ;;
-    run:--error-exitcode | run:--timeout | exposure:--seconds) return ;;
+    run:--error-exitcode | run:--timeout | run:--seed | exposure:--seconds) return ;;
     sweep:--error-exitcode | sweep:--timeout | sweep:--jobs | sweep:-j | sweep:--seed) return ;;
   esac
   case $subcommand in
     run)
       _forkscope_run_command && return
       mapfile -t COMPREPLY < <(compgen -W "--json --on-deadlock --fail-on --error-exitcode \
-        --timeout --unsafe-calls --check --watch --quiet --verbose --session --suppressions --baseline --write-baseline \
+        --timeout --unsafe-calls --check --inject --seed --watch --quiet --verbose --session --suppressions --baseline --write-baseline \
         --colour --help" -- "$current")
       ;;
     sweep)
