@@ -101,6 +101,7 @@ std::vector<SweepRow> sweep_plan(const Report& learned) {
     if (row.spec.empty() || !known.insert(row.spec).second) continue;
     row.lock = lock.words;
     row.also = lock.function.empty() ? hold_of(lock) : "";
+    if (!row.also.empty()) row.spec += ",wait=100ms";  // longer would be in vain
     row.suspected = lock.lock.address != 0 && suspects.count(lock.lock.address) > 0;
     rows.push_back(std::move(row));
   }

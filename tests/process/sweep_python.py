@@ -56,7 +56,7 @@ def main():
         each.start()
     context = multiprocessing.get_context("fork")
     failed = False
-    for _ in range(3):
+    for _ in range(4):
         child = context.Process(target=worker)
         child.start()
         child.join()

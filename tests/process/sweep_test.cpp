@@ -196,7 +196,10 @@ TEST_CASE("a scenario whose fork meets the holder is confirmed") {
 TEST_CASE("CPython: a forked worker hangs at the queue that another thread logs to") {
   TemporaryFolder folder;
   const std::string python = "/usr/bin/python3";
-  if (!exists(python)) return WARN("there is no " + python);
+  if (!exists(python)) {
+    WARN("there is no " + python);
+    return;
+  }
   const json stuck = table_in(folder / "stuck", {python, SWEEP_PYTHON});
   INFO(stuck.dump(2));
   CHECK(stuck["summary"]["deadlocked"].get<int>() > 0);

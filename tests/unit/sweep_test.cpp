@@ -137,7 +137,7 @@ TEST_CASE("in CPython a second injection lets others run while the lock is held"
   report.learned = {python};
   const std::vector<SweepRow> rows = sweep_plan(report);
   REQUIRE(rows.size() == 1);
-  CHECK(rows[0].spec == "fork:while-held,lock=born:1.37");
+  CHECK(rows[0].spec == "fork:while-held,lock=born:1.37,wait=100ms");
   CHECK(rows[0].also == "lock:hold=20ms,lock=born:1.37");
   report.learned.front().user.acquired.front().module = "/usr/bin/server";
   CHECK(sweep_plan(report).front().also.empty());
