@@ -136,7 +136,11 @@ void add_python(Builder& plan, const PlanOptions& options) {
     base.imports = module;
     plan.vary(names, &Spec::resident, {kMiB}, base);
   }
-  add_pools(plan, options, names,
+}
+
+void add_python_pools(Builder& plan, const PlanOptions& options) {
+  if (!options.python) return;
+  add_pools(plan, options, {"python-fork", "python-forkserver", "python-spawn"},
             options.full ? std::vector<std::uint64_t>{0, 1, 10, 100, 1000}
                          : std::vector<std::uint64_t>{10},
             true);
@@ -159,6 +163,7 @@ std::vector<Planned> make_plan(const PlanOptions& options, const Limits& limits)
             false);
   add_parents(plan, options);
   add_memory_kinds(plan, options);
+  add_python_pools(plan, options);
   return plan.take();
 }
 

@@ -26,8 +26,11 @@ void add_slopes(std::vector<Slope>& out, const std::vector<Series>& all, const s
                 const std::string& prefix) {
   for (const Series& series : all) {
     const auto line = fit_line(points_of(series, kGiB));
-    // Flat ones have no slope worth a number: less than half a microsecond for a MiB, or not sure.
-    if (!line || line->slope < 5e5 || line->slope < 2 * line->slope_error) continue;
+    // Flat ones have no slope worth a number: less than half a microsecond for a MiB, or not
+    // certainly (95 %) above nothing.
+    if (!line || line->slope < 5e5 ||
+        line->slope < student_t95(double(series.marks.size()) - 2) * line->slope_error)
+      continue;
     out.push_back({prefix + series.name, clock, *line, series.marks.size(), series.marks.back().x});
   }
 }
@@ -270,7 +273,9 @@ std::optional<Estimate> estimate(const Result& result, const std::string& method
     out.measured = threads == 0 && mark != marks.end();
     if (out.measured) out.interval = {mark->low, mark->high};
   } else if (const auto line = fit_line(points_of(sizes.front(), 1))) {
-    out.ns = std::max(line->at(double(resident)), marks.front().y);
+    // From the nearest that was measured: a line through all may miss it.
+    const Mark& near = double(resident) > marks.back().x ? marks.back() : marks.front();
+    out.ns = near.y + std::max(0.0, line->slope * (double(resident) - near.x));
   } else {
     return {};
   }

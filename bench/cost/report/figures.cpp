@@ -9,18 +9,23 @@ namespace {
 
 const Axis kParentSize{"resident memory of the parent", Unit::kBytes, true};
 
+const std::string kUsual = "fork|fork-exec|posix_spawn|vfork-exec|forkserver|zygote|thread";
+
 Axis time_axis(const std::string& label) { return {label, Unit::kTime, true}; }
 
 std::string repeat(const Result& result, const std::string& pattern) {
   return "forkscope bench --" + result.mode + " --filter '" + pattern + "'";
 }
 
-/// A plot needs a line, of two points; series of one are shown beside it.
+/// A line has two points.
 std::vector<Series> lines(std::vector<Series> all) {
-  if (std::none_of(all.begin(), all.end(),
-                   [](const Series& series) { return series.marks.size() > 1; }))
-    all.clear();
+  std::erase_if(all, [](const Series& series) { return series.marks.size() < 2; });
   return all;
+}
+
+/// A plot needs a line; what was measured at one size only is a point beside it.
+std::vector<Series> lines_and_points(std::vector<Series> all) {
+  return lines(all).empty() ? std::vector<Series>() : all;
 }
 
 void add(std::vector<Plot>& out, Plot plot) {
@@ -43,19 +48,20 @@ void add_sizes(std::vector<Plot>& out, const Result& result) {
         View{"reap", "Until wait() has returned",
              "The child ends at once. Taking a large copy down costs about as much as making it."}})
     add(out, {std::string("size-") + view.clock, view.title, view.note,
-              repeat(result,
-                     "^(fork|posix_spawn|fork-exec|vfork-exec|forkserver|zygote|thread)(/"
-                     "resident=[^/]+)?$"),
-              kParentSize, time_axis(clock_words(view.clock)),
-              lines(series_by_method(result, &Spec::resident, view.clock, usual))});
-  for (const char* clock : {"call", "reap"})
+              repeat(result, "^(" + kUsual + ")(/resident=[^/]+)?$"), kParentSize,
+              time_axis(clock_words(view.clock)),
+              lines_and_points(series_by_method(result, &Spec::resident, view.clock, usual))});
+  for (const char* clock : {"call", "reap"}) {
+    auto kinds = lines_and_points(series_by_memory(result, clock));
+    if (kinds.size() < 2) continue;  // nothing to compare
     add(out, {std::string("memory-") + clock,
               std::string("fork() by the kind of the parent's memory, ") + clock_words(clock),
               "dirty: every page written. clean: only read. fragmented: dirty, every second block "
               "read-only. huge: transparent huge pages. file: a private mapping, read. shared: "
               "MAP_SHARED. dontfork: MADV_DONTFORK.",
               repeat(result, "^fork(/memory=[^/]+)?(/resident=[^/]+)?$"), kParentSize,
-              time_axis(clock_words(clock)), lines(series_by_memory(result, clock))});
+              time_axis(clock_words(clock)), std::move(kinds)});
+  }
 }
 
 void add_parents(std::vector<Plot>& out, const Result& result) {
@@ -72,6 +78,8 @@ void add_parents(std::vector<Plot>& out, const Result& result) {
         View{"mappings", &Spec::mappings, "Mappings", "further mappings, a written page each",
              Unit::kCount},
         View{"handlers", &Spec::handlers, "At-fork handlers", "empty handlers", Unit::kCount},
+        View{"concurrency", &Spec::concurrency, "At the same time",
+             "threads of the parent that do it at once", Unit::kCount},
         View{"environment", &Spec::environment, "Environment", "further bytes of environment",
              Unit::kBytes},
         View{"arguments", &Spec::arguments, "Arguments", "further bytes of arguments",
@@ -85,9 +93,10 @@ void add_parents(std::vector<Plot>& out, const Result& result) {
   }
   add(out, {"stall", "Another thread of the parent meanwhile",
             "A thread that faults pages in all the time: the longest that one fault took during "
-            "the call and the child's life. fork() holds the lock of the address space.",
+            "the call and the child's life. fork() holds the lock of the address space; where "
+            "processors are short, waiting for one is part of it.",
             repeat(result, "/stall="), kParentSize, time_axis("longest stall"),
-            lines(series_of_stall(result))});
+            lines_and_points(series_of_stall(result))});
   add(out,
       {"writes", "Writing to copied pages",
        "The bill of copy-on-write: whoever writes to a page first pays the copy, the other one "
@@ -124,16 +133,18 @@ void add_distributions(std::vector<Plot>& out, const Result& result) {
   };
   for (const View& view :
        {View{1 << 20, "reap"}, View{256 << 20, "call"}, View{256 << 20, "reap"}}) {
-    Plot plot{std::string("distribution-") + view.clock + "-" + size_text(view.size),
-              "Distribution " + clock_words(view.clock) + ", parent of " + size_text(view.size),
-              "Share of the iterations that took at most so long.",
-              repeat(result, view.size == Spec().resident
-                                 ? "^[a-z_-]+$"
-                                 : "^[a-z_-]+/resident=" + size_text(view.size) + "$"),
-              time_axis(clock_words(view.clock)),
-              Axis{"share of the iterations", Unit::kShare, false},
-              {},
-              true};
+    Plot plot{
+        std::string("distribution-") + view.clock + "-" + size_text(view.size),
+        "Distribution " + clock_words(view.clock) + ", parent of " + bytes_text(double(view.size)),
+        "Share of the iterations that took at most so long.",
+        repeat(
+            result,
+            "^(" + kUsual +
+                (view.size == Spec().resident ? ")$" : ")/resident=" + size_text(view.size) + "$")),
+        time_axis(clock_words(view.clock)),
+        Axis{"share of the iterations", Unit::kShare, false},
+        {},
+        true};
     for (const Series& series : series_by_method(
              result, &Spec::resident, view.clock,
              {"fork", "fork-exec", "posix_spawn", "vfork-exec", "forkserver", "zygote", "thread"}))

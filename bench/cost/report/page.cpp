@@ -24,11 +24,11 @@ th,td{padding:3px 10px 3px 0;text-align:left;vertical-align:top;border-bottom:1p
 th{background:var(--head);font-weight:600;padding-left:4px}td{padding-left:4px}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 code{font:12px ui-monospace,monospace;color:var(--soft);overflow-wrap:anywhere}
-td code{display:inline-block;min-width:250px}td:first-child{min-width:130px}
+td code{display:inline-block;min-width:250px}td:first-child{min-width:130px}td:last-child{min-width:200px}.n{min-width:0!important}th.n{white-space:normal;min-width:64px!important}
 b{color:var(--mark)}
 figure{margin:0 0 22px;break-inside:avoid}nav{font-size:14px}nav a{margin-right:14px}a{color:var(--mark)}
 .all{font-size:12px}
-@media print{body{max-width:none;padding:0;font-size:10pt}.scroll{overflow:visible}svg{min-width:0!important}h2,h3{break-after:avoid}tr{break-inside:avoid}td code{min-width:0}.all{font-size:7pt}nav{display:none}}
+@media print{body{max-width:none;padding:0;font-size:10pt}.scroll{overflow:visible}svg{min-width:0!important}h2,h3,h2+p{break-after:avoid}tr{break-inside:avoid}td code{min-width:0}.all{font-size:7pt}nav{display:none}}
 )";
 
 using Cells = std::vector<std::string>;
@@ -154,7 +154,8 @@ std::string pool_table(const Result& result, bool python) {
         tasks.push_back(cell.task);
   std::sort(tasks.begin(), tasks.end());
   for (const double task : tasks) {
-    names.push_back("tasks of " + (task == 0 ? std::string("0 ms") : escaped(time_text(task))));
+    names.push_back("tasks of " +
+                    number_text(task * 1e-6).substr(0, number_text(task * 1e-6).find('.')) + " ms");
     numbers += 'n';
   }
   Table table(numbers, names);
@@ -270,12 +271,12 @@ std::string result_page(const Result& result) {
                  plots(result, {"size-"}));
   out += section("slope", "What a GiB costs",
                  "Least squares of relative errors over all sizes measured. Methods whose cost "
-                 "does not grow are not listed.",
+                 "does not grow, or not certainly (95 %), are not listed.",
                  slope_table(result));
   out += section("cross", "Where they cross", "", crossing_table(result));
   out += section("parent", "By what the parent is like", "",
                  plots(result, {"memory-", "threads", "descriptors", "mappings", "handlers",
-                                "environment", "arguments", "stall", "writes"}));
+                                "concurrency", "environment", "arguments", "stall", "writes"}));
   out += section("python-part", "CPython", "", plots(result, {"python"}));
   out += section("pool", "Pools: where does the start stop to matter?",
                  "Shares are the work's own part of the workers' time; for tasks of 0 ms the time "
