@@ -126,7 +126,6 @@ Did nobody(const ThreadRecord& self) {
 void begin(ThreadRecord& self, std::uint32_t index) {
   InjectThread* state = state_of(self);
   if (state == nullptr || state->holding != 0) return;  // one at a time
-  // Alone: there is nobody to wait for.
   // Nobody else is there, and nobody will come: who could create a thread is about to fork.
   if (process.living.load(std::memory_order_relaxed) <= 1) return note(index, nobody(self));
   const std::uint64_t until = sys::now() + process.options.inject[index].wait;

@@ -118,9 +118,6 @@ void begin(ThreadRecord& self) {
   const InsideCall* call = nullptr;
   while (find_inside(self, index, process.generation, call) == nullptr ||
          (repeats && wanted.rounds.load(std::memory_order_relaxed) < kRounds)) {
-  // Nobody comes where nobody else is.
-  while (process.living.load(std::memory_order_relaxed) > 1 &&
-         find_inside(self, index, process.generation, call) == nullptr) {
     if (sys::now() >= now + wait) return;
     sys::call(SYS_sched_yield);  // the other thread may have no processor but this one
   }

@@ -116,8 +116,6 @@ _forkscope() {
       mapfile -t COMPREPLY < <(compgen -W "64MiB 1GiB 4GiB" -- "$current")
       return
       ;;
-    run:--error-exitcode | run:--timeout | run:--seed | exposure:--seconds) return ;;
-    sweep:--error-exitcode | sweep:--timeout | sweep:--jobs | sweep:-j | sweep:--seed) return ;;
   esac
   case $subcommand in
     run)
