@@ -133,7 +133,7 @@ void begin(ThreadRecord& self, std::uint32_t index) {
   look_around(self);
   while (true) {
     std::uint32_t word = wanted.word.settled();
-    if (phase_of(word) != kLooking) break;
+    if (phase_of(word) != kLooking && phase_of(word) != kChanging) break;
     if (sys::now() < until) {
       wanted.word.wait(word, until);
     } else if (wanted.word.change(word, kIdle)) {
