@@ -212,8 +212,8 @@ void giving_up(ThreadRecord& thread, const void* lock) {
   }
   if (phase_of(word) == kTaken && wanted.holder.load(std::memory_order_relaxed) == &thread &&
       wanted.lock.load(std::memory_order_relaxed) == lock)
-    wanted.word.stay(
-        word, process.options.inject[wanted.index.load(std::memory_order_relaxed)].wait);
+    wanted.word.stay(word,
+                     process.options.inject[wanted.index.load(std::memory_order_relaxed)].wait);
 }
 
 void wants(ThreadRecord& thread, const void* lock) {
