@@ -19,8 +19,8 @@ std::string escape_option(const std::string& value);
 
 /// NAME=value strings for execve: LD_PRELOAD with `library` first, FORKSCOPE_OPTIONS with the
 /// user's own options first and ours after them, where the later one wins. `on_deadlock` empty:
-/// the user's, or the default; so with `unsafe_calls` true. `more` is put at the end. Throws Failure when the user's options
-/// are not valid.
+/// the user's, or the default; so with `unsafe_calls` true. `more` is put at the end. Throws Failure
+/// when the user's options are not valid.
 std::vector<std::string> program_environment(const std::string& library, const std::string& session,
                                              const std::string& on_deadlock, bool unsafe_calls,
                                              bool check_descriptors,

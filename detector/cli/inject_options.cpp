@@ -31,8 +31,7 @@ void add(InjectOptions& options, const std::string& spec) {
   if (!parse_injection(spec.c_str(), *injection, error))
     throw CLI::ValidationError("--inject", fmt::format("in '{}' {}", spec, error.message));
   if (options.specs.size() == kMaxInjections)
-    throw CLI::ValidationError("--inject",
-                               fmt::format("there are more than {}", kMaxInjections));
+    throw CLI::ValidationError("--inject", fmt::format("there are more than {}", kMaxInjections));
   options.specs.push_back(spec);
 }
 
@@ -43,8 +42,8 @@ std::string key_words(const InjectActionFacts& facts) {
     const InjectKeyFacts& key = keys.first[i];
     if ((facts.keys & key.key) == 0) continue;
     const bool required = (facts.required & key.key) != 0;
-    words += fmt::format("{},{}={}{}", required ? "" : "[", key.name, key.value,
-                         required ? "" : "]");
+    words +=
+        fmt::format("{},{}={}{}", required ? "" : "[", key.name, key.value, required ? "" : "]");
   }
   return words;
 }

@@ -130,8 +130,7 @@ class Parser {
       return false;
     }
     if (text_[at_] != ':') {
-      list_actions(fail(at_) << "expected ':' and an action of " << point.text << ":",
-                   point.text);
+      list_actions(fail(at_) << "expected ':' and an action of " << point.text << ":", point.text);
       return false;
     }
     ++at_;
@@ -157,8 +156,8 @@ class Parser {
       into_.action = InjectAction(i);
       return action_value();
     }
-    list_actions(fail(action.position) << "'" << action.text << "' is no action of " << point
-                                       << "; expected one of",
+    list_actions(fail(action.position)
+                     << "'" << action.text << "' is no action of " << point << "; expected one of",
                  point);
     return false;
   }
@@ -227,8 +226,8 @@ class Parser {
       const char* name;
       std::uint64_t nanoseconds;
     };
-    constexpr Unit kUnits[] = {{"", 1'000'000'000},  {"s", 1'000'000'000},
-                               {"ms", 1'000'000},    {"us", 1'000},
+    constexpr Unit kUnits[] = {{"", 1'000'000'000},   {"s", 1'000'000'000},
+                               {"ms", 1'000'000},     {"us", 1'000},
                                {"m", 60'000'000'000}, {"h", 3'600'000'000'000}};
     const char* at = part.text;
     std::uint64_t whole = 0, billionths = 0;
@@ -252,8 +251,7 @@ class Parser {
     const char* at = part.text;
     std::uint64_t whole = 0, billionths = 0;
     if (*at >= '0' && *at <= '9' && decimal(at, whole, billionths) && *at == '\0' &&
-        part.text[part.size - 1] != '.' && billionths == 0 && whole > 0 &&
-        whole <= 1'000'000'000) {
+        part.text[part.size - 1] != '.' && billionths == 0 && whole > 0 && whole <= 1'000'000'000) {
       into = std::uint32_t(whole);
       return true;
     }

@@ -34,7 +34,8 @@ void add(Row& row, const InjectedReport& injected) {
 }
 
 std::string row_words(const std::string& result, const Row& row) {
-  std::string words = fmt::format("{} {}", result, row.times == 1 ? "once" : fmt::format("{} times", row.times));
+  std::string words =
+      fmt::format("{} {}", result, row.times == 1 ? "once" : fmt::format("{} times", row.times));
   for (std::size_t i = 0; i < row.names.size() && i < kMostNames; ++i)
     words += (i == 0 ? " (" : ", ") + row.names[i];
   if (row.names.size() > kMostNames)

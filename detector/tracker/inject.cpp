@@ -123,8 +123,7 @@ void init(int argc, char** argv) {
   if (process.options.injections == 0) return;
   armed = true;
   process_key = 0xcbf29ce484222325u;
-  for (int i = 0; i < argc && argv[i] != nullptr; ++i)
-    process_key = hash_of(argv[i], process_key);
+  for (int i = 0; i < argc && argv[i] != nullptr; ++i) process_key = hash_of(argv[i], process_key);
   for (std::uint32_t i = 0; i < process.options.injections; ++i)
     if (is_lock_action(process.options.inject[i].action)) detail::lock_points = true;
   if (!detail::lock_points) return;
@@ -179,7 +178,8 @@ void note(std::uint32_t index, const Did& did) {
 void sleep(std::uint64_t nanoseconds) {
   const std::uint64_t until = sys::now() + nanoseconds;
   timespec at{time_t(until / 1'000'000'000), long(until % 1'000'000'000)};
-  while (sys::call(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, sys::arg(&at), 0) == -EINTR) {
+  while (sys::call(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, sys::arg(&at), 0) ==
+         -EINTR) {
   }
 }
 
@@ -342,8 +342,8 @@ bool refuses(ThreadRecord& thread, const void* lock, record::LockType type, std:
              record::Call call, const void* caller) {
   const record::Waits waits = record::waits_of(call);
   if (waits != record::Waits::kTry && waits != record::Waits::kTimed) return false;
-  const InjectAction action = waits == record::Waits::kTry ? InjectAction::kTrylockBusy
-                                                           : InjectAction::kTimedlockTimeout;
+  const InjectAction action =
+      waits == record::Waits::kTry ? InjectAction::kTrylockBusy : InjectAction::kTimedlockTimeout;
   bool refused = false;
   each(action, [&](std::uint32_t index, const Injection&) {
     if (refused) return;
@@ -360,9 +360,7 @@ bool refuses(ThreadRecord& thread, const void* lock, record::LockType type, std:
   return refused;
 }
 
-void enters(ThreadRecord& thread, record::UnsafeCall call) {
-  inside_libc::enters(thread, call);
-}
+void enters(ThreadRecord& thread, record::UnsafeCall call) { inside_libc::enters(thread, call); }
 
 void inside(ThreadRecord& thread, const void* caller) { inside_libc::inside(thread, caller); }
 

@@ -1,11 +1,11 @@
 // Faults that were asked for (docs/injection.md): which call one is due at, and the record of it.
 //
-// Nothing here does anything unless FORKSCOPE_OPTIONS asks for it. The lock path has no point of its
-// own: where locks matter, every thread's lock calls take the long way for good (lock_points), and
-// only that way asks. Whether something is due is decided by counters of the process (nth, every)
-// or by a hash of the seed, the injection, and the number of the call among those of its thread (p):
-// a thread is known by who created it as its which thread, a process by its arguments and forks, so
-// that the same run decides the same.
+// Nothing here does anything unless FORKSCOPE_OPTIONS asks for it. The lock path has no point of
+// its own: where locks matter, every thread's lock calls take the long way for good (lock_points),
+// and only that way asks. Whether something is due is decided by counters of the process (nth,
+// every) or by a hash of the seed, the injection, and the number of the call among those of its
+// thread (p): a thread is known by who created it as its which thread, a process by its arguments
+// and forks, so that the same run decides the same.
 //
 // Lock-free, thread-safe, async-signal-safe, safe in forked children; keeps errno (raw system calls
 // only). All of it allocates from the kernel only.
@@ -96,8 +96,8 @@ void inside(ThreadRecord& thread, const void* caller);
 }  // namespace slow
 
 /// The thread has got the lock.
-inline void taken(ThreadRecord& thread, const void* lock, record::LockType type,
-                  std::uint8_t flags, const void* caller) {
+inline void taken(ThreadRecord& thread, const void* lock, record::LockType type, std::uint8_t flags,
+                  const void* caller) {
   if (lock_points()) [[unlikely]]
     slow::taken(thread, lock, type, flags, caller);
 }

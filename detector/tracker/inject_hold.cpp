@@ -133,7 +133,7 @@ void begin(ThreadRecord& self, std::uint32_t index) {
   look_around(self);
   while (true) {
     std::uint32_t word = wanted.word.settled();
-    if (phase_of(word) != kLooking) break;
+    if (phase_of(word) != kLooking && phase_of(word) != kChanging) break;
     if (sys::now() < until) {
       wanted.word.wait(word, until);
     } else if (wanted.word.change(word, kIdle)) {
@@ -212,8 +212,8 @@ void giving_up(ThreadRecord& thread, const void* lock) {
   }
   if (phase_of(word) == kTaken && wanted.holder.load(std::memory_order_relaxed) == &thread &&
       wanted.lock.load(std::memory_order_relaxed) == lock)
-    wanted.word.stay(
-        word, process.options.inject[wanted.index.load(std::memory_order_relaxed)].wait);
+    wanted.word.stay(word,
+                     process.options.inject[wanted.index.load(std::memory_order_relaxed)].wait);
 }
 
 void wants(ThreadRecord& thread, const void* lock) {

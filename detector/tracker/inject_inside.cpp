@@ -86,7 +86,7 @@ bool wait_for_callback(ThreadRecord& self, std::uint32_t index, std::uint64_t un
   while (true) {
     word = wanted.word.settled();
     if (phase_of(word) == kSampling) return false;
-    if (phase_of(word) != kLooking) return true;
+    if (phase_of(word) != kLooking && phase_of(word) != kChanging) return true;
     if (sys::now() < until)
       wanted.word.wait(word, until);
     else if (wanted.word.change(word, kSampling))

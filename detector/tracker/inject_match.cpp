@@ -27,7 +27,8 @@ constexpr std::size_t kLockTypes = []() {
   return count;
 }();
 
-/// Frames of the call that takes a lock in which a function is looked for: wrappers of a few levels.
+/// Frames of the call that takes a lock in which a function is looked for: wrappers of a few
+/// levels.
 constexpr std::size_t kFrames = 12;
 
 // What is known from the options alone. Bits, one for each injection.
@@ -92,8 +93,7 @@ std::uint32_t by_offset(const link_map& map, std::uint64_t address) {
     const char* path = path_of(map, buffer);
     if (path == nullptr) return false;
     const char* slash = std::strrchr(path, '/');
-    return inject_matches(module, path) ||
-           (slash != nullptr && inject_matches(module, slash + 1));
+    return inject_matches(module, path) || (slash != nullptr && inject_matches(module, slash + 1));
   });
 }
 

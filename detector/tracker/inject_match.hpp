@@ -2,9 +2,9 @@
 // module it lies in, or by a function or the module that takes it.
 //
 // Names of variables and functions come from the objects' own files: of each object that a lock or
-// a caller lies in, the symbol table is read once, when it is first met, and the address ranges that
-// a pattern matches are kept. Nobody is asked: it works without the command, for what dlopen brings,
-// and in whatever program the tree executes. Raw system calls and private memory only:
+// a caller lies in, the symbol table is read once, when it is first met, and the address ranges
+// that a pattern matches are kept. Nobody is asked: it works without the command, for what dlopen
+// brings, and in whatever program the tree executes. Raw system calls and private memory only:
 // thread-safe, async-signal-safe, safe in a forked child.
 #pragma once
 

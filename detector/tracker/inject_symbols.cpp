@@ -69,7 +69,8 @@ SymbolTable find_table(const MappedFile& file) {
     if ((!symtab && section->sh_type != SHT_DYNSYM) || full || section->sh_link >= header->e_shnum)
       continue;
     const Elf64_Shdr& names = sections[section->sh_link];
-    const auto* symbols = file.at<Elf64_Sym>(section->sh_offset, section->sh_size / sizeof(Elf64_Sym));
+    const auto* symbols =
+        file.at<Elf64_Sym>(section->sh_offset, section->sh_size / sizeof(Elf64_Sym));
     const char* text = file.at<char>(names.sh_offset, names.sh_size);
     if (symbols == nullptr || text == nullptr || names.sh_size == 0 ||
         text[names.sh_size - 1] != '\0')

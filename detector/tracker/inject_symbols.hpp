@@ -1,9 +1,9 @@
 // Variables and functions of a loaded object whose names match patterns, as ranges of addresses.
 //
 // Reads the symbol table of the object's file (.symtab, else .dynsym) by raw system calls; a file
-// that is gone, stripped or damaged has no names, which is no error. Names are compared as they are,
-// and, of C++, by their qualified name without parameters, and by its last part. Async-signal-safe,
-// thread-safe.
+// that is gone, stripped or damaged has no names, which is no error. Names are compared as they
+// are, and, of C++, by their qualified name without parameters, and by its last part.
+// Async-signal-safe, thread-safe.
 #pragma once
 
 #include <link.h>

@@ -21,9 +21,9 @@ struct Has {
 inline constexpr std::size_t kHas = 16;
 
 struct InjectThread {
-  std::uint32_t life;     ///< ThreadRecord::life_number it is of; 0: none yet
-  std::uint32_t holding;  ///< in a fork that keeps, or kept, another thread: index + 1
-  std::uint64_t key;      ///< which thread of which process, the same in every run
+  std::uint32_t life;            ///< ThreadRecord::life_number it is of; 0: none yet
+  std::uint32_t holding;         ///< in a fork that keeps, or kept, another thread: index + 1
+  std::uint64_t key;             ///< which thread of which process, the same in every run
   std::uint32_t threads, forks;  ///< that it has created so far
   std::uint32_t calls[kMaxInjections];
   std::uint32_t sampling;  ///< in a fork that hopes for a thread inside libc: index + 1

@@ -29,10 +29,15 @@ class ForkWord {
   }
 
   std::uint32_t load() const { return word_.load(std::memory_order_seq_cst); }
-  /// Once nobody is changing it: they need a few instructions, unless preempted.
+  /// Once nobody is changing it: they need a few instructions, unless preempted. After some time
+  /// kChanging is given all the same: a signal handler may ask that interrupts who changes it.
   std::uint32_t settled() const {
-    std::uint32_t word;
-    while (phase_of(word = load()) == kChanging) sys::call(SYS_sched_yield);
+    constexpr int kYields = 1000;
+    std::uint32_t word = load();
+    for (int i = 0; i < kYields && phase_of(word) == kChanging; ++i) {
+      sys::call(SYS_sched_yield);
+      word = load();
+    }
     return word;
   }
   /// From `from` only; else `from` becomes what it is.

@@ -4,7 +4,8 @@
 //   inject_probe KIND FORKS         prints "taken N of FORKS"
 //   inject_probe handlers FORKS     the same, with at-fork handlers that take the mutex themselves
 //   inject_probe calls              what fails and delays are tried on: one line for each call
-//   inject_probe libc FUNCTION FORKS  a thread in FUNCTION; prints "ended N of FORKS": children that
+//   inject_probe libc FUNCTION FORKS  a thread in FUNCTION; prints "ended N of FORKS": children
+//   that
 //                                   came back from it, the others are killed
 #include <fcntl.h>
 #include <locale.h>
@@ -259,7 +260,8 @@ int call_each() {
   if (created == 0) pthread_join(thread, nullptr);
   tell("pthread_create", created, errno);
   thrd_t c11;
-  const int made = thrd_create(&c11, [](void*) { return 0; }, nullptr);
+  const int made = thrd_create(
+      &c11, [](void*) { return 0; }, nullptr);
   if (made == thrd_success) thrd_join(c11, nullptr);
   tell("thrd_create", made == thrd_success ? 0 : 1, 0);
   int busy = pthread_mutex_trylock(&plain_lock);

@@ -99,7 +99,8 @@ TEST_CASE("while-held: a lock is meant by variable, module, offset, type, addres
         inject({"fork:while-held,wait=20s,lock=" + pattern}, {INJECT_PROBE, "mutex", "3"});
     CHECK(forced.results() == Results{{"forced", 3}});
   }
-  for (const std::string pattern : {"rw_lock", "spin lock", "libc.so*", "0x10", "inject_probe+0x1"}) {
+  for (const std::string pattern :
+       {"rw_lock", "spin lock", "libc.so*", "0x10", "inject_probe+0x1"}) {
     CAPTURE(pattern);
     const Injected missed =
         inject({"fork:while-held,wait=5ms,lock=" + pattern}, {INJECT_PROBE, "mutex", "3"});
@@ -109,15 +110,14 @@ TEST_CASE("while-held: a lock is meant by variable, module, offset, type, addres
 }
 
 TEST_CASE("while-held: at-fork handlers that take the lock are let through, and it is told") {
-  const Injected needed = inject({"fork:while-held,lock=plain_lock,wait=10m"},
-                                 {INJECT_PROBE, "handlers", "20"});
+  const Injected needed =
+      inject({"fork:while-held,lock=plain_lock,wait=10m"}, {INJECT_PROBE, "handlers", "20"});
   CHECK(needed.ended.output == "taken 0 of 20\n");
   CHECK(needed.results() == Results{{"needed-by-forker", 20}});
 }
 
 TEST_CASE("while-held: at the call that is asked for, and at no other") {
-  const Injected second =
-      inject({"fork:while-held,wait=20s,nth=2"}, {INJECT_PROBE, "mutex", "3"});
+  const Injected second = inject({"fork:while-held,wait=20s,nth=2"}, {INJECT_PROBE, "mutex", "3"});
   CHECK(second.ended.output == "taken 1 of 3\n");
   CHECK(second.results() == Results{{"forced", 1}});
   CHECK(second.report["injected"][0]["fork"] == second.report["forks"][1]["id"]);
@@ -142,11 +142,11 @@ TEST_CASE("while-held: a scenario's deadlock is forced, and its lock named by va
 }
 
 TEST_CASE("calls fail as asked, with the errors asked for, and nothing is created") {
-  const Injected failed = inject(
-      {"fork:fail=EAGAIN,nth=1", "vfork:fail=ENOMEM", "clone:fail=EPERM", "posix_spawn:fail=ENOENT",
-       "exec:fail=ETXTBSY", "pthread_create:fail=EAGAIN,nth=1", "trylock:busy",
-       "timedlock:timeout"},
-      {INJECT_PROBE, "calls"});
+  const Injected failed =
+      inject({"fork:fail=EAGAIN,nth=1", "vfork:fail=ENOMEM", "clone:fail=EPERM",
+              "posix_spawn:fail=ENOENT", "exec:fail=ETXTBSY", "pthread_create:fail=EAGAIN,nth=1",
+              "trylock:busy", "timedlock:timeout"},
+             {INJECT_PROBE, "calls"});
   CHECK(answers(failed.ended.output) ==
         std::map<std::string, std::string>{{"fork", "-1 EAGAIN"},
                                            {"vfork", "-1 ENOMEM"},
@@ -205,7 +205,8 @@ TEST_CASE("one seed decides everything: the same again, and another one otherwis
 }
 
 TEST_CASE("a seed is chosen and printed where none is given") {
-  const Ended ended = run(forkscope_run({"--inject=fork:fail=EAGAIN,every=1"}, {INJECT_PROBE, "calls"}));
+  const Ended ended =
+      run(forkscope_run({"--inject=fork:fail=EAGAIN,every=1"}, {INJECT_PROBE, "calls"}));
   const std::string told = "injected with --seed=";
   REQUIRE(ended.errors.find(told) != std::string::npos);
   CHECK(std::stoull(ended.errors.substr(ended.errors.find(told) + told.size())) >= 10'000);
@@ -216,8 +217,8 @@ TEST_CASE("a seed is chosen and printed where none is given") {
 TEST_CASE("delays are where they are asked for, and told by the process that waits") {
   for (const std::string where : {"before", "child", "parent"}) {
     CAPTURE(where);
-    const Injected delayed = inject({"fork:delay=1ms,nth=1,where=" + where},
-                                    {INJECT_PROBE, "mutex", "1"});
+    const Injected delayed =
+        inject({"fork:delay=1ms,nth=1,where=" + where}, {INJECT_PROBE, "mutex", "1"});
     REQUIRE(delayed.report["injected"].size() == 1);
     const json& one = delayed.report["injected"][0];
     CHECK(one["result"] == "delayed");
@@ -234,8 +235,8 @@ TEST_CASE("while-in: children hang that never do without it, and the report says
   const Injected alone = inject({}, probe_libc);
   CHECK(alone.ended.output == "ended 6 of 6\n");
   // Not all: whether the other thread has the lock in the instant of the copy nobody can decide.
-  const Injected inside = inject({"fork:while-in,wait=20s,function=set*"}, probe_libc,
-                                 {"--quiet", "--watch=off"});
+  const Injected inside =
+      inject({"fork:while-in,wait=20s,function=set*"}, probe_libc, {"--quiet", "--watch=off"});
   CHECK(inside.ended.output != "ended 6 of 6\n");
   REQUIRE(inside.report["injected"].size() == 6);
   for (const json& one : inside.report["injected"]) {
@@ -244,26 +245,27 @@ TEST_CASE("while-in: children hang that never do without it, and the report says
     CHECK(one["holder"].is_number());
     CHECK(one["caller"]["function"].get<std::string>().find("operator()") != std::string::npos);
   }
-  const Injected nobody = inject({"fork:while-in,wait=2ms,function=getaddrinfo"},
-                                 {INJECT_PROBE, "mutex", "2"});
+  const Injected nobody =
+      inject({"fork:while-in,wait=2ms,function=getaddrinfo"}, {INJECT_PROBE, "mutex", "2"});
   CHECK(nobody.results() == Results{{"not-reached", 2}});
 }
 
 TEST_CASE("a malformed injection stops before the program starts, with place and expectation") {
   TemporaryFolder folder;
-  const Ended ended =
-      run(forkscope_run({"--inject=fork:while-held,wait=soon"}, probe({"touch", folder / "started"})));
+  const Ended ended = run(
+      forkscope_run({"--inject=fork:while-held,wait=soon"}, probe({"touch", folder / "started"})));
   CHECK(ended.exit() == 125);
-  CHECK(ended.one_sentence_with("in 'fork:while-held,wait=soon' at character 22: 'soon' is no time; "
-                                "expected one up to 1h"));
+  CHECK(
+      ended.one_sentence_with("in 'fork:while-held,wait=soon' at character 22: 'soon' is no time; "
+                              "expected one up to 1h"));
   CHECK_FALSE(exists(folder / "started"));
-  const Ended seed =
-      run(forkscope_run({"--seed=x"}, probe({"touch", folder / "started"})));
+  const Ended seed = run(forkscope_run({"--seed=x"}, probe({"touch", folder / "started"})));
   CHECK(seed.exit() == 125);
   CHECK(seed.one_sentence_with("'x' is no seed; give a whole number"));
 }
 
-TEST_CASE("without the command: by FORKSCOPE_OPTIONS, refused by the library where it is malformed") {
+TEST_CASE(
+    "without the command: by FORKSCOPE_OPTIONS, refused by the library where it is malformed") {
   const auto with_options = [](const std::string& options) {
     return run({INJECT_PROBE, "calls"}, "", [options] {
       setenv("LD_PRELOAD", FORKSCOPE_PRELOAD, 1);

@@ -16,7 +16,8 @@ struct Parsed {
   Injection injection;
   InjectError error;
   bool good;
-  explicit Parsed(const std::string& text) : good(parse_injection(text.c_str(), injection, error)) {}
+  explicit Parsed(const std::string& text)
+      : good(parse_injection(text.c_str(), injection, error)) {}
 };
 
 std::string file_text(const std::string& name) {
@@ -44,8 +45,7 @@ TEST_CASE("inject: every key is read", "[inject]") {
   CHECK(std::string(held.injection.lock) == "libfoo*");
   CHECK(held.injection.wait == 1'500'000'000);
   CHECK(held.injection.nth == 7);
-  CHECK(held.injection.keys ==
-        (inject_keys::kLock | inject_keys::kWait | inject_keys::kNth));
+  CHECK(held.injection.keys == (inject_keys::kLock | inject_keys::kWait | inject_keys::kNth));
 
   Parsed delay("fork:delay=20us,where=parent,every=3");
   REQUIRE(delay.good);
@@ -95,7 +95,8 @@ TEST_CASE("inject: a mistake is told with its position and what was expected", "
       {"vfork:while-held", 7, "'while-held' is no action of vfork; expected one of fail=ERRNO"},
       {"fork:while-held=1", 16, "while-held takes no value"},
       {"fork:fail", 10, "expected fail=ERRNO, as in fork:fail=EAGAIN,nth=3"},
-      {"fork:fail=EPERM", 11, "'EPERM' is no error of fork; expected one of EAGAIN, ENOMEM, ENOSYS"},
+      {"fork:fail=EPERM", 11,
+       "'EPERM' is no error of fork; expected one of EAGAIN, ENOMEM, ENOSYS"},
       {"fork:fail=11", 11, "'11' is no error of fork"},
       {"pthread_create:fail=ENOMEM", 21, "expected one of EAGAIN, EINVAL, EPERM"},
       {"fork:delay", 11, "expected delay=T"},

@@ -43,9 +43,7 @@ Story forced_and_failed() {
   injected(story, InjectAction::kForkFail, InjectResult::kFailed, "fork:fail=EAGAIN,nth=3",
            [](record::Injected& one) { one.error = EAGAIN; });
   injected(story, InjectAction::kForkWhileIn, InjectResult::kInside, "fork:while-in,function=set*",
-           [](record::Injected& one) {
-             one.function = std::uint8_t(record::UnsafeCall::setenv);
-           });
+           [](record::Injected& one) { one.function = std::uint8_t(record::UnsafeCall::setenv); });
   return story;
 }
 
@@ -107,8 +105,8 @@ TEST_CASE("injections: the JSON has every field, and null for what is not known"
   CHECK(failed["holder"].is_null());
   CHECK(failed["fork"].is_null());
   CHECK(failed["errno"] == "EAGAIN");
-  for (const char* field : {"spec", "point", "action", "pid", "tid", "time", "result", "caller",
-                            "stack"})
+  for (const char* field :
+       {"spec", "point", "action", "pid", "tid", "time", "result", "caller", "stack"})
     CHECK(failed.contains(field));
   CHECK(json::parse(report_json(Report{}))["seed"].is_null());
 }

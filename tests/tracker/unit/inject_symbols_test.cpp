@@ -47,8 +47,9 @@ TEST_CASE("names: qualified names of the Itanium C++ ABI, without parameters", "
 }
 
 TEST_CASE("names: what is no plain name is left alone", "[inject]") {
-  for (const char* mangled : {"_Z", "_ZN", "_ZN3fo", "_ZN9999999999999999a", "_Zeq", "_ZN3fooIiE3barE",
-                              "_ZZ4mainE4lock", "_ZTV3foo", "_ZN3fooeqERKS_", "_Z5"})
+  for (const char* mangled :
+       {"_Z", "_ZN", "_ZN3fo", "_ZN9999999999999999a", "_Zeq", "_ZN3fooIiE3barE", "_ZZ4mainE4lock",
+        "_ZTV3foo", "_ZN3fooeqERKS_", "_Z5"})
     CHECK(plain(mangled).empty());
   char small[8];
   CHECK_FALSE(plain_name("_ZN7parquet9file_lockE", small, sizeof small));
