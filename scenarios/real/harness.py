@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT / "tests" / "attach"), str(ROOT / "tests" / "real")]
 # pylint: disable=wrong-import-position
 import targets  # what /proc says of processes
 
-PATIENCE = 60  # seconds for a program that neither ends nor sleeps
+PATIENCE = 240  # seconds for a program that neither ends nor sleeps: minutes, on a busy machine
 SETTLED = 1.5  # seconds without a switch of any thread: longer than anything here is in the kernel
 LOOK = 0.1  # seconds from one look at a program to the next
 GRAVE = re.compile(r"^forkscope: (PROBABLE )?DEADLOCK\b", re.M)
@@ -193,7 +193,7 @@ def attach(forkscope, program):
     best, words = None, []
     for pid in program.suspects():
         done = subprocess.run([forkscope, "attach", "--json", "-", str(pid)], check=False,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=150)
         try:
             report = json.loads(done.stdout)
         except ValueError:
@@ -208,7 +208,7 @@ def attach(forkscope, program):
     finding = report.get("finding") or {}
     found = [(answer, finding.get("kind", ""), _lock(finding))]
     text = subprocess.run([forkscope, "attach", str(report["process"]["pid"])], check=False,
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=150)
     return Seen(answer, found=found, text=text.stdout + text.stderr)
 
 

@@ -111,8 +111,8 @@ class Markdown(unittest.TestCase):
             "### A system", "",
             "| case | version | alone | `forkscope run` | `attach` | control |",
             "|---|---|---|---|---|---|",
-            "| `polars-guide-fork`: it forks ([source](https://example.org/1)) | 1.0 | hangs 19/20, "
-            "ends well 1/20 | deadlock: "
+            "| `polars-guide-fork`: it forks ([source](https://example.org/1)) | 1.0 | "
+            "hangs 19/20, ends well 1/20 | deadlock: "
             "lost-thread (futex word); latent: orphaned-lock 2/2 | deadlock: lost-thread "
             "(Rust Condvar) 19/19 | `polars-guide-spawn` |"])
 
