@@ -64,7 +64,8 @@ TEST_CASE("each lock that another thread uses is tried, and each result is right
   CHECK(table["summary"]["deadlocked"] == 2);
   for (const json& row : table["rows"]) {
     if (row["result"] == "protected")
-      CHECK(row["protector"] == "(anonymous namespace)::lock_guarded() (sweep_probe)");
+      // That takes it, or the one registered with it that gives it back in the child.
+      CHECK(row["protector"].get<std::string>().ends_with("lock_guarded() (sweep_probe)"));
     CHECK(row["fingerprint"].is_string() == (row["result"] == "deadlocked"));
     CHECK(row["suspected"] == (row["result"] == "deadlocked"));
   }
@@ -95,7 +96,7 @@ TEST_CASE("each lock that another thread uses is tried, and each result is right
       const std::string bin = std::filesystem::path(FORKSCOPE_EXE).parent_path().string();
       const std::string line = row["command"].get<std::string>();
       const Ended again = run({"/bin/sh", "-c", "PATH=" + bin + ":$PATH; " + line});
-      CHECK(again.errors.find("orphaned-lock") != std::string::npos);
+      CHECK(again.errors.find("DEADLOCK in process") != std::string::npos);
     }
   }
   SECTION("the folder of another command is refused") {
