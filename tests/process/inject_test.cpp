@@ -279,7 +279,7 @@ TEST_CASE(
   CHECK(wrong.errors.find("at character 6: 'fial' is no action of fork") != std::string::npos);
 }
 
-TEST_CASE("--inject help tells of every action, and starts nothing") {
+TEST_CASE("inject help tells of every action, and starts nothing") {
   const Ended ended = run({FORKSCOPE_EXE, "run", "--inject", "help"});
   CHECK(ended.exit() == 0);
   for (const char* part : {"fork:while-held", "fork:while-in", "posix_spawn:fail=ERRNO",
