@@ -1,8 +1,8 @@
 // Which function a thread was really started with, in a process that runs under libforkscope.so.
 //
-// There pthread_create is given a function of the library and, as its argument, the thread's record,
-// which keeps the program's own function. glibc's descriptor of the thread has the former. Not
-// thread-safe.
+// There pthread_create is given a function of the library and, as its argument, the thread's
+// record, which keeps the program's own function. glibc's descriptor of the thread has the former.
+// Not thread-safe.
 #pragma once
 
 #include <cstdint>

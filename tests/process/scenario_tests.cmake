@@ -121,8 +121,8 @@ endforeach()
 # their ends without forkscope are tested above. What hangs takes no processor.
 if(TARGET forkscope)
   add_test(NAME scenario.all_agree_with_their_descriptions
-    COMMAND forkscope scenario run --all --how shim,lucky,attached --jobs 8
-      --patience 4000)  # time for the watchdog, on a busy machine, too
+    COMMAND forkscope scenario run --all --how shim,lucky,attached --jobs 12
+      --patience 8000)  # time for the watchdog, on a busy machine, too
   add_test(NAME scenario.docs_have_the_catalogue
     COMMAND ${scenario_tests_dir}/scenario_docs_test.sh $<TARGET_FILE:forkscope>
       ${CMAKE_SOURCE_DIR}/docs/scenarios.md)
