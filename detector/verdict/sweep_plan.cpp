@@ -81,9 +81,9 @@ std::string spec_of(const LearnedLock& learned) {
 /// for that. Who stays long after taking one is asked to let others run, and has it still then.
 std::string hold_of(const LearnedLock& learned) {
   const auto& taken = learned.user.acquired;
-  const std::string pattern = lock_pattern(learned);
-  if (pattern.empty() || taken.empty() || !is_python_module(taken.front().module)) return "";
-  return "lock:hold=20ms,lock=" + pattern;
+  // Those in modules are the interpreter's own, the GIL among them.
+  const bool python = !taken.empty() && is_python_module(taken.front().module);
+  return python && !learned.birth.empty() ? "lock:hold=20ms,lock=" + learned.birth : "";
 }
 
 }  // namespace

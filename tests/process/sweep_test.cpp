@@ -26,7 +26,8 @@ std::vector<std::string> sweep(const std::vector<std::string>& options,
 }
 
 json table_in(const std::string& folder, const std::vector<std::string>& command) {
-  const Ended ended = run(sweep({"--jobs=2", "--folder", folder, "--json=-"}, command));
+  // They mostly wait: more at once than there are processors.
+  const Ended ended = run(sweep({"--jobs=4", "--folder", folder, "--json=-"}, command));
   INFO(ended.errors);
   REQUIRE(ended.exit() == 0);
   return json::parse(ended.output);
