@@ -9,7 +9,7 @@ _forkscope_run_command() {
         i=$((i + 1))
         break
         ;;
-      --json | --on-deadlock | --fail-on | --error-exitcode | --timeout | --watch | --session | --colour | --color | \
+      --json | --on-deadlock | --fail-on | --error-exitcode | --timeout | --watch | --session | --colour | --color | --check | --unsafe-calls | \
         --seconds | --interval | --jobs | --folder | --seed | \
         --suppressions | --baseline | --write-baseline)
         # bash splits --option=value at the '='.
