@@ -4,6 +4,7 @@ import os
 import pwd
 import socket
 import subprocess
+import time
 
 import targets
 from observe import need, until
@@ -21,8 +22,13 @@ def _accepts(path):
 
 
 def _whole_tree(pid, at_least):
-    until(lambda: len(targets.descendants(pid)) + 1 >= at_least,
-          f"{at_least} processes from {pid} downwards")
+    def settled():
+        # Who served a client that has gone is about to end.
+        first = targets.descendants(pid)
+        time.sleep(0.2)
+        return len(first) + 1 >= at_least and targets.descendants(pid) == first
+
+    until(settled, f"{at_least} processes from {pid} downwards")
     return wait_until_blocked([pid, *targets.descendants(pid)], quiet=False)
 
 
