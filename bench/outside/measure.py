@@ -64,6 +64,23 @@ def watch(forkscope, target, name, way, seconds):
     print(f"| {name} | | {100 * share:.2f} % of one core | over {seconds} s |", flush=True)
 
 
+def detection(forkscope, target, interval_ms):
+    """Seconds from when a child sleeps for ever to the line that says so."""
+    process = subprocess.Popen([forkscope, "run", f"--watch={interval_ms}ms", "--", target, "0", "2",
+                                "1", "unseen"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True)
+    program, child = (int(pid) for pid in process.stdout.readline().split())
+    while open(f"/proc/{child}/stat").read().rpartition(")")[2].split()[0] != "S":
+        time.sleep(0.001)
+    begin = time.monotonic()
+    while "DEADLOCK" not in process.stderr.readline():
+        pass
+    end = time.monotonic()
+    os.kill(program, signal.SIGKILL)
+    process.communicate()
+    return end - begin
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("forkscope")
@@ -93,6 +110,11 @@ def main():
         process.kill()
         process.wait()
 
+    for interval in 100, 500:
+        times = [detection(forkscope, target, interval) for _ in range(4 * options.rounds)]
+        print(f"| run: time until a hang is told, --watch={interval}ms | "
+              f"{statistics.median(times):.3f} s | | {min(times):.3f} to {max(times):.3f} s |",
+              flush=True)
     watch(forkscope, target, "run: 100 children that wait", "wait", options.seconds)
     watch(forkscope, target, "run: 100 children that hang", "hang", options.seconds)
 

@@ -1,17 +1,19 @@
 /* Processes to look at from outside, for measure.py: the parent's GIB gibibytes are resident, it has
  * THREADS threads, one of which holds a lock when it forks CHILDREN children.
  *
- *   target GIB THREADS CHILDREN (hang | wait)
+ *   target GIB THREADS CHILDREN (hang | unseen | wait)
  *
- * The children hang on that lock, or wait for the end of a pipe as healthy ones do, until the parent
- * is killed. Prints the PIDs, the parent's first, when all of them wait. */
+ * The children hang on that lock, also by a system call that no library sees, or wait for the end of
+ * a pipe as healthy ones do, until the parent is killed. Prints the PIDs, the parent's first, when all of them wait. */
 #include <pthread.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER, pool_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -32,11 +34,25 @@ static void* holder(void* unused) {
   return unused;
 }
 
+/* As libc does inside pthread_mutex_lock(), from where nobody can interpose it. */
+static void wait_unseen(void) {
+  register void* timeout __asm__("r10") = NULL;
+  const int contended = 2;
+  __atomic_store_n(&lock.__data.__lock, contended, __ATOMIC_SEQ_CST);
+  for (;;) {
+    long result = SYS_futex;
+    __asm__ volatile("syscall"
+                     : "+a"(result)
+                     : "D"(&lock.__data.__lock), "S"(FUTEX_WAIT_PRIVATE), "d"(contended), "r"(timeout)
+                     : "rcx", "r11", "memory");
+  }
+}
+
 int main(int argc, char** argv) {
   if (argc != 5) return 2;
   const size_t bytes = (size_t)atoi(argv[1]) << 30;
   const int threads = atoi(argv[2]), children = atoi(argv[3]);
-  const int hang = strcmp(argv[4], "hang") == 0;
+  const int hang = strcmp(argv[4], "hang") == 0, unseen = strcmp(argv[4], "unseen") == 0;
   if (bytes > 0) {
     char* memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return 1;
@@ -62,6 +78,7 @@ int main(int argc, char** argv) {
       close(pipes[1]);
       char byte;
       if (hang) pthread_mutex_lock(&lock);
+      if (unseen) wait_unseen();
       while (read(pipes[0], &byte, 1) > 0) {}
       _exit(0);
     }
