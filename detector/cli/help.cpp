@@ -1,8 +1,12 @@
 #include "detector/cli/help.hpp"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
+
+#include "detector/cli/duration.hpp"
 
 namespace forkscope::cli {
 namespace {
@@ -71,6 +75,22 @@ void add_colour_option(CLI::App& command, Colour& colour) {
           },
           "auto (on a terminal, unless NO_COLOR is set), always or never")
       ->type_name("WHEN");
+}
+
+void add_timeout_option(CLI::App& command, std::optional<std::chrono::nanoseconds>& timeout,
+                        const std::string& description) {
+  command
+      .add_option_function<std::string>(
+          "--timeout",
+          [&timeout](const std::string& text) {
+            timeout = parse_duration(text);
+            if (!timeout)
+              throw CLI::ValidationError(
+                  "--timeout",
+                  fmt::format("'{}' is no duration; give 10, 1.5s, 500ms, 2m or 1h", text));
+          },
+          description)
+      ->type_name("T");
 }
 
 }  // namespace forkscope::cli

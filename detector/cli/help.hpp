@@ -2,6 +2,8 @@
 #pragma once
 
 #include <CLI/App.hpp>
+#include <chrono>
+#include <optional>
 #include <string>
 
 #include "detector/cli/output.hpp"
@@ -13,5 +15,9 @@ void use_help(CLI::App& command, const std::string& usage, const std::string& fo
 
 /// --colour=auto|always|never; `colour` must outlive `command`.
 void add_colour_option(CLI::App& command, Colour& colour);
+
+/// --timeout=T, a duration; `timeout` must outlive `command`.
+void add_timeout_option(CLI::App& command, std::optional<std::chrono::nanoseconds>& timeout,
+                        const std::string& description);
 
 }  // namespace forkscope::cli

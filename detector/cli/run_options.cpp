@@ -116,18 +116,10 @@ CLI::App* add_run_command(CLI::App& app, RunOptions& options) {
   add_verdict_options(*run, options);
   add_noise_options(*run, options.noise);
   add_inject_options(*run, options.inject);
-  run->add_option_function<std::string>(
-         "--timeout",
-         [&options](const std::string& text) {
-           options.timeout = parse_duration(text);
-           if (!options.timeout)
-             throw CLI::ValidationError(
-                 "--timeout",
-                 fmt::format("'{}' is no duration; give 10, 1.5s, 500ms, 2m or 1h", text));
-         },
-         "End the program and its whole process tree after this time: SIGTERM, then SIGKILL after "
-         "2 s; exit with 124")
-      ->type_name("T");
+  add_timeout_option(
+      *run, options.timeout,
+      "End the program and its whole process tree after this time: SIGTERM, then SIGKILL after "
+      "2 s; exit with 124");
   run->add_option_function<std::string>(
          "--watch",
          [&options](const std::string& text) {

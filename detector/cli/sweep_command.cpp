@@ -6,7 +6,6 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 
-#include "detector/cli/duration.hpp"
 #include "detector/cli/help.hpp"
 #include "detector/cli/program.hpp"
 #include "detector/cli/report_file.hpp"
@@ -160,18 +159,10 @@ CLI::App* add_sweep_command(CLI::App& app, SweepOptions& options) {
       ->add_option("--json", options.json,
                    "Write the table as JSON (schema forkscope.sweep/1); - is standard output")
       ->type_name("FILE");
-  sweep->add_option_function<std::string>(
-           "--timeout",
-           [&options](const std::string& text) {
-             options.timeout = parse_duration(text);
-             if (!options.timeout)
-               throw CLI::ValidationError(
-                   "--timeout",
-                   fmt::format("'{}' is no duration; give 10, 1.5s, 500ms, 2m or 1h", text));
-           },
-           "End each run after this time (default: none for the first run, 15 s and ten times what "
-           "that took for the others)")
-      ->type_name("T");
+  add_timeout_option(
+      *sweep, options.timeout,
+      "End each run after this time (default: none for the first run, 15 s and ten times what "
+      "that took for the others)");
   sweep
       ->add_option("--seed", options.seed,
                    "What chance decides in the runs is decided by this number (default 1)")

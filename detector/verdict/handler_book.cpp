@@ -188,12 +188,12 @@ std::optional<Finding::Handler> silent_child_handler(const LockInfo& lock,
   const std::string module = module_of(lock, taker);
   if (module.empty() || record::handlers_of(fork.fork.api) != record::Handlers::kRun)
     return std::nullopt;
-  const auto runs = HandlerBook(context.session).runs_of(fork.fork.id);
   for (const AtforkRecord& record : context.session.atforks) {
     if (record.atfork.function[kChild] == 0 || record.atfork.next_fork > fork.fork.id) continue;
     const std::optional<Frame> function = space.function(record.atfork.function[kChild]);
-    if (function && function->module == module &&
-        !touched_a_lock_in_child(runs, record.meta.offset))
+    if (!function || function->module != module) continue;
+    if (!touched_a_lock_in_child(HandlerBook(context.session).runs_of(fork.fork.id),
+                                 record.meta.offset))
       return handler_at(&record.atfork, HandlerPhase::kChild, space);
   }
   return std::nullopt;
