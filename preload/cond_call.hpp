@@ -18,10 +18,9 @@ namespace forkscope::cond_call {
 /// What each wait begins with; the second half is its tail call (see table::capture).
 [[gnu::always_inline]] inline void record_call(const void* mutex, void* caller, void* cfa) {
   ThreadRecord* thread = detail::self;
-  if (thread == nullptr || thread->vfork_open || thread->top == thread->slots) return;
-  Slot& top = thread->top[-1];
-  if (top.word.load(std::memory_order_relaxed) == tagged(mutex, Hold::kOwnerWord))
-    table::capture(*thread, top, caller, cfa);
+  if (thread == nullptr || thread->vfork_open) return;
+  Slot& newest = newest_slot(*thread);
+  if (is(newest, mutex, Hold::kOwnerWord)) table::capture(*thread, newest, caller, cfa);
 }
 
 template <typename Wait>

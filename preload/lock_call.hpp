@@ -167,13 +167,13 @@ inline bool note_release(ThreadRecord& thread, const void* lock) {
 /// nothing is done yet.
 [[gnu::always_inline]] inline bool give_up_newest(const void* lock) {
   ThreadRecord* thread = detail::unguarded;
-  if (thread == nullptr || thread->top == thread->slots) [[unlikely]]
+  if (thread == nullptr) [[unlikely]]
     return false;
-  Slot* newest = thread->top - 1;
-  if (newest->word.load(std::memory_order_relaxed) != tagged(lock, Hold::kHeld) ||
-      !history::count_release(*thread, lock, newest->flags))
+  Slot& newest = newest_slot(*thread);
+  if (!is(newest, lock, Hold::kHeld) || !history::count_release(*thread, lock, newest.flags))
+      [[unlikely]]
     return false;
-  table::release_newest(*thread, *newest, lock);
+  table::release_newest(*thread, newest, lock);
   return true;
 }
 [[gnu::always_inline]] inline void give_up(const void* lock) {

@@ -47,12 +47,10 @@ inline void note_release(ThreadRecord& thread, const void* mutex) {
 /// The fast path of unlocking: the newest slot, and nothing new for the history. False when it is
 /// not that, and nothing is done yet.
 [[gnu::always_inline]] inline bool pop_newest(ThreadRecord& thread, const void* mutex) {
-  Slot* slot = thread.top - 1;
-  if (thread.top == thread.slots ||
-      slot->word.load(std::memory_order_relaxed) != tagged(mutex, Hold::kOwnerWord) ||
-      !history::count_release(thread, mutex))
+  Slot& newest = newest_slot(thread);
+  if (!is(newest, mutex, Hold::kOwnerWord) || !history::count_release(thread, mutex)) [[unlikely]]
     return false;
-  thread.top = slot;
+  thread.top = &newest;
   std::atomic_signal_fence(std::memory_order_seq_cst);
   return true;
 }
@@ -102,9 +100,8 @@ inline int lock_for_a_while(void* mutex) {
 
 /// A call with a limit cannot be part of a ring of locks: see is_ordered().
 inline void mark_unordered(ThreadRecord& thread, const void* mutex) {
-  Slot& slot = thread.top[-1];
-  if (thread.top > thread.slots &&
-      slot.word.load(std::memory_order_relaxed) == tagged(mutex, Hold::kOwnerWord))
+  Slot& slot = newest_slot(thread);
+  if (is(slot, mutex, Hold::kOwnerWord))
     slot.time = unordered_mark(tagged(mutex, Hold::kOwnerWord), slot.registers.pc);
 }
 

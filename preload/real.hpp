@@ -50,7 +50,8 @@ struct Real {
 };
 #pragma GCC diagnostic pop
 
-extern Real real_functions;
+/// Hidden here too, where it is only declared: a call through it is one instruction then.
+extern Real real_functions [[gnu::visibility("hidden")]];
 extern std::atomic<bool> real_resolved;
 /// Whether who intercepts pthread_mutex_lock behind this library intercepts pthread_mutex_clocklock,
 /// too. ThreadSanitizer's runtime of GCC 12 does not: it must not see an unlock without its lock.

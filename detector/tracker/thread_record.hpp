@@ -201,18 +201,23 @@ struct alignas(64) ThreadRecord {
   ForkSite fork;
   std::uint64_t vfork;  ///< id of the last vfork of this thread
   bool vfork_open;      ///< it may be the vfork child that runs: see preload/observed.hpp
-  const char* fork_declared;     ///< why its forks are safe, by the program; null: not said
-  const void* custom_lock;       ///< that it is about to wait for (preload/annotate.cpp)
-  std::uint64_t custom_finding;  ///< made about that
 
   // -- the history: see history.hpp
+  Seen seen[kSeen];
+  /// Always 0, and where `slots[-1].word` would be: who looks for a lock in the newest slot need not
+  /// ask whether there is one.
+  alignas(64) std::uintptr_t no_slot;
+  std::uint32_t seen_uses[kSeen];  ///< where history.cpp has them, 0: nowhere
   std::atomic<std::uint32_t> life_number;  ///< of all threads there were; a new one after a fork
   const void* to_time;     ///< the lock whose next acquire is to be timed
   std::uint16_t looking;   ///< so many acquires are looked at; it is not `unguarded` then
   std::atomic<const void*> timed;  ///< the lock being timed
   std::uint64_t timed_since;       ///< ticks
-  Seen seen[kSeen];
-  std::uint32_t seen_uses[kSeen];  ///< where history.cpp has them, 0: nowhere
+
+  // -- what the program says: preload/annotate.cpp
+  const char* fork_declared;     ///< why its forks are safe; null: not said
+  const void* custom_lock;       ///< that it is about to wait for
+  std::uint64_t custom_finding;  ///< made about that
 
   // -- the table
   Slot slots[kSlots + 1];  ///< one more: the slot above the top is read too
@@ -252,6 +257,16 @@ struct alignas(64) ThreadRecord {
   }
 };
 static_assert(sizeof(ThreadRecord) <= 9216, "the price of a thread");
+static_assert(offsetof(ThreadRecord, slots) - offsetof(ThreadRecord, no_slot) == sizeof(Slot));
+
+/// The slot below the top. Without any its word is 0, and that is all there is of it.
+[[gnu::always_inline]] inline Slot& newest_slot(const ThreadRecord& thread) {
+  return *reinterpret_cast<Slot*>(reinterpret_cast<std::uintptr_t>(thread.top) - sizeof(Slot));
+}
+/// Whether that is of this lock, in this state.
+[[gnu::always_inline]] inline bool is(const Slot& slot, const void* lock, Hold hold) {
+  return slot.word.load(std::memory_order_relaxed) == tagged(lock, hold);
+}
 
 /// Remembers what the thread signalled, posted or woke last.
 inline void note_signal(ThreadRecord& thread, const void* object) {
@@ -273,26 +288,27 @@ void trim_deep(ThreadRecord& thread);
                                            void* cfa) {
   using Pair = long long __attribute__((vector_size(16), may_alias, aligned(8)));
   using AlignedPair = long long __attribute__((vector_size(16), may_alias));
+  std::uint64_t bp;
   asm volatile(
-      "movq %%rbp, 16(%0)\n\t"
-      "movq %%rbx, 24(%0)\n\t"
-      "movq %%r12, 32(%0)\n\t"
-      "movq %%r13, 40(%0)\n\t"
-      "movq %%r14, 48(%0)\n\t"
-      "movq %%r15, 56(%0)\n\t"
-      :
-      : "r"(&to.registers)
-      : "memory");
+      "movq %%rbp, %[bp]\n\t"
+      "movq %%rbx, %[saved_bx]\n\t"
+      "movq %%r12, %[r12]\n\t"
+      "movq %%r13, %[r13]\n\t"
+      "movq %%r14, %[r14]\n\t"
+      "movq %%r15, %[r15]\n\t"
+      : [bp] "=r"(bp), [saved_bx] "=m"(to.registers.bx), [r12] "=m"(to.registers.r12),
+        [r13] "=m"(to.registers.r13), [r14] "=m"(to.registers.r14), [r15] "=m"(to.registers.r15));
   auto sp = reinterpret_cast<std::uintptr_t>(cfa);
   to.registers.pc = reinterpret_cast<std::uint64_t>(caller);
   to.registers.sp = sp;
+  to.registers.bp = bp;
   auto* from = reinterpret_cast<const Pair*>(sp);
   auto* into = reinterpret_cast<AlignedPair*>(to.slice);
   if (sp - thread.stack_low < thread.stack_span || (sp & 4095) <= 4096 - sizeof to.slice)
       [[likely]] {
 #pragma GCC unroll 16
     for (std::size_t i = 0; i < kSlicePairs; ++i) into[i] = from[i];
-    if (to.registers.bp - sp < kSlicePairs * sizeof(Pair)) {
+    if (bp - sp < kSlicePairs * sizeof(Pair)) [[unlikely]] {  // out of the way of optimised code
 #pragma GCC unroll 16
       for (std::size_t i = kSlicePairs; i < kLongSlicePairs; ++i) into[i] = from[i];
       to.registers.sp = sp | Slot::kLong;
@@ -368,11 +384,10 @@ void drop(ThreadRecord& thread, std::atomic<std::uintptr_t>& word);
 /// After the call that want() preceded: it has the lock now, or has not.
 void settle_slowly(ThreadRecord& thread, const void* lock, bool got);
 [[gnu::always_inline]] inline void settle(ThreadRecord& thread, const void* lock, bool got) {
-  Slot* slot = thread.top - 1;
-  if (thread.top == thread.slots || !got ||
-      slot->word.load(std::memory_order_relaxed) != tagged(lock, Hold::kWanted)) [[unlikely]]
+  Slot& newest = newest_slot(thread);
+  if (!got || !is(newest, lock, Hold::kWanted)) [[unlikely]]
     return settle_slowly(thread, lock, got);
-  slot->word.store(tagged(lock, Hold::kHeld), std::memory_order_release);
+  newest.word.store(tagged(lock, Hold::kHeld), std::memory_order_release);
 }
 
 /// Before the call that gives `lock` up: `newest` is its slot, the one below the top.
@@ -384,11 +399,9 @@ void settle_slowly(ThreadRecord& thread, const void* lock, bool got);
 }
 /// The same, if it is the newest slot, as most often; else release_slowly().
 [[gnu::always_inline]] inline bool release(ThreadRecord& thread, const void* lock) {
-  Slot* slot = thread.top - 1;
-  if (thread.top == thread.slots ||
-      slot->word.load(std::memory_order_relaxed) != tagged(lock, Hold::kHeld))
-    return false;
-  release_newest(thread, *slot, lock);
+  Slot& newest = newest_slot(thread);
+  if (!is(newest, lock, Hold::kHeld)) return false;
+  release_newest(thread, newest, lock);
   return true;
 }
 /// Where release() was false. Gives whether it was recorded at all. `in_place`: the call may be in
@@ -397,11 +410,9 @@ bool release_slowly(ThreadRecord& thread, const void* lock, bool in_place);
 
 /// Takes the top slot off, if it is `lock`'s; before the lock is released, or after it was not got.
 [[gnu::always_inline]] inline bool pop(ThreadRecord& thread, const void* lock) {
-  Slot* slot = thread.top - 1;
-  if (thread.top == thread.slots ||
-      slot->word.load(std::memory_order_relaxed) != tagged(lock, Hold::kOwnerWord))
-    return false;
-  thread.top = slot;
+  Slot& newest = newest_slot(thread);
+  if (!is(newest, lock, Hold::kOwnerWord)) return false;
+  thread.top = &newest;
   std::atomic_signal_fence(std::memory_order_seq_cst);
   return true;
 }
