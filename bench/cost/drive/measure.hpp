@@ -4,11 +4,11 @@
 #pragma once
 
 #include <map>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "bench/cost/spec.hpp"
+#include "bench/ratios/execute.hpp"
 
 namespace forkscope::cost {
 
@@ -22,22 +22,14 @@ struct Outcome {
   std::string skip;                                    ///< why there are none
 };
 
-struct Interrupted : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
+using bench::Interrupted;
 
 /// Throws Interrupted, and std::runtime_error when the program failed or hung.
 Outcome measure_case(const Programs& programs, const Spec& spec, double budget);
 
-struct Finished {
-  int status = 0;  ///< of wait
-  std::string output, errors;
-  double seconds = 0;
-};
-/// Runs a program to its end, without what would change its numbers in the environment. `pinned`:
-/// on the last two processors only. Throws Interrupted, and std::runtime_error after `timeout`.
-Finished run_program(std::vector<std::string> arguments, double timeout, bool pinned,
-                     const std::vector<std::string>& more_environment = {});
+/// bench::execute(). `pinned`: on the last two processors only.
+bench::Finished run_program(std::vector<std::string> arguments, double timeout, bool pinned,
+                            const std::vector<std::string>& more_environment = {});
 
 /// From now on SIGINT and SIGTERM end a wait.
 void make_interruptible();

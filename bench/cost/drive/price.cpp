@@ -29,7 +29,7 @@ std::string in_path(const std::string& name) {
 double patience(const PriceOptions& options) { return std::max(2.0, options.seconds_left() + 1); }
 
 double run_number(const PriceOptions& options, const std::vector<std::string>& arguments) {
-  const Finished finished = run_program(arguments, patience(options), true);
+  const bench::Finished finished = run_program(arguments, patience(options), true);
   char* end = nullptr;
   const double value = std::strtod(finished.output.c_str(), &end);
   if (finished.status != 0 || end == finished.output.c_str())
@@ -97,7 +97,7 @@ void measure_library(const PriceOptions& options, Price& price) {
     arguments.insert(arguments.end(), {"--pairs", "6"});
     repeat += " --pairs 6";
   }
-  Finished finished;
+  bench::Finished finished;
   try {
     finished = run_program(arguments, patience(options), false);
   } catch (const Interrupted&) {
@@ -185,7 +185,7 @@ void measure_programs(const PriceOptions& options, Price& price) {
   }
   const Measure number = [&](const auto& arguments) { return run_number(options, arguments); };
   const Measure seconds = [&](const auto& arguments) {
-    const Finished finished = run_program(arguments, patience(options), false);
+    const bench::Finished finished = run_program(arguments, patience(options), false);
     if (finished.status != 0) throw std::runtime_error(arguments.front() + " failed");
     return finished.seconds * 1e9;
   };

@@ -128,7 +128,7 @@ void summarize_all(Result& result, const std::vector<Planned>& plan,
 std::vector<std::string> importable(const Programs& programs) {
   std::vector<std::string> modules;
   for (const char* module : {"numpy", "polars"}) {
-    const Finished finished =
+    const bench::Finished finished =
         run_program({programs.python, "-c", std::string("import ") + module}, 60, false);
     if (finished.status == 0) modules.push_back(module);
   }
