@@ -9,8 +9,7 @@ UnwoundStack unwind_frozen(const record::Registers& registers,
                            const std::vector<ModuleRecord>& modules) {
   // One walker a stack: the copied bytes may cover unwind tables, which it keeps.
   StackWalker walker(modules);
-  return walker.walk({registers.pc, registers.sp, registers.bp, registers.bx, registers.r12,
-                      registers.r13, registers.r14, registers.r15},
+  return walker.walk({registers.pc, registers.sp, registers.bp, registers.bx, {}, {}, {}, {}},
                      memory);
 }
 

@@ -27,7 +27,7 @@
 namespace forkscope::record {
 
 inline constexpr char kArenaMagic[8] = {'F', 'K', 'S', 'C', 'O', 'P', 'E', '\0'};
-inline constexpr std::uint32_t kFormatVersion = 4;
+inline constexpr std::uint32_t kFormatVersion = 5;
 inline constexpr std::uint32_t kRecordMagic = 0x4b464352;  // "RCFK"
 inline constexpr std::uint64_t kArenaHeaderSize = 4096;
 inline constexpr std::uint64_t kRecordAlign = 64;
@@ -324,9 +324,11 @@ enum class HandlerPhase : std::uint8_t { kPrepare, kParent, kChild };
 inline constexpr std::size_t kHandlerPhases = 3;
 
 /// Registers a frozen stack is unwound from: those of the call that took the lock, as they are when
-/// it returns. pc is a return address.
+/// it returns. pc is a return address. r12 to r15 are left out: a caller's frame is found by them
+/// hardly ever (a function that realigns its stack has it in rbp or rbx), and each is a store on
+/// the path of every lock.
 struct Registers {
-  std::uint64_t pc, sp, bp, bx, r12, r13, r14, r15;
+  std::uint64_t pc, sp, bp, bx;
 };
 
 /// Bytes of an observed stack. The acquisition slice comes first, where it overlaps the other wins:

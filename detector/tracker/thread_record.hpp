@@ -85,7 +85,7 @@ struct alignas(64) Slot {
   record::LockType type;             ///< unless kOwnerWord
   std::uint8_t flags;                ///< unless kOwnerWord: kLockReader, kInherited
   std::uint32_t time;  ///< of a semaphore: orders the waits of several threads; see is_ordered()
-  std::uint64_t slice[2 * kLongSlicePairs];  ///< from sp on
+  alignas(16) std::uint64_t slice[2 * kLongSlicePairs];  ///< from sp on
 
   static constexpr std::uint64_t kShort = 1, kLong = 2;  ///< stack pointers are multiples of 8
   std::uint64_t sp() const { return registers.sp & ~(kShort | kLong); }
@@ -280,7 +280,7 @@ void want_deep(ThreadRecord& thread, const void* lock, record::LockType type, st
 std::atomic<std::uintptr_t>* find_deep(ThreadRecord& thread, std::uintptr_t word);
 void trim_deep(ThreadRecord& thread);
 
-/// Keeps registers and stack of the interposer's call site: `caller` is its return address, `cfa`
+/// Keeps rbp, rbx and stack of the interposer's call site: `caller` is its return address, `cfa`
 /// its __builtin_dwarf_cfa(), the caller's stack pointer after the return.
 /// Only in interposers that leave the callee-saved registers alone: their files are compiled with
 /// -ffixed-*, and tests/process/shim_hot_path_test.sh looks at the machine code.
@@ -289,15 +289,7 @@ void trim_deep(ThreadRecord& thread);
   using Pair = long long __attribute__((vector_size(16), may_alias, aligned(8)));
   using AlignedPair = long long __attribute__((vector_size(16), may_alias));
   std::uint64_t bp;
-  asm volatile(
-      "movq %%rbp, %[bp]\n\t"
-      "movq %%rbx, %[saved_bx]\n\t"
-      "movq %%r12, %[r12]\n\t"
-      "movq %%r13, %[r13]\n\t"
-      "movq %%r14, %[r14]\n\t"
-      "movq %%r15, %[r15]\n\t"
-      : [bp] "=r"(bp), [saved_bx] "=m"(to.registers.bx), [r12] "=m"(to.registers.r12),
-        [r13] "=m"(to.registers.r13), [r14] "=m"(to.registers.r14), [r15] "=m"(to.registers.r15));
+  asm volatile("movq %%rbp, %0\n\tmovq %%rbx, %1" : "=r"(bp), "=m"(to.registers.bx));
   auto sp = reinterpret_cast<std::uintptr_t>(cfa);
   to.registers.pc = reinterpret_cast<std::uint64_t>(caller);
   to.registers.sp = sp;

@@ -10,8 +10,7 @@ namespace {
 
 using forkscope::record::Registers;
 static_assert(offsetof(Registers, pc) == 0 && offsetof(Registers, sp) == 8 &&
-              offsetof(Registers, bp) == 16 && offsetof(Registers, bx) == 24 &&
-              offsetof(Registers, r12) == 32 && offsetof(Registers, r15) == 56);
+              offsetof(Registers, bp) == 16 && offsetof(Registers, bx) == 24);
 
 std::uint64_t stack_top() {
   pthread_attr_t attributes;
@@ -43,10 +42,6 @@ forkscope::MemoryBytes copy(std::uint64_t from, std::uint64_t to) {
       "movq %rax, 8(%rdi)\n\t"
       "movq %rbp, 16(%rdi)\n\t"
       "movq %rbx, 24(%rdi)\n\t"
-      "movq %r12, 32(%rdi)\n\t"
-      "movq %r13, 40(%rdi)\n\t"
-      "movq %r14, 48(%rdi)\n\t"
-      "movq %r15, 56(%rdi)\n\t"
       "ret");
 #else
 #error "keep_registers is not written for this architecture yet"
