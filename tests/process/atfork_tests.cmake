@@ -8,13 +8,10 @@ add_library(atfork_plugin SHARED ${atfork_dir}/atfork_plugin.c)
 set_target_properties(atfork_plugin PROPERTIES
   LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/plugins)
 
-add_executable(atfork_tests ${atfork_dir}/atfork_test.cpp ${atfork_dir}/cli_run.cpp)
+add_executable(atfork_tests ${atfork_dir}/atfork_test.cpp)
 target_compile_definitions(atfork_tests PRIVATE
-  FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
-  FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
   ATFORK_PROBE="$<TARGET_FILE:atfork_probe>"
   ATFORK_PLUGIN="$<TARGET_FILE:atfork_plugin>")
-target_link_libraries(atfork_tests PRIVATE forkscope_warnings catch_main
-  nlohmann_json::nlohmann_json)
+target_link_libraries(atfork_tests PRIVATE cli_run)
 add_dependencies(atfork_tests forkscope forkscope_preload atfork_probe atfork_plugin)
 catch_discover_tests(atfork_tests TEST_PREFIX "atfork: ")

@@ -40,17 +40,15 @@ foreach(form IN LISTS cli_probes)
   set_target_properties(${form} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
 endforeach()
 
-add_executable(cli_tests ${cli_dir}/cli_run.cpp
+add_executable(cli_tests
   ${cli_dir}/cli_findings_test.cpp ${cli_dir}/cli_job_control_test.cpp ${cli_dir}/cli_noise_test.cpp
   ${cli_dir}/cli_parts_test.cpp
   ${cli_dir}/cli_refusal_test.cpp ${cli_dir}/cli_session_test.cpp ${cli_dir}/cli_signal_test.cpp
   ${cli_dir}/cli_transparency_test.cpp ${cli_dir}/cli_watchdog_test.cpp
   ${cli_dir}/cli_watchdog_spin_test.cpp ${cli_dir}/exposure_test.cpp)
 target_compile_definitions(cli_tests PRIVATE
-  FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
   FORKSCOPE_PRELOAD="$<TARGET_FILE:forkscope_preload>"
   FORKSCOPE_PRELOAD_FOLDER="${FORKSCOPE_PRELOAD_DIR}"
-  FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
   FORKSCOPE_EXPOSURE_PROBE="$<TARGET_FILE:exposure_probe>"
   FORKSCOPE_OTHER_TABLES="$<TARGET_FILE:exposure_other_tables>"
   FORKSCOPE_WATCH_PROBE="$<TARGET_FILE:watch_probe>"
@@ -58,7 +56,7 @@ target_compile_definitions(cli_tests PRIVATE
   FORKSCOPE_PROBE_STATIC="$<TARGET_FILE:cli_probe_static>"
   FORKSCOPE_PROBE_FOREIGN="$<TARGET_FILE:cli_probe_foreign>"
   FORKSCOPE_PROBE_ORPHAN="$<TARGET_FILE:cli_probe_orphan>")
-target_link_libraries(cli_tests PRIVATE catch_main forkscope_cli nlohmann_json::nlohmann_json)
+target_link_libraries(cli_tests PRIVATE cli_run forkscope_cli)
 if(FORKSCOPE_SANITIZE)  # as forkscope_cli, which it links
   target_compile_options(cli_tests PRIVATE -fsanitize=${FORKSCOPE_SANITIZE}
     -Wno-maybe-uninitialized)

@@ -7,13 +7,10 @@ add_library(latent_plugin SHARED ${latent_dir}/latent_plugin.c)
 set_target_properties(latent_plugin PROPERTIES
   LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/plugins)
 
-add_executable(latent_tests ${latent_dir}/latent_test.cpp ${latent_dir}/cli_run.cpp)
+add_executable(latent_tests ${latent_dir}/latent_test.cpp)
 target_compile_definitions(latent_tests PRIVATE
-  FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
-  FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
   LATENT_PROBE="$<TARGET_FILE:latent_probe>"
   LATENT_PLUGIN="$<TARGET_FILE:latent_plugin>")
-target_link_libraries(latent_tests PRIVATE forkscope_warnings catch_main
-  nlohmann_json::nlohmann_json)
+target_link_libraries(latent_tests PRIVATE cli_run)
 add_dependencies(latent_tests forkscope forkscope_preload latent_probe latent_plugin)
 catch_discover_tests(latent_tests TEST_PREFIX "latent: ")

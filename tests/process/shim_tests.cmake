@@ -33,11 +33,9 @@ if(MUSL_GCC)
   add_custom_target(shim_musl_probe ALL DEPENDS ${shim_musl})
 endif()
 
-add_executable(shim_tests ${shim_dir}/shim_test.cpp ${shim_dir}/cli_run.cpp)
+add_executable(shim_tests ${shim_dir}/shim_test.cpp)
 target_compile_definitions(shim_tests PRIVATE
-  FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
   FORKSCOPE_PRELOAD="$<TARGET_FILE:forkscope_preload>"
-  FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
   PRELOADED_TOO="/lib/x86_64-linux-gnu/libm.so.6"
   SHIM_PROBE="$<TARGET_FILE:shim_probe>"
   SHIM_STATIC="$<TARGET_FILE:cli_probe_static>"
@@ -45,7 +43,7 @@ target_compile_definitions(shim_tests PRIVATE
   STACK_PROBE_O0="$<TARGET_FILE:stack_probe_o0>"
   STACK_PROBE_O2="$<TARGET_FILE:stack_probe_o2>"
   STACK_PROBE_FP="$<TARGET_FILE:stack_probe_fp>")
-target_link_libraries(shim_tests PRIVATE forkscope_warnings catch_main nlohmann_json::nlohmann_json)
+target_link_libraries(shim_tests PRIVATE cli_run)
 add_dependencies(shim_tests forkscope forkscope_preload shim_probe stack_probe_o0 stack_probe_o2
   stack_probe_fp cli_probe_static)
 catch_discover_tests(shim_tests TEST_PREFIX "shim: ")
@@ -71,15 +69,12 @@ set_tests_properties(shim.static_initialiser_that_ends_in_a_jump_to_release PROP
   ENVIRONMENT LD_PRELOAD=$<TARGET_FILE:forkscope_preload> TIMEOUT 60
   PASS_REGULAR_EXPRESSION "^initialised 1, intercepted 1\n$")
 
-add_executable(process_tests ${shim_dir}/process_test.cpp ${shim_dir}/cli_run.cpp)
+add_executable(process_tests ${shim_dir}/process_test.cpp)
 target_compile_definitions(process_tests PRIVATE
-  FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
-  FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
   PROCESS_PROBE="$<TARGET_FILE:process_probe>"
   VFORK_PROBE="$<TARGET_FILE:vfork_probe>"
   OTHER_VFORK="$<TARGET_FILE:other_vfork>")
-target_link_libraries(process_tests PRIVATE forkscope_warnings catch_main
-  nlohmann_json::nlohmann_json)
+target_link_libraries(process_tests PRIVATE cli_run)
 add_dependencies(process_tests forkscope forkscope_preload process_probe vfork_probe other_vfork)
 catch_discover_tests(process_tests TEST_PREFIX "process: ")
 
@@ -88,13 +83,10 @@ shim_program(unsafe_probe ${shim_dir}/unsafe_probe.cpp)
 target_link_libraries(unsafe_probe PRIVATE forkscope_warnings)
 target_compile_options(unsafe_probe PRIVATE -g -O0 -fno-builtin -fno-sanitize=all)
 target_link_options(unsafe_probe PRIVATE -fno-sanitize=all)
-add_executable(unsafe_tests ${shim_dir}/unsafe_calls_test.cpp ${shim_dir}/cli_run.cpp)
+add_executable(unsafe_tests ${shim_dir}/unsafe_calls_test.cpp)
 target_compile_definitions(unsafe_tests PRIVATE
-  FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
-  FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
   UNSAFE_PROBE="$<TARGET_FILE:unsafe_probe>")
-target_link_libraries(unsafe_tests PRIVATE forkscope_warnings catch_main
-  nlohmann_json::nlohmann_json)
+target_link_libraries(unsafe_tests PRIVATE cli_run)
 add_dependencies(unsafe_tests forkscope forkscope_preload unsafe_probe)
 catch_discover_tests(unsafe_tests TEST_PREFIX "unsafe: ")
 
@@ -102,15 +94,12 @@ catch_discover_tests(unsafe_tests TEST_PREFIX "unsafe: ")
 shim_program(descriptors_probe ${shim_dir}/descriptors_probe.cpp)
 target_link_libraries(descriptors_probe PRIVATE forkscope_warnings)
 target_compile_options(descriptors_probe PRIVATE -g -O1)
-add_executable(descriptors_tests ${shim_dir}/descriptors_test.cpp ${shim_dir}/cli_run.cpp)
+add_executable(descriptors_tests ${shim_dir}/descriptors_test.cpp)
 target_compile_definitions(descriptors_tests PRIVATE
-  FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
-  FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
   DESCRIPTORS_PROBE="$<TARGET_FILE:descriptors_probe>"
   SCENARIO_CONNECTION="$<TARGET_FILE:scenario_shared-connection>"
   SCENARIO_PIPE="$<TARGET_FILE:scenario_pipe-never-ends>")
-target_link_libraries(descriptors_tests PRIVATE forkscope_warnings catch_main
-  nlohmann_json::nlohmann_json)
+target_link_libraries(descriptors_tests PRIVATE cli_run)
 add_dependencies(descriptors_tests forkscope forkscope_preload descriptors_probe
   scenario_pipe-never-ends scenario_shared-connection)
 catch_discover_tests(descriptors_tests TEST_PREFIX "descriptors: ")
@@ -128,13 +117,11 @@ set_target_properties(fault_needed fault_plugin PROPERTIES
   LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/plugins)
 set_target_properties(fault_probe PROPERTIES BUILD_RPATH ${CMAKE_CURRENT_BINARY_DIR}/plugins)
 
-add_executable(fault_tests ${shim_dir}/fault_test.cpp ${shim_dir}/cli_run.cpp)
+add_executable(fault_tests ${shim_dir}/fault_test.cpp)
 target_compile_definitions(fault_tests PRIVATE
-  FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
-  FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
   FAULT_PROBE="$<TARGET_FILE:fault_probe>"
   FAULT_PLUGIN="$<TARGET_FILE:fault_plugin>")
-target_link_libraries(fault_tests PRIVATE forkscope_record catch_main nlohmann_json::nlohmann_json)
+target_link_libraries(fault_tests PRIVATE cli_run forkscope_record)
 add_dependencies(fault_tests forkscope forkscope_preload fault_probe fault_plugin)
 catch_discover_tests(fault_tests TEST_PREFIX "fault: ")
 
@@ -142,13 +129,10 @@ catch_discover_tests(fault_tests TEST_PREFIX "fault: ")
 shim_program(annotate_probe ${shim_dir}/annotate_probe.c)
 target_compile_options(annotate_probe PRIVATE -g -O1)
 target_include_directories(annotate_probe PRIVATE ${CMAKE_SOURCE_DIR}/preload/include)
-add_executable(annotate_tests ${shim_dir}/annotate_test.cpp ${shim_dir}/cli_run.cpp)
+add_executable(annotate_tests ${shim_dir}/annotate_test.cpp)
 target_compile_definitions(annotate_tests PRIVATE
-  FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
-  FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
   ANNOTATE_PROBE="$<TARGET_FILE:annotate_probe>")
-target_link_libraries(annotate_tests PRIVATE forkscope_warnings catch_main
-  nlohmann_json::nlohmann_json)
+target_link_libraries(annotate_tests PRIVATE cli_run)
 add_dependencies(annotate_tests forkscope forkscope_preload annotate_probe)
 catch_discover_tests(annotate_tests TEST_PREFIX "annotate: ")
 add_test(NAME annotate.header_in_every_language_and_linkage

@@ -5,15 +5,12 @@ target_compile_options(sweep_probe PRIVATE -g -O1 -fno-sanitize=all)
 target_link_options(sweep_probe PRIVATE -fno-sanitize=all)
 target_link_libraries(sweep_probe PRIVATE forkscope_warnings Threads::Threads)
 
-add_executable(sweep_tests ${sweep_dir}/sweep_test.cpp ${sweep_dir}/cli_run.cpp)
+add_executable(sweep_tests ${sweep_dir}/sweep_test.cpp)
 target_compile_definitions(sweep_tests PRIVATE
-  FORKSCOPE_EXE="$<TARGET_FILE:forkscope>"
-  FORKSCOPE_PROBE="$<TARGET_FILE:cli_probe>"
   FORKSCOPE_SCENARIOS="${CMAKE_BINARY_DIR}/${FORKSCOPE_SCENARIO_DIR}"
   SWEEP_PROBE="$<TARGET_FILE:sweep_probe>"
   SWEEP_PYTHON="${sweep_dir}/sweep_python.py")
-target_link_libraries(sweep_tests PRIVATE forkscope_warnings catch_main
-  nlohmann_json::nlohmann_json)
+target_link_libraries(sweep_tests PRIVATE cli_run)
 add_dependencies(sweep_tests forkscope forkscope_preload sweep_probe)
 foreach(name IN LISTS FORKSCOPE_SCENARIOS_ALL)
   add_dependencies(sweep_tests scenario_${name})
