@@ -1,6 +1,7 @@
 #include "detector/symbols/symbols.hpp"
 
 #include <map>
+#include <mutex>
 #include <unordered_map>
 
 #include "detector/symbols/code_names.hpp"
@@ -90,8 +91,27 @@ void DwflNamer::data(LockInfo& lock, const std::vector<ModuleRecord>& modules) {
   lock.symbol = cached->second;
 }
 
+/// libdw's handles are for one thread at a time.
+class SharedNamer final : public Namer {
+ public:
+  std::vector<Frame> code(std::uint64_t address, bool call,
+                          const std::vector<ModuleRecord>& modules) override {
+    std::lock_guard lock(mutex_);
+    return namer_.code(address, call, modules);
+  }
+  void data(LockInfo& lock, const std::vector<ModuleRecord>& modules) override {
+    std::lock_guard guard(mutex_);
+    namer_.data(lock, modules);
+  }
+
+ private:
+  std::mutex mutex_;
+  DwflNamer namer_;
+};
+
 }  // namespace
 
 std::unique_ptr<Namer> make_namer() { return std::make_unique<DwflNamer>(); }
+std::unique_ptr<Namer> make_shared_namer() { return std::make_unique<SharedNamer>(); }
 
 }  // namespace forkscope

@@ -30,6 +30,8 @@ HANDLER = "whether its handler posts is not to be seen"
 ALONE = "the forker's other threads may have ended before the fork: then nothing shows one"
 SPIN = "a thread that runs may always stop running"
 OTHERS = "the child has threads of its own, which could act"
+PARKS = Expected(("probable", *SILENT),
+                 why="nothing tells a wait on purpose from one for a thread that was lost")
 INSIDE = "the process hangs in making a child, not as one: that takes the library to see"
 
 # (scenario, method) that hang without help; the test `labels` compares the list with the programs'
@@ -200,6 +202,12 @@ FORKED += [
             "ended", waits("waiting"), "parent-ends", threads=4),
     program("waits_in_forked_child", "condition-of-reader", "a condition, while a thread reads, "
             "the parent has ended", waits("waiting"), "parent-ends", threads=2),
+    program("waits_in_forked_child", "parks", "a raw futex of its own, for ever, on purpose", PARKS),
+    program("waits_in_forked_child", "parks-in-condition", "the same in pthread_cond_wait", PARKS),
+    program("waits_in_forked_child", "parks", "a raw futex of its own, the parent has ended", PARKS,
+            "parent-ends"),
+    program("waits_in_forked_child", "parks-until-signal", "a raw futex, until a signal handler "
+            "ends it", waits("waiting", "unknown", why=HANDLER)),
     Case("waits_in_forked_child.computes", "uses a processor",
          starts.computing("waits_in_forked_child", "computes"), waits("running"), quiet=False),
     Case("waits_in_forked_child.condition-of-computer", "a condition, while a thread computes",
