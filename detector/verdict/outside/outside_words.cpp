@@ -372,7 +372,7 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
                           facts.views.size()));
   }
   for (const WaitLink& link : evidence.wait_links)
-    if (link.waiter == view.thread->tid && diagnosis.answer != Answer::kUnknown)
+    if (link.waiter == view.thread->tid && !is_owned(view.family))
       reasons.push_back(link_sentence(link, facts.lost));
   if (diagnosis.answer == Answer::kProbable) {
     if (facts.unknown_to_lost)
