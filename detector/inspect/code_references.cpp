@@ -64,6 +64,11 @@ std::optional<CodeReferences::Function> CodeReferences::function_at(std::uint64_
   return Function{start, after != functions.end() ? std::min(*after, longest) : longest};
 }
 
+bool CodeReferences::begins_at(std::uint64_t address, const ModuleRecord& module) {
+  const std::vector<std::uint64_t>& functions = functions_of(module);
+  return std::binary_search(functions.begin(), functions.end(), address);
+}
+
 void CodeReferences::leave_out(std::uint64_t pc, const ModuleRecord& module) {
   if (const auto function = function_at(pc, module)) known_.insert(function->start);
 }
@@ -84,11 +89,8 @@ void CodeReferences::look(std::uint64_t pc, const ModuleRecord& module, int call
       const auto opcode = std::to_integer<std::uint8_t>(code[i - 1]);
       const std::uint64_t target =
           function->start + i + 4 + std::uint64_t(std::int64_t(value));
-      if ((opcode == kCall || opcode == kJump) && calls_left > 0) {
-        const auto& functions = functions_of(module);
-        if (std::binary_search(functions.begin(), functions.end(), target))
-          next.emplace_back(target, calls_left - 1);
-      }
+      if ((opcode == kCall || opcode == kJump) && calls_left > 0 && begins_at(target, module))
+        next.emplace_back(target, calls_left - 1);
       // An immediate operand of so many bytes may follow the displacement.
       for (const std::uint64_t immediate : {0, 1, 2, 4}) seen(target + immediate);
       if (value > 0) seen(std::uint64_t(value));  // in a program at fixed addresses

@@ -20,6 +20,8 @@ class CodeReferences {
  public:
   explicit CodeReferences(ProcessMemory& memory) : memory_(memory) {}
 
+  /// Whether a function begins there.
+  bool begins_at(std::uint64_t address, const ModuleRecord& module);
   /// The function around `pc` is not to be looked at.
   void leave_out(std::uint64_t pc, const ModuleRecord& module);
   /// Calls `seen` for each address that the function around `pc` may refer to, and those that it calls,

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 #include <unordered_set>
+#include <utility>
 
 #include "detector/inspect/code_references.hpp"
 #include "detector/verdict/outside/thread_view.hpp"
@@ -18,6 +19,8 @@ constexpr std::uint64_t kMostBytes = 8 << 20, kLargestObject = 1 << 20;
 /// How far from a pointer an object reaches whose size is not known. The awaited word of a lock is not
 /// further from its start.
 constexpr std::uint64_t kNear = 64;
+constexpr std::uint64_t kOnStack = 32;  ///< the same of a variable on a stack
+constexpr std::size_t kMostCalled = 256;
 constexpr int kCalls = 3;  ///< how deep they are followed
 /// A variable with a symbol may be larger.
 constexpr std::uint64_t kMostVariable = 4096;
@@ -32,7 +35,7 @@ class Search {
       : memory_(memory), process_(evidence.process), namer_(namer), code_(memory) {
     for (const ThreadEvidence& thread : process_.threads) {
       const Wait wait = wait_of(thread, process_.abi);
-      if (!wait.futex || !wait.for_ever || !wait.futex->is_private) continue;
+      if (!wait.futex || !wait.for_ever) continue;
       const std::uint64_t address = wait.futex->address;
       targets_.push_back({thread.tid, address, variable_at(address), false});
       // That a function waits there says nothing of who ends the wait.
@@ -59,13 +62,16 @@ class Search {
     tid_ = tid;
     how_ = WaitLink::How::kStack;
     scan(stack);
+    how_ = WaitLink::How::kHeap;
     follow();
     how_ = WaitLink::How::kCode;
-    for (const std::uint64_t pc : code)
-      if (const ModuleRecord* module = module_at(pc))
-        if (process_.abi == Abi::kX86_64)
-          code_.look(pc, *module, calls, [&](std::uint64_t address) { see(address); });
-    follow();
+    for (const std::uint64_t pc : code) look_at_code(pc, calls);
+    while (!next_.empty() || !called_.empty()) {
+      for (const std::uint64_t pc : std::exchange(called_, {})) look_at_code(pc, kCalls);
+      follow();
+      if (done()) break;
+    }
+    called_.clear();
   }
 
   const Mapping* mapping_at(std::uint64_t address) const {
@@ -135,16 +141,44 @@ class Search {
       }
     }
     const Mapping* mapping = mapping_at(value);
-    if (mapping == nullptr || !mapping->writable || mapping->shared || is_stack(*mapping)) return;
-    if (seen_.size() < kMostObjects && seen_.insert(value).second) next_.push_back(value);
+    if (mapping == nullptr || mapping->shared) return;
+    if (mapping->writable && seen_.size() < kMostObjects && seen_.insert(value).second)
+      next_.push_back(value);
+  }
+
+  /// A word of data may be a function to call as well: std::function has one, and what is given to
+  /// pthread_create.
+  void see_data(std::uint64_t value) {
+    see(value);
+    const Mapping* mapping = mapping_at(value);
+    if (mapping == nullptr || !mapping->executable || called_.size() >= kMostCalled) return;
+    const ModuleRecord* module = module_at(value);
+    if (module != nullptr && code_.begins_at(value, *module)) called_.push_back(value);
+  }
+
+  void look_at_code(std::uint64_t pc, int calls) {
+    const ModuleRecord* module = module_at(pc);
+    // What libraries refer to is theirs, and not a variable of the program.
+    if (module == nullptr || process_.abi != Abi::kX86_64 || !holds_target(*module)) return;
+    code_.look(pc, *module, calls, [&](std::uint64_t address) { see(address); });
+  }
+
+  bool holds_target(const ModuleRecord& module) const {
+    return std::any_of(targets_.begin(), targets_.end(), [&](const Target& target) {
+      return module.path == process_.exe ||
+             (target.address >= module.start && target.address < module.end);
+    });
   }
 
   void follow() {
-    for (bool first = true; !next_.empty() && bytes_left_ > 0 && !done(); first = false) {
-      if (first && how_ == WaitLink::How::kStack) how_ = WaitLink::How::kHeap;
+    while (!next_.empty() && bytes_left_ > 0 && !done()) {
       const std::uint64_t address = next_.back();
       next_.pop_back();
       const Mapping* mapping = mapping_at(address);
+      if (is_stack(*mapping)) {  // a variable of a function that gave it to the thread
+        scan({address, std::min(address + kOnStack, mapping->end)});
+        continue;
+      }
       const auto object = allocated_at(address, *mapping);
       if (object)
         for (Target& target : targets_)
@@ -161,10 +195,10 @@ class Search {
     std::vector<std::uint64_t> words((object.end - start) / 8);
     if (!memory_.read(start, std::as_writable_bytes(std::span(words)))) return;
     bytes_left_ -= std::min<std::uint64_t>(bytes_left_, words.size() * 8);
-    for (const std::uint64_t word : words) see(word);
+    for (const std::uint64_t word : words) see_data(word);
   }
 
-  /// Stacks are full of what was once: only those of the lost threads are looked at, by look().
+  /// A stack of the process's own. They are full of what was once.
   bool is_stack(const Mapping& mapping) const {
     return mapping.path.starts_with("[stack") ||
            std::any_of(process_.threads.begin(), process_.threads.end(),
@@ -180,7 +214,7 @@ class Search {
   CodeReferences code_;
   std::vector<Target> targets_;
   std::unordered_set<std::uint64_t> seen_;
-  std::vector<std::uint64_t> next_;
+  std::vector<std::uint64_t> next_, called_;
   std::uint64_t bytes_left_ = kMostBytes;
   std::int32_t tid_ = 0;
   WaitLink::How how_ = WaitLink::How::kStack;
