@@ -23,7 +23,7 @@ constexpr std::uint64_t kOnStack = 32;  ///< the same of a variable on a stack
 constexpr std::size_t kMostCalled = 256;
 constexpr int kCalls = 3;  ///< how deep they are followed
 /// A variable with a symbol may be larger.
-constexpr std::uint64_t kMostVariable = 4096;
+constexpr std::uint64_t kMostVariable = 1024;
 
 struct Object {
   std::uint64_t start = 0, end = 0;
@@ -136,7 +136,8 @@ class Search {
       const std::uint64_t distance = target.address - value;
       if (target.variable.empty()) {
         if (distance < kNear) find(target);
-      } else if (distance < kMostVariable && variable_at(value) == target.variable) {
+      } else if (distance < kMostVariable && value % 4 == 0 &&
+                 variable_at(value) == target.variable) {
         find(target);
       }
     }

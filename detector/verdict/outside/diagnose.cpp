@@ -163,13 +163,24 @@ class Judge {
     answer(runs ? Answer::kRunning : Answer::kWaiting);
   }
 
+  /// The first process of a PID namespace counts anew: there the numbers alone do not tell threads of
+  /// its own from those of before.
+  bool remembers(std::int32_t own_tid) const {
+    return std::any_of(
+        evidence_.remembered_threads.begin(), evidence_.remembered_threads.end(),
+        [&](const RememberedThread& thread) { return thread.own_tid == own_tid; });
+  }
+
   /// A lock whose holder is a thread that is not here. Nobody but the holder may release it.
   bool judge_absent_owner() {
     for (const ThreadView& view : views_) {
       if (!view.closed() || !view.owner_absent() || !is_owned(view.family)) continue;
       if (view.owner.where == Where::kItself && view.owner.pid == process_.pid) continue;
       // A thread of this process that ended with the lock in its hands is no matter of the fork.
-      if (view.owner.where == Where::kGone && view.lock.owner > process_.own_pid) continue;
+      if (view.owner.where == Where::kGone && view.lock.owner > process_.own_pid &&
+          !remembers(view.lock.owner)) {
+        continue;
+      }
       culprit_ = &view;
       kind_ = view.family == LockFamily::kLibcLock    ? record::Kind::kLibcLock
               : view.owner.where == Where::kItself ? record::Kind::kSelfHeldLock
