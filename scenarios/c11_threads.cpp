@@ -61,6 +61,7 @@ class QueueThread {
     if (!self.locks_) mtx_unlock(&queue_lock);
     self.pause_.here();
     if (self.locks_) mtx_unlock(&queue_lock);
+    cnd_broadcast(&job_done);  // as it would once it had looked at the jobs
     return 0;
   }
 

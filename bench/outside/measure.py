@@ -64,11 +64,12 @@ def watch(forkscope, target, name, way, seconds):
     print(f"| {name} | | {100 * share:.2f} % of one core | over {seconds} s |", flush=True)
 
 
-def detection(forkscope, target, interval_ms):
-    """Seconds from when a child sleeps for ever to the line that says so."""
+def detection(forkscope, target, interval_ms, wait_ms):
+    """Seconds from when a child sleeps for ever to the line that says so. The fork comes after
+    `wait_ms`, so that it meets the rounds of the watchdog at another moment each time."""
     process = subprocess.Popen([forkscope, "run", f"--watch={interval_ms}ms", "--", target, "0", "2",
-                                "1", "unseen"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True)
+                                "1", "unseen", str(int(wait_ms))], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
     program, child = (int(pid) for pid in process.stdout.readline().split())
     while open(f"/proc/{child}/stat").read().rpartition(")")[2].split()[0] != "S":
         time.sleep(0.001)
@@ -111,7 +112,10 @@ def main():
         process.wait()
 
     for interval in 100, 500:
-        times = [detection(forkscope, target, interval) for _ in range(4 * options.rounds)]
+        count = 4 * options.rounds
+        times = [detection(forkscope, target, interval, interval * (2 + i / count))
+                 for i in range(count)]
+        times += [detection(forkscope, target, interval, 0) for _ in range(options.rounds)]
         print(f"| run: time until a hang is told, --watch={interval}ms | "
               f"{statistics.median(times):.3f} s | | {min(times):.3f} to {max(times):.3f} s |",
               flush=True)

@@ -1,7 +1,7 @@
 /* Processes to look at from outside, for measure.py: the parent's GIB gibibytes are resident, it has
  * THREADS threads, one of which holds a lock when it forks CHILDREN children.
  *
- *   target GIB THREADS CHILDREN (hang | unseen | wait)
+ *   target GIB THREADS CHILDREN (hang | unseen | wait) [MILLISECONDS before the forks]
  *
  * The children hang on that lock, also by a system call that no library sees, or wait for the end of
  * a pipe as healthy ones do, until the parent is killed. Prints the PIDs, the parent's first, when all of them wait. */
@@ -49,7 +49,7 @@ static void wait_unseen(void) {
 }
 
 int main(int argc, char** argv) {
-  if (argc != 5) return 2;
+  if (argc != 5 && argc != 6) return 2;
   const size_t bytes = (size_t)atoi(argv[1]) << 30;
   const int threads = atoi(argv[2]), children = atoi(argv[3]);
   const int hang = strcmp(argv[4], "hang") == 0, unseen = strcmp(argv[4], "unseen") == 0;
@@ -69,6 +69,7 @@ int main(int argc, char** argv) {
   }
   int pipes[2];
   if (pipe(pipes) != 0) return 1;
+  if (argc == 6) usleep((useconds_t)atoi(argv[5]) * 1000);
   printf("%d", getpid());
   for (int i = 0; i < children; ++i) {
     fflush(stdout);

@@ -1,7 +1,6 @@
 #include "detector/cli/attach_command.hpp"
 
 #include <fmt/format.h>
-#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -9,14 +8,17 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <fstream>
 #include <optional>
 
 #include "detector/cli/diagnose_process.hpp"
+#include "detector/cli/diagnose_suspects.hpp"
 #include "detector/cli/failure.hpp"
 #include "detector/cli/help.hpp"
 #include "detector/cli/processes.hpp"
 #include "detector/cli/report_file.hpp"
+#include "detector/inspect/socket_limit.hpp"
 #include "detector/inspect/stopped_threads.hpp"
 #include "detector/inspect/suspects.hpp"
 #include "detector/report/print_diagnosis.hpp"
@@ -88,17 +90,28 @@ std::string why_not_there(pid_t pid) {
 void announce_stop(pid_t pid, Namer& namer) {
   auto evidence = observe(pid, {.stacks = false, .relatives = false}, namer);
   if (!evidence || !evidence->process.missing.empty()) return;
-  std::string disturbed;
+  std::string disturbed, perhaps;
+  const auto add = [](std::string& list, const char* call, pid_t tid) {
+    list += fmt::format("{}{}() of thread {}", list.empty() ? "; " : ", ", call, tid);
+  };
   for (const ThreadEvidence& thread : evidence->process.threads) {
-    const char* call = thread.call ? disturbed_call(thread.call->number) : nullptr;
-    if (call == nullptr) continue;
-    disturbed += fmt::format("{}{}() of thread {}", disturbed.empty() ? "; " : ", ", call,
-                             thread.tid);
+    if (!thread.call) continue;
+    const char* call = disturbed_call(thread.call->number);
+    if (call != nullptr) {
+      add(disturbed, call, thread.tid);
+      continue;
+    }
+    const SocketLimit limit = socket_limit(pid, *thread.call, call);
+    if (limit == SocketLimit::kLimited) add(disturbed, call, thread.tid);
+    if (limit == SocketLimit::kUnknown) add(perhaps, call, thread.tid);
   }
+  if (!disturbed.empty()) disturbed += " will fail with EINTR";
+  if (!perhaps.empty())
+    perhaps += " will fail with EINTR if the socket has a time limit (SO_RCVTIMEO, SO_SNDTIMEO)";
   const std::size_t count = evidence->process.threads.size();
   say(fmt::format("stopping {} of process {} for an instant{}{}",
                   count == 1 ? "the thread" : fmt::format("each of the {} threads", count), pid,
-                  disturbed, disturbed.empty() ? "" : " will fail with EINTR"));
+                  disturbed, perhaps));
 }
 
 Diagnosis diagnosis_of(const AttachOptions& options, Namer& namer) {
@@ -123,23 +136,11 @@ Diagnosis diagnosis_of(const AttachOptions& options, Namer& namer) {
 /// Who attaches to a program that hangs attaches to the process that was started, which often only
 /// waits for a child that hangs.
 void look_at_children(Diagnosis& diagnosis, Namer& namer) {
-  std::vector<Evidence> suspects;
-  for (const Process& child : descendants_of(diagnosis.pid)) {
-    if (suspicion_of(child.pid) != Suspicion::kWaits) continue;
-    if (auto evidence = observe_suspect(child.pid, namer))
-      suspects.push_back(*std::move(evidence));
-  }
-  // One pause for all of them.
-  if (std::any_of(suspects.begin(), suspects.end(), wants_patience)) {
-    poll(nullptr, 0, kPatienceMilliseconds);
-    for (Evidence& evidence : suspects)
-      if (wants_patience(evidence)) look_again(evidence);
-  }
-  for (const Evidence& evidence : suspects) {
-    const Diagnosis found = diagnose(evidence, data_namer(namer, evidence.process));
-    if (found.finding)
-      diagnosis.hung_children.push_back({found.pid, found.answer, found.sentence});
-  }
+  std::vector<pid_t> suspects;
+  for (const Process& child : descendants_of(diagnosis.pid))
+    if (suspicion_of(child.pid) == Suspicion::kWaits) suspects.push_back(child.pid);
+  for (const Diagnosis& found : diagnose_suspects(suspects, namer))
+    diagnosis.hung_children.push_back({found.pid, found.answer, found.sentence});
 }
 
 std::vector<Diagnosis> ancestors_of(const Diagnosis& diagnosis, Namer& namer) {
@@ -167,7 +168,8 @@ CLI::App* add_attach_command(CLI::App& app, AttachOptions& options) {
       ->type_name("CORE");
   attach->add_flag("--stacks", options.stacks,
                    "Stop each thread for an instant to read its whole stack; this can end system "
-                   "calls such as epoll_wait() early (EINTR)");
+                   "calls such as epoll_wait(), or recv() of a socket with a time limit, early "
+                   "(EINTR)");
   attach->add_flag("--follow-parent", options.follow_parent,
                    "Tell the same of the process it was copied from, and so on");
   attach->add_option("--json", options.json, "Write JSON to this file; - is standard output")
@@ -178,6 +180,7 @@ CLI::App* add_attach_command(CLI::App& app, AttachOptions& options) {
 }
 
 int attach(const AttachOptions& options) {
+  unsetenv("DEBUGINFOD_URLS");  // whoever asks about a hang now is not to wait for the network
   std::optional<ReportFile> file;
   if (!options.json.empty() && options.json != "-") file.emplace(options.json, "--json");
   auto namer = make_namer();

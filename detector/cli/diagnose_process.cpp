@@ -47,13 +47,18 @@ std::optional<Evidence> observe_suspect(pid_t pid, Namer& namer) {
   return observe(pid, {}, namer);
 }
 
+bool patience_helps(const Evidence& evidence, Namer& namer) {
+  return wants_patience(evidence) &&
+         diagnose(evidence, data_namer(namer, evidence.process)).answer != Answer::kDeadlock;
+}
+
 std::optional<Diagnosis> diagnose_process(pid_t pid, const ObserveOptions& options, Namer& namer) {
   // A stop makes threads run for an instant: whether they slept is found out before.
   ObserveOptions first = options;
   if (options.stop) first.stop = first.stacks = false;
   auto evidence = observe(pid, first, namer);
   if (!evidence) return std::nullopt;
-  if (wants_patience(*evidence)) {
+  if (patience_helps(*evidence, namer)) {
     poll(nullptr, 0, kPatienceMilliseconds);
     look_again(*evidence);
   }

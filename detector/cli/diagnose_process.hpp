@@ -18,6 +18,9 @@ DataNamer data_namer(Namer& namer, const ProcessEvidence& process);
 /// processes wait for something outside, and their idle threads for them. Nothing: it is cleared.
 std::optional<Evidence> observe_suspect(pid_t pid, Namer& namer);
 
+/// Whether a longer look could prove what this one does not.
+bool patience_helps(const Evidence& evidence, Namer& namer);
+
 /// Nothing when there is no such process. Takes a third of a second longer for forked processes
 /// with several threads that wait: a wait that may last is told from one that does.
 std::optional<Diagnosis> diagnose_process(pid_t pid, const ObserveOptions& options, Namer& namer);

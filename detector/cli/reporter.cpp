@@ -7,7 +7,6 @@
 
 #include "detector/cli/output.hpp"
 #include "detector/inspect/frozen_stack.hpp"
-#include "detector/symbols/symbols.hpp"
 
 namespace forkscope::cli {
 namespace {
@@ -23,6 +22,8 @@ constexpr auto kAdvicePatience = 1s;
 constexpr auto kShortestPause = 50ms;
 /// A session with thousands of findings takes long to judge: looking may take a tenth of the time.
 constexpr int kPausePerLook = 10;
+/// The same for what is urgent.
+constexpr int kPausePerUrgentLook = 2;
 
 }  // namespace
 
@@ -40,7 +41,7 @@ Report make_report(const Session& session, const RunFacts& facts, Namer& namer,
 }
 
 Reporter::Reporter(const ArenaFile& arena, Settings settings)
-    : arena_(arena), settings_(std::move(settings)), namer_(make_namer()) {}
+    : arena_(arena), settings_(std::move(settings)) {}
 
 Reporter::~Reporter() { stop(); }
 
@@ -52,6 +53,14 @@ void Reporter::look() {
   {
     std::lock_guard lock(mutex_);
     wanted_ = true;
+  }
+  changed_.notify_one();
+}
+
+void Reporter::look_at_once() {
+  {
+    std::lock_guard lock(mutex_);
+    wanted_ = urgent_ = true;
   }
   changed_.notify_one();
 }
@@ -77,15 +86,19 @@ void Reporter::run() {
     }
     if (stopping_) return;
     bool look = std::exchange(wanted_, false) || look_again_;
+    urgent_ = false;
     lock.unlock();
     auto begin = Clock::now();
     if (look) look_now();
     advise();
     // What waits for its other half is to be told soon; what was named is not named again.
-    auto took = (Clock::now() - begin) * (look_again_ ? 1 : kPausePerLook);
-    auto pause = std::max<Clock::duration>(kShortestPause, took);
+    const auto end = Clock::now();
+    const auto pause = std::max<Clock::duration>(
+        kShortestPause, (end - begin) * (look_again_ ? 1 : kPausePerLook));
     lock.lock();
-    changed_.wait_for(lock, pause, [this] { return stopping_; });
+    changed_.wait_until(lock, std::min(end + pause, end + (end - begin) * kPausePerUrgentLook),
+                        [this] { return stopping_; });
+    changed_.wait_until(lock, end + pause, [this] { return stopping_ || urgent_; });
   }
 }
 
@@ -97,15 +110,15 @@ void Reporter::look_now() {
     facts.command = settings_.command;
     for (const Process& process : living_processes(session)) facts.running.push_back(process.pid);
     if (settings_.watched) facts.watched = settings_.watched();
-    print_deadlocks(report_of(session, facts), facts);
+    print_deadlocks(report_of(session, facts, *settings_.namer), facts);
   } catch (const std::exception&) {
     // finish() meets the same error and reports it, once.
   }
 }
 
-Report Reporter::report_of(const Session& session, const RunFacts& facts) {
-  return settings_.noise != nullptr ? make_report(session, facts, *namer_, *settings_.noise)
-                                    : make_report(session, facts, *namer_);
+Report Reporter::report_of(const Session& session, const RunFacts& facts, Namer& namer) {
+  return settings_.noise != nullptr ? make_report(session, facts, namer, *settings_.noise)
+                                    : make_report(session, facts, namer);
 }
 
 void Reporter::print_deadlocks(const Report& report, const RunFacts& facts) {
@@ -164,10 +177,10 @@ void Reporter::advise() {
                   blocked_->pid));
 }
 
-Report Reporter::finish(RunFacts& facts) {
+Report Reporter::finish(RunFacts& facts, Namer& namer) {
   Session session = parse_session(arena_.snapshot());
   for (const Process& process : living_processes(session)) facts.running.push_back(process.pid);
-  Report report = report_of(session, facts);
+  Report report = report_of(session, facts, namer);
   if (session.hellos.empty())  // also with --quiet: silence would pass for "nothing wrong"
     say("nothing was observed: the preload library was not loaded into the program, or could not "
         "write its records");

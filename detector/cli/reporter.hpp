@@ -43,6 +43,7 @@ class Reporter {
     /// What the watchdog found so far; thread-safe. Empty: there is none.
     std::function<std::vector<WatchedFinding>()> watched{};
     const NoiseFilter* noise = nullptr;  ///< must outlive the reporter
+    Namer* namer = nullptr;              ///< shared with other threads; must outlive the reporter
   };
 
   Reporter(const ArenaFile& arena, Settings settings);
@@ -52,18 +53,20 @@ class Reporter {
   void start();
   /// Asks for a look soon. Returns at once.
   void look();
+  /// The same, for what must not wait for the pause after an earlier look.
+  void look_at_once();
   /// Ends the thread after the look it is at.
   void stop();
   /// The last look, after stop(): prints what is new and the summary, and fills in facts.running.
-  /// Throws std::runtime_error when the records cannot be read.
-  Report finish(RunFacts& facts);
+  /// Throws std::runtime_error when the records cannot be read. `namer` names what it tells.
+  Report finish(RunFacts& facts, Namer& namer);
 
  private:
   using Clock = std::chrono::steady_clock;
 
   void run();
   void look_now();
-  Report report_of(const Session& session, const RunFacts& facts);
+  Report report_of(const Session& session, const RunFacts& facts, Namer& namer);
   void print_deadlocks(const Report& report, const RunFacts& facts);
   void print(const Finding& finding);
   bool is_new(const Finding& finding) const;
@@ -73,11 +76,11 @@ class Reporter {
 
   const ArenaFile& arena_;
   const Settings settings_;
-  std::unique_ptr<Namer> namer_;
 
-  std::mutex mutex_;  ///< of the next three
+  std::mutex mutex_;  ///< of the next four
   std::condition_variable changed_;
   bool wanted_ = false;
+  bool urgent_ = false;
   bool stopping_ = false;
 
   std::set<std::uint64_t> printed_;                      ///< record ids

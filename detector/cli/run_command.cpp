@@ -4,11 +4,14 @@
 #include <unistd.h>
 
 #include <functional>
+#include <memory>
 #include <mutex>
+#include <optional>
 
 #include "detector/cli/arena_file.hpp"
 #include "detector/cli/environment.hpp"
 #include "detector/cli/launch.hpp"
+#include "detector/cli/local_symbols.hpp"
 #include "detector/cli/program.hpp"
 #include "detector/cli/report_file.hpp"
 #include "detector/cli/reporter.hpp"
@@ -17,6 +20,7 @@
 #include "detector/cli/supervise.hpp"
 #include "detector/cli/watch_file.hpp"
 #include "detector/cli/watchdog.hpp"
+#include "detector/symbols/symbols.hpp"
 
 namespace forkscope::cli {
 namespace {
@@ -95,12 +99,15 @@ Ending run_program(const RunOptions& options) {
   facts.seed = asked.seed;
   facts.inject = std::move(asked.specs);
   write_facts(session.path(), facts, false);
+  std::optional<LocalSymbols> local(std::in_place);
+  const std::unique_ptr<Namer> namer = make_shared_namer();
   Board board;
   const auto watched = [&] { return board.get(); };
   Reporter reporter(
       arena,
       {options.command, text_options(STDERR_FILENO, options.colour, options.verbose), options.quiet,
-       options.timeout.has_value(), options.watch ? std::function(watched) : nullptr, &noise});
+       options.timeout.has_value(), options.watch ? std::function(watched) : nullptr, &noise,
+       namer.get()});
   std::optional<Watchdog> watchdog;
   if (options.watch) {
     // A temporary folder is nobody's to look into.
@@ -108,10 +115,12 @@ Ending run_program(const RunOptions& options) {
     const auto changed = [&, kept](const std::vector<WatchedFinding>& findings) {
       board.put(findings);
       if (!kept.empty()) save_findings(kept, findings);
-      reporter.look();
+      reporter.look_at_once();
     };
-    watchdog.emplace(arena, Watchdog::Settings{*options.watch,
-                                               {on_deadlock_action(options.on_deadlock), changed}});
+    watchdog.emplace(
+        arena, Watchdog::Settings{
+                   *options.watch,
+                   {on_deadlock_action(options.on_deadlock), changed, namer.get()}});
   }
 
   pid_t program = launch(path, options.command, environment, *signals);
@@ -132,7 +141,10 @@ Ending run_program(const RunOptions& options) {
   facts.signal = end.signal;
   facts.timed_out = end.timed_out;
   facts.watched = watched();
-  Report report = reporter.finish(facts);
+  // What is told while the program runs does not wait for the network; the report may.
+  const std::unique_ptr<Namer> anew = local->asks_network() ? make_namer() : nullptr;
+  local.reset();
+  Report report = reporter.finish(facts, anew ? *anew : *namer);
   say_what_was_lost(arena);
   if (!session.path().empty()) write_facts(session.path(), facts, true);
   if (json) json->write(report_json(report));

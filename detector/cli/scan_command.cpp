@@ -1,7 +1,6 @@
 #include "detector/cli/scan_command.hpp"
 
 #include <fmt/format.h>
-#include <poll.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,7 +11,7 @@
 #include <charconv>
 #include <optional>
 
-#include "detector/cli/diagnose_process.hpp"
+#include "detector/cli/diagnose_suspects.hpp"
 #include "detector/cli/failure.hpp"
 #include "detector/cli/help.hpp"
 #include "detector/cli/report_file.hpp"
@@ -77,18 +76,7 @@ ScanResult look_at_host(const ScanOptions& options, const NoiseFilter& noise) {
   }
 
   auto namer = make_namer();
-  std::vector<Evidence> evidences;
-  for (pid_t pid : suspects)
-    if (auto evidence = observe_suspect(pid, *namer)) evidences.push_back(*std::move(evidence));
-  // One pause for all whose waits may be short.
-  if (std::any_of(evidences.begin(), evidences.end(), wants_patience)) {
-    poll(nullptr, 0, kPatienceMilliseconds);
-    for (Evidence& evidence : evidences)
-      if (wants_patience(evidence)) look_again(evidence);
-  }
-  for (const Evidence& evidence : evidences) {
-    Diagnosis diagnosis = diagnose(evidence, data_namer(*namer, evidence.process));
-    if (!diagnosis.finding) continue;
+  for (Diagnosis& diagnosis : diagnose_suspects(suspects, *namer)) {
     if (is_suppressed(*diagnosis.finding, noise.rules(), result.suppressions))
       ++result.suppressed;
     else

@@ -5,11 +5,10 @@
 #include <time.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "detector/cli/diagnose_process.hpp"
-#include "detector/cli/watch_sibling.hpp"
 #include "detector/inspect/suspects.hpp"
-#include "detector/symbols/symbols.hpp"
 #include "detector/verdict/outcomes.hpp"
 #include "detector/verdict/outside/waits.hpp"
 #include "detector/verdict/words.hpp"
@@ -21,7 +20,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kStopPatience = 2s;
 constexpr auto kTellPause = 200ms;
-constexpr std::size_t kMostSiblings = 256;
+constexpr std::size_t kMostPrepared = 4;
 
 std::uint64_t monotonic_now() {
   timespec now{};
@@ -39,15 +38,10 @@ bool first_waits_for_ever(const ProcessEvidence& process) {
   return wait.kind == WaitKind::kFutex && wait.for_ever;
 }
 
-void replace_all(std::string& text, const std::string& from, const std::string& to) {
-  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
-    text.replace(at, from.size(), to);
-}
-
 }  // namespace
 
 WatchJudge::WatchJudge(const ArenaFile& arena, Settings settings)
-    : arena_(arena), settings_(std::move(settings)) {}
+    : arena_(arena), settings_(std::move(settings)), namer_(*settings_.namer) {}
 
 WatchJudge::~WatchJudge() { stop(); }
 
@@ -61,6 +55,7 @@ void WatchJudge::stop() {
     std::lock_guard lock(mutex_);
     stopping_ = true;
     stop_by_ = Clock::now() + kStopPatience;
+    std::erase_if(jobs_, [](const Job& job) { return job.question == Question::kPrepare; });
   }
   changed_.notify_one();
   thread_.join();
@@ -69,7 +64,16 @@ void WatchJudge::stop() {
 void WatchJudge::add(Question question, const Process& process) {
   {
     std::lock_guard lock(mutex_);
-    jobs_.push_back({question, process});
+    jobs_.push_back({question, process, false});
+  }
+  changed_.notify_one();
+}
+
+void WatchJudge::prepare(const Process& process, bool forked) {
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    jobs_.push_back({Question::kPrepare, process, forked});
   }
   changed_.notify_one();
 }
@@ -115,8 +119,13 @@ void WatchJudge::run() {
     }
     std::optional<Job> job;
     if (!jobs_.empty()) {
-      job = jobs_.front();
-      jobs_.pop_front();
+      // Preparation is for when there is nothing else to do.
+      const auto urgent = std::find_if(jobs_.begin(), jobs_.end(), [](const Job& waiting) {
+        return waiting.question != Question::kPrepare;
+      });
+      const auto next = urgent != jobs_.end() ? urgent : jobs_.begin();
+      job = *next;
+      jobs_.erase(next);
     }
     lock.unlock();
     try {
@@ -125,7 +134,8 @@ void WatchJudge::run() {
       if (job) answer(*job);
     } catch (const std::exception&) {
       // A file of the program that cannot be read, memory that is short: this look gives nothing.
-      if (job) reply(job->process, job->question == Question::kSpin, false, false);
+      if (job && job->question != Question::kPrepare)
+        reply(job->process, job->question == Question::kSpin, false, false);
     }
     lock.lock();
     const bool pause = jobs_.empty();
@@ -158,7 +168,7 @@ bool WatchJudge::work_on_due() {
     Patience ready = std::move(*waiting);
     patience_.erase(waiting);
     look_again(ready.evidence);
-    conclude(ready.process, ready.evidence);
+    conclude(ready.process, ready.evidence, diagnosis_of(ready.evidence));
     return true;
   }
   for (auto sampling = sampling_.begin(); sampling != sampling_.end(); ++sampling) {
@@ -182,8 +192,9 @@ bool WatchJudge::work_on_due() {
 }
 
 void WatchJudge::answer(const Job& job) {
-  if (!namer_) namer_ = make_namer();
   switch (job.question) {
+    case Question::kPrepare:
+      return look_ahead(job);
     case Question::kDeadlock:
       return judge(job.process);
     case Question::kSpin:
@@ -193,69 +204,84 @@ void WatchJudge::answer(const Job& job) {
   }
 }
 
+/// Of a copy, a look whose answer nobody asked for. Of a program that may never fork, only what every
+/// hang needs: the file that its threads wait in, which is libc.
+void WatchJudge::look_ahead(const Job& job) {
+  std::error_code error;
+  const auto program =
+      std::filesystem::read_symlink(fmt::format("/proc/{}/exe", job.process.pid), error);
+  if (error || prepared_.size() >= kMostPrepared ||
+      !prepared_.insert((job.forked ? "copy of " : "") + program.string()).second) {
+    return;
+  }
+  const auto look = observe(job.process.pid, {.stacks = job.forked, .relatives = false}, namer_);
+  if (!look) return;
+  if (job.forked) {
+    diagnosis_of(*look);
+    return;
+  }
+  const auto blocked = std::find_if(
+      look->process.threads.begin(), look->process.threads.end(),
+      [](const ThreadEvidence& thread) { return thread.call && thread.call->pc != 0; });
+  if (blocked != look->process.threads.end())
+    namer_.code(blocked->call->pc, true, look->process.modules);
+}
+
+Diagnosis WatchJudge::diagnosis_of(const Evidence& evidence) {
+  return diagnose(evidence, data_namer(namer_, evidence.process));
+}
+
 void WatchJudge::judge(const Process& process) {
   if (suspicion_of(process.pid) != Suspicion::kWaits) return reply(process, false, true, false);
-  if (judged_as_sibling(process)) return;
+  if (judged_like_another(process)) return;
   // First without stacks, which cost most: many wait for what another process will do.
-  const auto glance = observe(process.pid, {false, false}, *namer_);
+  const auto glance = observe(process.pid, {false, false}, namer_);
   if (!glance || glance->process.start != process.start) return reply(process, false, true, false);
-  const Answer answer = diagnose(*glance, data_namer(*namer_, glance->process)).answer;
+  const Answer answer = diagnosis_of(*glance).answer;
   const bool one_thread = glance->process.threads.size() == 1;
   // Which lock a word belongs to, the stack may tell where the bytes around do not.
   const bool unclear = answer == Answer::kUnknown && glance->process.forked.value_or(false);
   if (!tells_of_hang(answer) && answer != Answer::kStuck &&
       ((one_thread && !unclear) || !first_waits_for_ever(glance->process)))
     return reply(process, false, one_thread, false);
-  auto evidence = observe(process.pid, {false, true}, *namer_);
+  auto evidence = observe(process.pid, {false, true}, namer_);
   if (!evidence || evidence->process.start != process.start)
     return reply(process, false, true, false);
-  if (wants_patience(*evidence)) {
+  Diagnosis diagnosis = diagnosis_of(*evidence);
+  // What is proven is told; what is not, a longer look may prove.
+  if (diagnosis.answer != Answer::kDeadlock && wants_patience(*evidence)) {
     patience_.push_back({Clock::now() + std::chrono::milliseconds(kPatienceMilliseconds), process,
                          *std::move(evidence)});
     return;
   }
-  conclude(process, *evidence);
+  conclude(process, *evidence, std::move(diagnosis));
 }
 
-bool WatchJudge::judged_as_sibling(const Process& process) {
-  if (siblings_.empty()) return false;
-  const auto key = sibling_key(process);
-  const auto sibling = key ? siblings_.find(*key) : siblings_.end();
-  if (sibling == siblings_.end()) return false;
-  Finding finding = sibling->second.finding;
-  const std::string& name = sibling->second.thread_name;
-  for (std::string* text : {&finding.verdict, &finding.explanation}) {
-    replace_all(*text, thread_words(finding.waiter.tid, name), thread_words(process.pid, name));
-    replace_all(*text, fmt::format("process {} ", finding.process),
-                fmt::format("process {} ", process.pid));
-  }
-  finding.process = finding.waiter.tid = process.pid;
+bool WatchJudge::judged_like_another(const Process& process) {
+  auto diagnosis = proven_.find(process);
+  if (!diagnosis) return false;
+  Finding finding = *std::move(diagnosis->finding);
+  finding.outcome = "blocked";
   act(process, finding);
   store(process, std::move(finding));
   reply(process, false, true, true);
   return true;
 }
 
-void WatchJudge::conclude(const Process& process, const Evidence& evidence) {
-  Diagnosis diagnosis = diagnose(evidence, data_namer(*namer_, evidence.process));
+void WatchJudge::conclude(const Process& process, const Evidence& evidence, Diagnosis diagnosis) {
   const bool one_thread = evidence.process.threads.size() == 1;
   if (!diagnosis.finding || !alive(process)) return reply(process, false, one_thread, false);
+  const bool proven = diagnosis.answer == Answer::kDeadlock;
+  if (proven) proven_.add(process, evidence, diagnosis);
   Finding finding = *std::move(diagnosis.finding);
   finding.outcome = "blocked";
-  const bool proven = diagnosis.answer == Answer::kDeadlock;
-  if (proven) {
-    // Which line of Python it is at may differ where the machine code does not.
-    const auto key = finding.waiter.python.empty() ? sibling_key(process) : std::nullopt;
-    if (key && siblings_.size() < kMostSiblings)
-      siblings_.emplace(*key, Sibling{finding, evidence.process.threads.front().name});
-    act(process, finding);
-  }
+  if (proven) act(process, finding);
   store(process, std::move(finding));
   reply(process, false, proven || one_thread, true);
 }
 
 void WatchJudge::judge_spin_of(const Process& process) {
-  auto sampler = SpinSampler::start(process.pid, *namer_);
+  auto sampler = SpinSampler::start(process.pid, namer_);
   if (!sampler || sampler->process_start() != process.start)
     return reply(process, true, false, false);
   sampling_.push_back({Clock::now(), process, std::move(sampler)});

@@ -15,13 +15,14 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "detector/cli/arena_file.hpp"
 #include "detector/cli/processes.hpp"
-#include "detector/cli/watch_sibling.hpp"
+#include "detector/cli/proven_hangs.hpp"
 #include "detector/cli/watch_spin.hpp"
 #include "detector/record/options.hpp"
 #include "detector/verdict/outside/diagnosis.hpp"
@@ -36,6 +37,7 @@ class WatchJudge {
     /// Called from the judge's thread with all findings after they changed; several changes close
     /// to each other are one.
     std::function<void(const std::vector<WatchedFinding>&)> changed;
+    Namer* namer = nullptr;  ///< shared with other threads; must outlive the judge
   };
 
   /// What came of a question.
@@ -53,6 +55,9 @@ class WatchJudge {
   /// Ends the thread when it has answered what was asked, or after two seconds.
   void stop();
 
+  /// It, or a child of it, may be asked about soon: reads what takes long to read, the symbols of the
+  /// code it is in. When there is nothing else to do; once for each program, and once for its copies.
+  void prepare(const Process& process, bool forked);
   /// Its first thread has slept for a while: is it deadlocked?
   void ask(const Process& process);
   /// It never sleeps: does it spin for a lost thread?
@@ -64,10 +69,11 @@ class WatchJudge {
 
  private:
   using Clock = std::chrono::steady_clock;
-  enum class Question { kDeadlock, kSpin, kWentOn };
+  enum class Question { kPrepare, kDeadlock, kSpin, kWentOn };
   struct Job {
     Question question;
     Process process;
+    bool forked = false;
   };
   struct Patience {  ///< waits for the second look
     Clock::time_point due;
@@ -79,11 +85,6 @@ class WatchJudge {
     Process process;
     std::unique_ptr<SpinSampler> sampler;
   };
-  struct Sibling {
-    Finding finding;
-    std::string thread_name;
-  };
-
   void add(Question question, const Process& process);
   void tell_changes(bool now);
   std::vector<WatchedFinding> findings();
@@ -91,9 +92,11 @@ class WatchJudge {
   bool work_on_due();
   std::optional<Clock::time_point> next_due() const;
   void answer(const Job& job);
+  void look_ahead(const Job& job);
   void judge(const Process& process);
-  bool judged_as_sibling(const Process& process);
-  void conclude(const Process& process, const Evidence& evidence);
+  bool judged_like_another(const Process& process);
+  void conclude(const Process& process, const Evidence& evidence, Diagnosis diagnosis);
+  Diagnosis diagnosis_of(const Evidence& evidence);
   void judge_spin_of(const Process& process);
   void take_back(const Process& process);
   void reply(const Process& process, bool spin, bool final, bool found);
@@ -103,12 +106,13 @@ class WatchJudge {
 
   const ArenaFile& arena_;
   const Settings settings_;
-  std::unique_ptr<Namer> namer_;
+  Namer& namer_;
 
   // Of the judge's thread.
   std::list<Patience> patience_;
   std::list<Sampling> sampling_;
-  std::map<SiblingKey, Sibling> siblings_;  ///< proven deadlocks of one thread
+  ProvenHangs proven_;
+  std::set<std::string> prepared_;  ///< programs, and programs of copies
   bool untold_ = false;
   Clock::time_point told_{};
 

@@ -16,6 +16,12 @@ constexpr std::chrono::seconds kQuietRecords{2};
 using namespace std::chrono_literals;
 
 constexpr auto kLongestRound = 1s;
+constexpr auto kShortestRound = 1ms;
+// What ran before a round and waits for ever in it is looked at again after this part of an interval,
+// so that it is told within one and a half, with time to find out and to say what it is.
+constexpr int kConfirmPart = 4;
+/// The first rounds follow sooner: programs fork when they begin.
+constexpr int kFirstRoundPart = 8;
 constexpr auto kLongestPause = 5s;  ///< between two looks in vain
 constexpr std::size_t kPlacesKept = 4;
 /// Looking for new processes may take this part of the time at most.
@@ -52,7 +58,7 @@ Watchdog::Watchdog(const ArenaFile& arena, Settings settings)
     : arena_(arena),
       settings_(std::move(settings)),
       judge_(arena, settings_.judge),
-      interval_(settings_.interval) {}
+      interval_(settings_.interval / kFirstRoundPart) {}
 
 Watchdog::~Watchdog() { stop(); }
 
@@ -80,20 +86,29 @@ void Watchdog::run() {
   while (!stopping_) {
     lock.unlock();
     const bool busy = round();
-    interval_ = busy ? settings_.interval
-                     : std::min(interval_ * 2, std::max<std::chrono::milliseconds>(
-                                                   kLongestRound, settings_.interval));
+    const auto longest =
+        busy ? settings_.interval
+             : std::max<std::chrono::milliseconds>(kLongestRound, settings_.interval);
+    interval_ = std::min(std::max(interval_ * 2, kShortestRound), longest);
     lock.lock();
-    auto rest = interval_;
+    const auto next = Clock::now() + interval_;
     if (!unconfirmed_.empty()) {
-      if (wake_.wait_for(lock, rest / 2, stopped)) return;
+      if (wake_.wait_for(lock, std::min(settings_.interval / kConfirmPart, interval_), stopped))
+        return;
       lock.unlock();
       confirm();
       lock.lock();
-      rest -= rest / 2;
     }
-    wake_.wait_for(lock, rest, stopped);
+    // Rounds are rare while nothing happens; a fork is seen all the same, for the price of a load.
+    do {
+      wake_.wait_until(lock, std::min<Clock::time_point>(next, Clock::now() + settings_.interval),
+                       stopped);
+    } while (!stopping_ && Clock::now() < next && !forked_since_round());
   }
+}
+
+bool Watchdog::forked_since_round() const {
+  return arena_.used() != used_ || arena_.forks() != forks_;
 }
 
 bool Watchdog::round() {
@@ -142,10 +157,12 @@ bool Watchdog::poll(Entry& entry, const Pulse& pulse) {
   return entry.asked;
 }
 
-/// It ran a moment ago: if it waits for ever now, half a round will show whether it does.
-void Watchdog::note_if_waiting(const Entry& entry) {
+/// It ran a moment ago: if it waits for ever now, a part of a round will show whether it does.
+void Watchdog::note_if_waiting(Entry& entry) {
   const auto place = entry.process->place();
-  if (place && place->for_ever_in_futex) unconfirmed_.push_back(entry.process->id().pid);
+  if (!place || (!place->for_ever_in_futex && entry.process->thread_count() == 1)) return;
+  unconfirmed_.push_back(entry.process->id().pid);
+  if (!std::exchange(entry.prepared, true)) judge_.prepare(entry.process->id(), true);
 }
 
 void Watchdog::confirm() {
@@ -269,6 +286,8 @@ void Watchdog::look_for_children() {
     // One thread, and it has not run: it forked nobody.
     if (entry.searched && !entry.several) continue;
     const std::size_t threads = entry.process->thread_count();
+    // Who has threads and forks may leave some behind.
+    if (threads > 1 && !entry.several) judge_.prepare(entry.process->id(), false);
     entry.several = threads > 1;
     entry.searched = true;
     for (pid_t child : entry.process->children(threads)) {

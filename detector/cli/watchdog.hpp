@@ -3,7 +3,7 @@
 // copied, a loop that waits.
 //
 // Cost decides the design. A process that sleeps costs one read of /proc per round
-// (watched_process) and is looked at once, when its first thread has slept for half a round in a
+// (watched_process) and is looked at once, when its first thread has slept for a part of a round in a
 // wait that nothing but another thread ends; then not again until it has run. Where a look was in
 // vain, the next one at the same place waits longer each time. Rounds become rarer while nothing
 // runs and nothing forks.
@@ -53,6 +53,7 @@ class Watchdog {
     bool several = false;   ///< it had more threads than one then
     bool settled = false;   ///< nothing to ask until it runs
     bool asked = false;     ///< the judge has not answered yet
+    bool prepared = false;  ///< the judge was told that it may be asked
     // Looks in vain at a place where it has been before come later and later.
     std::vector<Place> places;
     Place asked_at;
@@ -74,8 +75,9 @@ class Watchdog {
   void run();
   /// Whether anything happened.
   bool round();
+  bool forked_since_round() const;
   bool poll(Entry& entry, const Pulse& pulse);
-  void note_if_waiting(const Entry& entry);
+  void note_if_waiting(Entry& entry);
   void confirm();
   void consider(Entry& entry);
   void watch_for_return(Entry& entry);
@@ -92,7 +94,7 @@ class Watchdog {
   // Of the watchdog's thread.
   std::map<pid_t, Entry> entries_;
   std::vector<pid_t>
-      unconfirmed_;  ///< ran, and now wait for ever: asleep still after half a round?
+      unconfirmed_;  ///< ran, and now wait for ever: asleep still a moment later?
   std::chrono::milliseconds interval_;
   std::uint64_t used_ = 0, forks_ = 0;
   std::uint64_t used_by_records_ = 0;

@@ -115,7 +115,7 @@ std::optional<GlibcThreads> glibc_threads(ProcessMemory& memory, const ProcessEv
   if (!cached) return std::nullopt;
   for (const Descriptor& thread : *cached)
     if (thread.tid == 0 && (thread.cancelling & kEnded) == 0 && thread.start != 0)
-      threads.left.push_back({0, start_of(thread)});
+      threads.left.push_back({0, start_of(thread), thread.tid_address - layout->tid});
   for (const std::uint64_t head : {layout->used, layout->user}) {
     const auto list = read_list(memory, *layout, head);
     if (!list) return std::nullopt;
@@ -124,7 +124,7 @@ std::optional<GlibcThreads> glibc_threads(ProcessMemory& memory, const ProcessEv
       // The initial thread has no start routine; its descriptor names the parent's by then.
       if (thread.tid > 0 && thread.start != 0 && (thread.cancelling & kEnded) == 0 &&
           !lives(thread.tid)) {
-        threads.left.push_back({thread.tid, start_of(thread)});
+        threads.left.push_back({thread.tid, start_of(thread), thread.tid_address - layout->tid});
       }
     }
   }

@@ -22,6 +22,7 @@ namespace forkscope {
 struct LeftThread {
   std::int32_t own_tid = 0;         ///< as the parent knew it; 0: cleared by fork
   std::uint64_t start_routine = 0;  ///< address of the function given to pthread_create
+  std::uint64_t descriptor = 0;     ///< address of its struct pthread: its stack ends there
 };
 
 struct GlibcThreads {

@@ -4,17 +4,15 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/kcmp.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <chrono>
 #include <cstring>
 
+#include "detector/inspect/memory_sharers.hpp"
 #include "detector/inspect/modules.hpp"
 #include "detector/inspect/small_file.hpp"
 #include "detector/verdict/outside/waits.hpp"
@@ -324,49 +322,9 @@ bool LiveProcess::has_io_uring() const {
   return false;
 }
 
-namespace {
-
-/// The size of its address space, as a look at all processes shows it.
-struct SizedProcess {
-  pid_t pid;
-  std::string size;
-};
-
-/// Every process of the host; at most a second old, since `scan` asks for many processes.
-const std::vector<SizedProcess>& sized_processes() {
-  static std::vector<SizedProcess> processes;
-  static auto taken = std::chrono::steady_clock::time_point::min();
-  const auto now = std::chrono::steady_clock::now();
-  if (!processes.empty() && now - taken < std::chrono::seconds(1)) return processes;
-  processes.clear();
-  for (pid_t pid : all_processes()) {
-    const std::string text = read_small_file(fmt::format("/proc/{}/statm", pid));
-    if (!text.empty()) processes.push_back({pid, text.substr(0, text.find(' '))});
-  }
-  taken = now;
-  return processes;
-}
-
-}  // namespace
-
 std::optional<bool> LiveProcess::shares_memory() const {
-  auto compare = [this](pid_t other) { return syscall(SYS_kcmp, pid_, other, KCMP_VM, 0, 0); };
-  if (compare(pid_) != 0) return std::nullopt;
-  // Processes that share their memory show the same size of it; few others do.
-  const auto statm = read_file("statm");
-  if (!statm) return std::nullopt;
-  const std::string size = statm->substr(0, statm->find(' '));
-  for (const SizedProcess& other : sized_processes()) {
-    if (other.pid == pid_ || other.size != size) continue;
-    const long result = compare(other.pid);
-    if (result == 0) return true;
-    if (result >= 0 || errno == ESRCH) continue;
-    // Another user's. What shares its memory shows the same numbers of resident pages, too.
-    const std::string theirs = read_small_file(fmt::format("/proc/{}/statm", other.pid));
-    const auto now = read_file("statm");
-    if (theirs.empty() || !now || *now == theirs) return std::nullopt;
-  }
-  return false;
+  static MemorySharers sharers;  // `scan` asks for many processes
+  return sharers.shared(pid_);
 }
 
 }  // namespace forkscope

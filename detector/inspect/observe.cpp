@@ -11,6 +11,7 @@
 #include "detector/inspect/glibc_threads.hpp"
 #include "detector/inspect/live_process.hpp"
 #include "detector/inspect/thread_stacks.hpp"
+#include "detector/inspect/wait_links.hpp"
 #include "detector/inspect/waited_words.hpp"
 #include "detector/verdict/outside/waits.hpp"
 
@@ -66,10 +67,11 @@ std::vector<Looked> look_at_ancestors(LiveProcess& child, Evidence& evidence) {
 }
 
 /// What the process's own memory tells of the fork: who was left behind, and who forked.
-void remember_fork(Evidence& evidence, ProcessMemory& memory, ProcessMemory* parent, Namer& namer) {
-  const auto threads = glibc_threads(memory, evidence.process);
+std::vector<LeftThread> remember_fork(Evidence& evidence, ProcessMemory& memory,
+                                      ProcessMemory* parent, Namer& namer) {
+  auto threads = glibc_threads(memory, evidence.process);
   evidence.memory_knows_threads = threads.has_value();
-  if (!threads) return;
+  if (!threads) return {};
   for (const LeftThread& left : threads->left) {
     RememberedThread thread;
     thread.own_tid = left.own_tid;
@@ -80,6 +82,15 @@ void remember_fork(Evidence& evidence, ProcessMemory& memory, ProcessMemory* par
   if (parent != nullptr && threads->first_tid_address != 0)
     evidence.forker_own_tid =
         parent->get<std::int32_t>(threads->first_tid_address).value_or(0);
+  return std::move(threads->left);
+}
+
+/// Only now that those it is a copy of are in the evidence.
+void look_for_links(Evidence& evidence, ProcessMemory& memory, const std::vector<LeftThread>& left,
+                    Namer& namer) {
+  const bool stacks = std::any_of(evidence.process.threads.begin(), evidence.process.threads.end(),
+                                  [](const ThreadEvidence& t) { return !t.stack.empty(); });
+  if (stacks) evidence.wait_links = wait_links(memory, evidence, left, namer);
 }
 
 }  // namespace
@@ -143,12 +154,15 @@ std::optional<Evidence> observe(pid_t pid, const ObserveOptions& options, Namer&
     for (Looked& ancestor : ancestors)
       if (suspect) take_blocked_stacks(ancestor.evidence, ancestor.live->memory(), namer);
   }
-  if (suspect && options.relatives && process.shares_memory != true)
-    remember_fork(evidence, live->memory(),
-                  ancestors.empty() ? nullptr : &ancestors.front().live->memory(), namer);
+  const bool judged = suspect && options.relatives && process.shares_memory != true;
+  std::vector<LeftThread> left;
+  if (judged)
+    left = remember_fork(evidence, live->memory(),
+                         ancestors.empty() ? nullptr : &ancestors.front().live->memory(), namer);
+  for (Looked& ancestor : ancestors) evidence.ancestors.push_back(std::move(ancestor.evidence));
+  if (judged) look_for_links(evidence, live->memory(), left, namer);
   // A process that ended meanwhile gave its last threads and no memory: no evidence of anything.
   if (!live->stat()) return std::nullopt;
-  for (Looked& ancestor : ancestors) evidence.ancestors.push_back(std::move(ancestor.evidence));
   return evidence;
 }
 
@@ -162,7 +176,8 @@ Evidence observe_core(const std::string& path, const std::string& exe, Namer& na
   evidence.process.caught_signals.reset();
   copy_waited_words(evidence.process, core);
   take_core_stacks(evidence.process, core, namer, core.registers());
-  if (is_suspect(evidence.process)) remember_fork(evidence, core, nullptr, namer);
+  if (is_suspect(evidence.process))
+    look_for_links(evidence, core, remember_fork(evidence, core, nullptr, namer), namer);
   return evidence;
 }
 

@@ -61,7 +61,7 @@ class ThreadStopper {
 
 /// The name of a system call that a stop ends with EINTR, although no signal handler runs
 /// (signal(7), "Interruption of system calls and library functions by stop signals"); null for
-/// others, which the kernel continues. Sockets with a time limit are not told from those without.
+/// others, which the kernel continues. Of sockets with a time limit socket_limit() tells.
 const char* disturbed_call(long number);
 
 }  // namespace forkscope

@@ -139,8 +139,8 @@ void set_call_line(CodeName& name, Dwarf_Die* unit, Dwarf_Die* call) {
 std::vector<CodeName> code_names(ModuleFile& file, std::uint64_t address) {
   const std::string symbol = file.function_symbol(address).name;
   const Dwarf_Addr pc = file.dwarf_address(address);
-  const ModuleFile::Unit* found = file.unit_at(pc);
-  if (found == nullptr) return {{symbol.empty() ? symbol : demangle(symbol), "", 0}};
+  const auto found = file.unit_at(pc);
+  if (!found) return {{symbol.empty() ? symbol : demangle(symbol), "", 0}};
 
   ModuleFile::Unit unit = *found;
   std::vector<Dwarf_Die> calls;

@@ -11,6 +11,7 @@ namespace forkscope {
 namespace {
 
 constexpr int kMaxDepth = 64;
+constexpr std::uint64_t kScalar = 4;  ///< bytes of a lock that is an int, as libc's own are
 
 /// The fixed address of a variable, if it has one: thread-local and automatic ones do not.
 bool static_address(Dwarf_Die* die, Dwarf_Addr& address) {
@@ -96,6 +97,11 @@ DataNames::Variable* DataNames::variable_at(std::uint64_t address, std::uint64_t
 
 std::string DataNames::name(std::uint64_t address) {
   const ElfSymbol symbol = file_.data_symbol(address);
+  // No member to name: the debug information, which takes long to read, has nothing to add.
+  if (symbol.start == address && symbol.size != 0 && symbol.size <= kScalar &&
+      symbol.name.find('.') == std::string::npos) {
+    return demangle(symbol.name);
+  }
   std::uint64_t start = symbol.start;
   Variable* variable = variable_at(address, start);
   const bool mangled = symbol.name.starts_with("_Z") || symbol.name.starts_with("_R");

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace forkscope {
 namespace {
@@ -58,13 +59,39 @@ std::unique_ptr<ModuleFile> ModuleFile::open(const std::string& path) {
   return std::unique_ptr<ModuleFile>(new ModuleFile(std::move(handle), module));
 }
 
+Dwarf* ModuleFile::dwarf() {
+  if (!std::exchange(dwarf_loaded_, true)) dwarf_ = dwfl_module_getdwarf(module_, &dwarf_bias_);
+  return dwarf_;
+}
+
+std::optional<ModuleFile::Unit> ModuleFile::indexed_unit(Dwarf_Addr address) {
+  Dwarf_Aranges* index = nullptr;
+  if (dwarf() == nullptr || dwarf_getaranges(dwarf_, &index, nullptr) != 0) return std::nullopt;
+  Dwarf_Addr start = 0;
+  Dwarf_Off offset = 0;
+  Dwarf_Die die{};
+  // Ranges of discarded sections start at 0 and may span what is not theirs.
+  if (dwarf_getarangeinfo(dwarf_getarange_addr(index, address), &start, nullptr, &offset) != 0 ||
+      start == 0 || dwarf_offdie(dwarf_, offset, &die) == nullptr) {
+    return std::nullopt;
+  }
+  Unit unit{};
+  Dwarf_Die split{};
+  std::uint8_t type = 0;
+  if (dwarf_cu_info(die.cu, nullptr, &type, &unit.skeleton, &split, nullptr, nullptr, nullptr) !=
+          0 ||
+      (type != DW_UT_compile && type != DW_UT_skeleton)) {
+    return std::nullopt;
+  }
+  unit.die = type == DW_UT_skeleton && split.addr != nullptr ? split : unit.skeleton;
+  return unit;
+}
+
 void ModuleFile::load_units() {
   if (units_loaded_) return;
   units_loaded_ = true;
-  Dwarf* dwarf = dwfl_module_getdwarf(module_, &dwarf_bias_);
+  Dwarf* dwarf = this->dwarf();
   if (dwarf == nullptr) return;
-  // .debug_aranges is not used: clang and rustc do not write it, and linking their objects with
-  // GCC's gives a table that is there but incomplete.
   Dwarf_CU* cu = nullptr;
   Dwarf_Half version = 0;
   std::uint8_t type = 0;
@@ -89,24 +116,28 @@ const std::vector<ModuleFile::Unit>& ModuleFile::units() {
   return units_;
 }
 
-const ModuleFile::Unit* ModuleFile::unit_at(Dwarf_Addr pc) {
+std::optional<ModuleFile::Unit> ModuleFile::unit_at(Dwarf_Addr pc) {
+  // What .debug_aranges knows of an address is right. What it does not know may be there all the
+  // same: clang and rustc write no such table, and linking their objects with GCC's gives one that is
+  // incomplete. Only then are all units read, which takes many times as long.
+  if (auto unit = indexed_unit(pc); unit && dwarf_haspc(&unit->skeleton, pc) > 0) return unit;
   load_units();
   auto after = std::upper_bound(ranges_.begin(), ranges_.end(), pc,
                                 [](Dwarf_Addr a, const Range& range) { return a < range.low; });
   // Ranges of discarded sections start at 0 and may span live code, so look past the nearest.
   for (int tries = 0; after != ranges_.begin() && tries < 8; ++tries) {
     --after;
-    if (pc < after->high) return &units_[after->unit];
+    if (pc < after->high) return units_[after->unit];
   }
-  return nullptr;
+  return std::nullopt;
 }
 
 Dwarf_Addr ModuleFile::dwarf_address(std::uint64_t address) {
-  load_units();
+  dwarf();
   return address - dwarf_bias_;
 }
 std::uint64_t ModuleFile::file_address(Dwarf_Addr address) {
-  load_units();
+  dwarf();
   return address + dwarf_bias_;
 }
 

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,7 +38,10 @@ class ModuleFile {
     Dwarf_Die skeleton;
   };
   /// Compilation unit whose code includes `pc` (in DWARF's own addresses, see dwarf_address).
-  const Unit* unit_at(Dwarf_Addr pc);
+  std::optional<Unit> unit_at(Dwarf_Addr pc);
+  /// Compilation unit that has `address`, of data too, in the file's own index: reads that unit
+  /// alone. Nothing where there is no index, or it does not know the address.
+  std::optional<Unit> indexed_unit(Dwarf_Addr address);
   const std::vector<Unit>& units();
 
   /// Address as the debug information counts it: a separate debug file may have another base.
@@ -57,13 +61,15 @@ class ModuleFile {
   using DwflHandle = std::unique_ptr<Dwfl, void (*)(Dwfl*)>;
 
   ModuleFile(DwflHandle handle, Dwfl_Module* module);
+  Dwarf* dwarf();
   void load_units();
   ElfSymbol symbol(std::uint64_t address, const std::function<bool(unsigned type)>& wanted);
 
   DwflHandle handle_;
   Dwfl_Module* module_;
+  Dwarf* dwarf_ = nullptr;
   Dwarf_Addr dwarf_bias_ = 0;
-  bool units_loaded_ = false;
+  bool dwarf_loaded_ = false, units_loaded_ = false;
   std::vector<Unit> units_;
   std::vector<Range> ranges_;  ///< sorted by low
 };

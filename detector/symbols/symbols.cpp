@@ -1,7 +1,12 @@
 #include "detector/symbols/symbols.hpp"
 
+#include <sys/stat.h>
+
 #include <map>
+#include <memory>
+#include <mutex>
 #include <unordered_map>
+#include <utility>
 
 #include "detector/symbols/code_names.hpp"
 #include "detector/symbols/data_names.hpp"
@@ -31,10 +36,22 @@ class DwflNamer final : public Namer {
 
   static const ModuleRecord* module_at(std::uint64_t address,
                                        const std::vector<ModuleRecord>& modules);
-  Known& known(const std::string& path) { return files_.try_emplace(path, path).first->second; }
+  Known& known(const std::string& path);
 
-  std::map<std::string, Known> files_;
+  /// The same file may have several names: /lib is often a link to /usr/lib.
+  std::map<std::string, std::shared_ptr<Known>> by_path_;
+  std::map<std::pair<dev_t, ino_t>, std::shared_ptr<Known>> by_inode_;
 };
+
+DwflNamer::Known& DwflNamer::known(const std::string& path) {
+  std::shared_ptr<Known>& file = by_path_[path];
+  if (file) return *file;
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) return *(file = std::make_shared<Known>(path));
+  std::shared_ptr<Known>& same = by_inode_[{info.st_dev, info.st_ino}];
+  if (!same) same = std::make_shared<Known>(path);
+  return *(file = same);
+}
 
 const ModuleRecord* DwflNamer::module_at(std::uint64_t address,
                                          const std::vector<ModuleRecord>& modules) {
@@ -90,8 +107,27 @@ void DwflNamer::data(LockInfo& lock, const std::vector<ModuleRecord>& modules) {
   lock.symbol = cached->second;
 }
 
+/// libdw's handles are for one thread at a time.
+class SharedNamer final : public Namer {
+ public:
+  std::vector<Frame> code(std::uint64_t address, bool call,
+                          const std::vector<ModuleRecord>& modules) override {
+    std::lock_guard lock(mutex_);
+    return namer_.code(address, call, modules);
+  }
+  void data(LockInfo& lock, const std::vector<ModuleRecord>& modules) override {
+    std::lock_guard guard(mutex_);
+    namer_.data(lock, modules);
+  }
+
+ private:
+  std::mutex mutex_;
+  DwflNamer namer_;
+};
+
 }  // namespace
 
 std::unique_ptr<Namer> make_namer() { return std::make_unique<DwflNamer>(); }
+std::unique_ptr<Namer> make_shared_namer() { return std::make_unique<SharedNamer>(); }
 
 }  // namespace forkscope

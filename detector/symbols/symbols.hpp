@@ -1,5 +1,5 @@
 // Addresses to functions, lines and variables, with elfutils libdw, from the files on disk.
-// Runs in the command only; not thread-safe. Needs no live process.
+// Runs in the command only; not thread-safe but where it says so. Needs no live process.
 #pragma once
 
 #include <memory>
@@ -12,5 +12,9 @@ namespace forkscope {
 /// /usr/lib/debug, .gnu_debuglink), and through debuginfod when DEBUGINFOD_URLS is set.
 /// Files it cannot read give frames with module and offset only. Results are cached.
 std::unique_ptr<Namer> make_namer();
+
+/// The same for several threads: what one of them had read of a file the others need not read again.
+/// Whoever asks while a file is read waits for that.
+std::unique_ptr<Namer> make_shared_namer();
 
 }  // namespace forkscope

@@ -30,11 +30,14 @@ HANDLER = "whether its handler posts is not to be seen"
 ALONE = "the forker's other threads may have ended before the fork: then nothing shows one"
 SPIN = "a thread that runs may always stop running"
 OTHERS = "the child has threads of its own, which could act"
+PARKS = Expected(("probable", *SILENT),
+                 why="nothing tells a wait on purpose from one for a thread that was lost")
 INSIDE = "the process hangs in making a child, not as one: that takes the library to see"
 
 # (scenario, method) that hang without help; the test `labels` compares the list with the programs'
-# own descriptions. Later ones are compared by `forkscope scenario run --how attached`.
+# own descriptions.
 SCENARIOS = {
+    ("allocator-lock", "naive"): hangs("orphaned-lock"),
     ("atfork-inversion", "inverted"): waits("stuck", why=INSIDE),
     ("atfork-inversion", "registered-twice"): waits("stuck", why=INSIDE),
     ("atfork-late", "late"): hangs("orphaned-lock", "cache_lock"),
@@ -42,15 +45,30 @@ SCENARIOS = {
     ("c11-threads", "fork"): hangs("orphaned-lock", "queue_lock"),
     ("c11-threads", "fork-cnd"): hangs("lost-thread", "job_done"),
     ("call-once", "underscore-fork"): hangs("orphaned-lock"),  # on the stack
+    ("exit-teardown", "fork-exit"): hangs("lost-thread", lost="pool-0"),
+    ("file-lock", "fork-wait-flock"): waits("waiting"),  # its parent may release it
+    ("file-lock", "fork-wait-record"): waits("waiting"),
+    ("fork-bypass", "handlers-skipped"): hangs("orphaned-lock"),
+    ("fork-in-signal", "fork"): hangs("self-held-lock"),
     ("futex-lock", "fork"): hangs("lost-thread orphaned-lock", "cache_lock", why=NO_OWNER),
     ("inherited-waiters", "fork-broadcast"): hangs("lost-thread", "tickets_changed"),
     ("inherited-waiters", "fork-destroy"): hangs("lost-thread", "tickets_changed"),
+    ("libc-locks", "localtime"): hangs("libc-lock"),
+    ("libc-locks", "setenv"): hangs("libc-lock"),
+    ("libc-locks", "getaddrinfo"): hangs("libc-lock"),
+    ("libc-locks", "atexit"): hangs("libc-lock"),
+    ("loader-list", "fork"): hangs("libc-lock"),
+    ("logger-lock", "fork"): hangs("orphaned-lock"),
+    ("lost-future", "fork"): hangs("lost-thread", lost="compute-0"),
     ("mutex-types", "recursive"): hangs("stale-owner self-held-lock", "account_lock", why=STALE),
     ("mutex-types", "errorcheck"): hangs("stale-owner self-held-lock", "account_lock", why=STALE),
     ("mutex-types", "robust"): hangs("stale-owner self-held-lock", "account_lock", why=STALE),
     ("mutex-types", "pi-holder-ended"): hangs("orphaned-lock lost-thread", why=GONE),
     ("mutex-types", "normal-relock"): hangs("self-held-lock", "account_lock"),
+    ("nested-fork", "fork"): hangs("orphaned-lock"),
+    ("openmp-region", "fork"): hangs("lost-thread"),
     ("parquet-lock", "fork"): hangs("orphaned-lock", "orders"),
+    ("parquet-write", "fork"): hangs("orphaned-lock"),
     ("pipe-never-ends", "fork"): waits(),  # for data that may come: nothing of it is lost
     ("rwlock", "fork"): hangs("orphaned-lock", "prices_lock"),
     ("rwlock", "fork-writer-held"): hangs("orphaned-lock", "prices_lock"),
@@ -60,6 +78,7 @@ SCENARIOS = {
     ("spinlock", "fork"): hangs("orphaned-lock lost-thread", probable=SPIN),
     ("static-local", "fork"): hangs("orphaned-lock", "only"),
     ("stdio-lock", "underscore-fork"): hangs("orphaned-lock libc-lock", why="it is both"),
+    ("undrained-queue", "fork"): hangs("lost-thread", lost="sender-0"),
     ("worker-pool", "fork"): hangs("lost-thread"),
 }
 
@@ -200,6 +219,12 @@ FORKED += [
             "ended", waits("waiting"), "parent-ends", threads=4),
     program("waits_in_forked_child", "condition-of-reader", "a condition, while a thread reads, "
             "the parent has ended", waits("waiting"), "parent-ends", threads=2),
+    program("waits_in_forked_child", "parks", "a raw futex of its own, for ever, on purpose", PARKS),
+    program("waits_in_forked_child", "parks-in-condition", "the same in pthread_cond_wait", PARKS),
+    program("waits_in_forked_child", "parks", "a raw futex of its own, the parent has ended", PARKS,
+            "parent-ends"),
+    program("waits_in_forked_child", "parks-until-signal", "a raw futex, until a signal handler "
+            "ends it", waits("waiting", "unknown", why=HANDLER)),
     Case("waits_in_forked_child.computes", "uses a processor",
          starts.computing("waits_in_forked_child", "computes"), waits("running"), quiet=False),
     Case("waits_in_forked_child.condition-of-computer", "a condition, while a thread computes",

@@ -86,8 +86,7 @@ def test_ending(forkscope, case, program):
 
 
 def test_labels(places):
-    """Compares SCENARIOS with what the programs say of themselves. Of those that have no label here
-    `forkscope scenario run --how attached` compares the answer with what they say."""
+    """Compares SCENARIOS with what the programs say of themselves."""
     hanging, silent = set(), []
     programs = [path for path in sorted(places.scenarios.iterdir()) if path.is_file()]
     check(len(programs) > 15, f"where are the scenarios? {programs}")
@@ -97,8 +96,9 @@ def test_labels(places):
         methods = [method for method in json.loads(text)["methods"] if method["end"] == "deadlock"]
         hanging |= {(path.name, method["name"]) for method in methods}
         silent += [(path.name, method["name"]) for method in methods if "attached" not in method]
-    check(hanging >= set(SCENARIOS), f"with a label, but not hanging: "
-          f"{sorted(set(SCENARIOS) - hanging)}")
+    check(hanging == set(SCENARIOS),
+          f"with a label, but not hanging: {sorted(set(SCENARIOS) - hanging)}; hanging, without "
+          f"a label: {sorted(hanging - set(SCENARIOS))}")
     check(not silent, f"hanging, but not saying what is seen from outside: {silent}")
 
 

@@ -29,7 +29,9 @@ void futex(std::atomic<int>* word, int operation, int value) {
 
 void* worker(void* barrier) {
   pthread_barrier_wait(static_cast<pthread_barrier_t*>(barrier));
-  while (true) futex(&never, FUTEX_WAIT, 0);
+  while (never.load() == 0) futex(&never, FUTEX_WAIT, 0);
+  finish_work();
+  return nullptr;
 }
 
 }  // namespace

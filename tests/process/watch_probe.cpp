@@ -6,7 +6,9 @@
 // Ends with 10 when its child was killed, 11 when the child was aborted, 12 when it asked in vain
 // for a child that hangs, else with the child's status.
 
+#include <linux/futex.h>
 #include <pthread.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,6 +50,26 @@ int lost_worker() {
     work_pool::wait_for_work();
     _exit(0);
   }
+  return wait_for(child);
+}
+
+void* idles(void* barrier) {
+  pthread_barrier_wait(static_cast<pthread_barrier_t*>(barrier));
+  pause();
+  return nullptr;
+}
+
+/// The child parks for ever, on purpose, on a word that no thread of the parent knows. The parent has
+/// a thread that runs code of the same file.
+int parks() {
+  pthread_barrier_t barrier;
+  pthread_barrier_init(&barrier, nullptr, 2);
+  pthread_t thread;
+  pthread_create(&thread, nullptr, idles, &barrier);
+  pthread_barrier_wait(&barrier);
+  pid_t child = fork_and_say();
+  static int word;
+  while (child == 0) syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
   return wait_for(child);
 }
 
@@ -147,6 +169,7 @@ int main(int argc, char** argv) {
   const int number = argc > 2 ? std::atoi(argv[2]) : 0;
   const auto is = [mode](const char* name) { return std::strcmp(mode, name) == 0; };
   if (is("lost-worker")) return lost_worker();
+  if (is("parks")) return parks();
   if (is("lost-worker-beside-other")) return lost_worker_beside_other();
   if (is("new-pool")) return new_pool();
   if (is("libc-lock")) return libc_lock();

@@ -338,3 +338,20 @@ TEST_CASE("a thread that locks what it has is stuck, and no fork is to blame",
   CHECK(diagnosis.threads[0].owner.where == LockOwner::Where::kItself);
   CHECK(diagnosis.threads[0].owner.pid == kChild);
 }
+
+TEST_CASE("the first process of a PID namespace knows the holder by what its memory remembers",
+          "[diagnose][owner]") {
+  Story story;
+  story.parent_gone();
+  story.evidence.process.own_pid = 1;
+  story.child(Thread(kChild).own_tid(1).waits(mutex(kReader)).from({"main@app"}));
+  story.beside(Thread(kChild + 1, "server").own_tid(2).in_call("read")).lasted();
+  // Any number is greater than 1: it may be a thread of its own that ended.
+  CHECK(story.judge().answer == Answer::kWaiting);
+  story.remembers("read_rows@app");
+  CHECK(story.judge().answer == Answer::kWaiting);
+  story.evidence.remembered_threads.front().own_tid = kReader;
+  const Diagnosis diagnosis = story.judge();
+  REQUIRE(diagnosis.answer == Answer::kDeadlock);
+  CHECK(diagnosis.finding->evidence == "owner-word");
+}

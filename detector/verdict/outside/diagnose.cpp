@@ -69,6 +69,23 @@ bool runs_code_of(const ThreadEvidence& thread, const std::string& module) {
                      [&](const Frame& frame) { return frame.module == module; });
 }
 
+/// Waits that only make sense if another thread was to come: a barrier of one never blocks.
+bool expects_others(LockFamily family) {
+  return family == LockFamily::kBarrier || family == LockFamily::kGompBarrier ||
+         family == LockFamily::kJoin || family == LockFamily::kOnce ||
+         family == LockFamily::kRustOnce || family == LockFamily::kStaticGuard;
+}
+
+/// Libraries whose functions are there to wait with, for whatever the program likes.
+bool is_waiting_library(const std::string& path) {
+  constexpr std::string_view kLibraries[] = {"libglib-2.", "libQt5Core.", "libQt6Core.",
+                                             "libboost_thread.", "libabsl_", "libnspr4.",
+                                             "libapr-1.", "libuv."};
+  const std::string name = base_name(path);
+  return std::any_of(std::begin(kLibraries), std::end(kLibraries),
+                     [&](std::string_view library) { return name.starts_with(library); });
+}
+
 /// Threads of std::thread start in the C++ library, whatever they are there for.
 bool is_library_start(const Frame& start) {
   const std::string name = base_name(start.module);
@@ -146,13 +163,24 @@ class Judge {
     answer(runs ? Answer::kRunning : Answer::kWaiting);
   }
 
+  /// The first process of a PID namespace counts anew: there the numbers alone do not tell threads of
+  /// its own from those of before.
+  bool remembers(std::int32_t own_tid) const {
+    return std::any_of(
+        evidence_.remembered_threads.begin(), evidence_.remembered_threads.end(),
+        [&](const RememberedThread& thread) { return thread.own_tid == own_tid; });
+  }
+
   /// A lock whose holder is a thread that is not here. Nobody but the holder may release it.
   bool judge_absent_owner() {
     for (const ThreadView& view : views_) {
       if (!view.closed() || !view.owner_absent() || !is_owned(view.family)) continue;
       if (view.owner.where == Where::kItself && view.owner.pid == process_.pid) continue;
       // A thread of this process that ended with the lock in its hands is no matter of the fork.
-      if (view.owner.where == Where::kGone && view.lock.owner > process_.own_pid) continue;
+      if (view.owner.where == Where::kGone && view.lock.owner > process_.own_pid &&
+          !remembers(view.lock.owner)) {
+        continue;
+      }
       culprit_ = &view;
       kind_ = view.family == LockFamily::kLibcLock    ? record::Kind::kLibcLock
               : view.owner.where == Where::kItself ? record::Kind::kSelfHeldLock
@@ -218,12 +246,13 @@ class Judge {
                         : Answer::kStuck);
     const bool event = !is_owned(culprit_->family);
     const bool explained = explained_by_lost(*culprit_);
+    unknown_to_lost_ = event && !explained;
     if (signal_handlers_ && !process_.from_core && (!explained || (culprit_->family == LockFamily::kSemaphore && !has_python(process_))))
       return answer(Answer::kUnknown);
     kind_ = kind_of_unowned(*culprit_);
     if (signal_handlers_ || (event && !explained) || others_may_wake())
       return answer(Answer::kProbable);
-    if (process_.threads.size() > 1 && !explained_by_lost(*culprit_))
+    if (process_.threads.size() > 1 && !explained)
       return answer(Answer::kProbable);
     answer(Answer::kDeadlock);
   }
@@ -245,10 +274,14 @@ class Judge {
                                                                      : record::Kind::kLostThread;
   }
 
-  /// Whether threads that were not copied run the code that waits here.
+  /// Whether threads that were not copied run the code that waits here. A library's threads are its
+  /// own business; of code that anybody may use to wait, a thread must be seen to know of the wait.
   bool explained_by_lost(const ThreadView& view) const {
     const Frame* frame = innermost_program_frame(view.thread->stack);
     if (frame == nullptr) return false;
+    if (!is_owned(view.family) && !expects_others(view.family) && may_park(view, *frame) &&
+        !is_known_to_lost(view))
+      return false;
     return std::any_of(lost_.begin(), lost_.end(),
                        [&](const ThreadEvidence* thread) {
                          return runs_code_of(*thread, frame->module);
@@ -259,6 +292,20 @@ class Judge {
                                 (thread.start_routine->module == frame->module ||
                                  is_library_start(*thread.start_routine));
                        });
+  }
+
+  /// Whether the code may wait for ever on purpose, as main() does that has left all work to threads.
+  bool may_park(const ThreadView& view, const Frame& frame) const {
+    if (is_python_module(frame.module)) return false;  // judged by its handlers and its frames
+    const auto component = waiting_component(view.thread->stack);
+    if (!component) return true;
+    return component->module == process_.exe ? !may_miss_threads(*component)
+                                             : is_waiting_library(component->module);
+  }
+
+  bool is_known_to_lost(const ThreadView& view) const {
+    return std::any_of(evidence_.wait_links.begin(), evidence_.wait_links.end(),
+                       [&](const WaitLink& link) { return link.waiter == view.thread->tid; });
   }
 
   /// A library's threads are its own business. The program's own code may be called by the threads of
@@ -311,7 +358,7 @@ class Judge {
       }
     }
     OutsideFacts facts{evidence_, views_,  lost_,   missed_, culprit_, kind_,
-                       evidence_word_, closed_, signal_handlers_};
+                       evidence_word_, closed_, signal_handlers_, unknown_to_lost_};
     result_.sentence = outside_sentence(result_, facts);
     result_.reasons = outside_reasons(result_, facts);
     if (result_.answer == Answer::kDeadlock || result_.answer == Answer::kProbable)
@@ -329,6 +376,7 @@ class Judge {
   record::Kind kind_ = record::Kind::kLostThread;
   std::string evidence_word_;
   bool closed_ = false;
+  bool unknown_to_lost_ = false;
   bool signal_handlers_ = false;  ///< a handler of the program's own might end the wait
   Diagnosis result_;
 };

@@ -120,6 +120,18 @@ struct RememberedThread {
   std::optional<Frame> start_routine;
 };
 
+/// A thread that was not copied knows of what a thread of the child waits on for ever.
+struct WaitLink {
+  enum class How {
+    kStack,  ///< its stack has a pointer to it
+    kHeap,   ///< what its stack points to leads there
+    kCode,   ///< the functions it was in refer to it, or call one that does
+  };
+  std::int32_t waiter = 0;  ///< TID of the thread that waits
+  std::int32_t lost = 0;    ///< TID of the thread that was not copied, 0 unknown
+  How how = How::kStack;
+};
+
 /// A process and where its memory comes from.
 struct Evidence {
   ProcessEvidence process;
@@ -132,6 +144,8 @@ struct Evidence {
   /// Threads of the forker as the child's own copy of glibc's lists shows them: they lived when the
   /// child was made and were not copied. Known whether the parent lives or not, not for every libc.
   std::vector<RememberedThread> remembered_threads;
+  /// What its memory tells of the threads that were not copied, for threads that wait for ever.
+  std::vector<WaitLink> wait_links;
   /// The thread of the nearest ancestor that forked it, by its TID there; 0: not known.
   std::int32_t forker_own_tid = 0;
   /// Its libc is one whose lists of threads can be read.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include "detector/verdict/address_space.hpp"
 #include "detector/verdict/cures.hpp"
@@ -112,6 +113,23 @@ std::string remembered_sentence(const std::vector<RememberedThread>& threads) {
   for (std::size_t i = 0; i < functions.size() && i < kMaxNamed; ++i)
     text += (i == 0 ? "; started in " : ", ") + functions[i];
   return text + ".";
+}
+
+/// "Thread 12 (pool-0) knows of what it waits on: its stack has a pointer to it."
+std::string link_sentence(const WaitLink& link, const std::vector<const ThreadEvidence*>& lost) {
+  std::string who = "A thread that was not copied";
+  for (const ThreadEvidence* thread : lost)
+    if (thread->tid == link.lost) who = thread_words(thread->tid, thread->name);
+  who.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(who.front())));
+  switch (link.how) {
+    case WaitLink::How::kStack:
+      return who + " knows of what it waits on: its stack has a pointer to it.";
+    case WaitLink::How::kHeap:
+      return who + " knows of what it waits on: pointers lead there from its stack.";
+    case WaitLink::How::kCode:
+      return who + " knows of what it waits on: the code it was in refers to it.";
+  }
+  return {};
 }
 
 LockType lock_type_of(const ThreadView& view) {
@@ -353,7 +371,13 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
                           "them wakes it: none will.",
                           facts.views.size()));
   }
+  for (const WaitLink& link : evidence.wait_links)
+    if (link.waiter == view.thread->tid && !is_owned(view.family))
+      reasons.push_back(link_sentence(link, facts.lost));
   if (diagnosis.answer == Answer::kProbable) {
+    if (facts.unknown_to_lost)
+      reasons.push_back("It is not certain because nothing shows that one of them knew of what it "
+                        "waits on: it may wait for ever on purpose.");
     if (evidence.process.io_uring)
       reasons.push_back("It is not certain because the program uses io_uring, which can wake it.");
     if (!evidence.process.shares_memory && !process.from_core)

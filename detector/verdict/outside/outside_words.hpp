@@ -21,6 +21,7 @@ struct OutsideFacts {
   const std::string& evidence_word;
   bool closed;            ///< every thread sleeps until another of them wakes it
   bool signal_handlers;   ///< a handler of the program's own might wake it
+  bool unknown_to_lost;   ///< no thread that was not copied is seen to know of the wait
 };
 
 std::string program_name(const ProcessEvidence& process);

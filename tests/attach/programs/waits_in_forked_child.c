@@ -3,6 +3,8 @@
 // argument "parent-ends" the parent is gone by then.
 #define _GNU_SOURCE
 #include <aio.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
 
 #include "waits_for_threads.h"
 
@@ -91,6 +93,30 @@ static void condition_of_computer(void) {
   wait_on(&job_done);
 }
 
+static int own_word;
+static pthread_cond_t own_condition = PTHREAD_COND_INITIALIZER;
+
+/// Parks for ever, as a program does that leaves all else to signals: nobody was ever to wake it.
+static void parks(void) {
+  this_is_the_target();
+  for (;;) syscall(SYS_futex, &own_word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+}
+
+static void parks_in_condition(void) {
+  this_is_the_target();
+  wait_on(&own_condition);
+}
+
+static void end_process(int number) {
+  (void)number;
+  _exit(0);
+}
+
+static void parks_until_signal(void) {
+  signal(SIGTERM, end_process);
+  parks();
+}
+
 static void fork_and(void (*child)(void), int parent_stays) {
   start_parents_threads();
   int ends[2];
@@ -114,6 +140,9 @@ int main(int argc, char** argv) {
   static const struct Mode modes[] = {MODES_OF_THREADS,
                                       {"read-pipe", read_pipe},
                                       {"sleep", sleeps},
+                                      {"parks", parks},
+                                      {"parks-in-condition", parks_in_condition},
+                                      {"parks-until-signal", parks_until_signal},
                                       {"timer-thread", timer_thread},
                                       {"asynchronous-read", asynchronous_read},
                                       {"computes", computes},

@@ -38,6 +38,15 @@ static void recvfrom_mode(void) {
   recvfrom(fd, &byte, 1, 0, NULL, NULL);
 }
 
+static void recvfrom_for_an_hour(void) {
+  const int fd = listening(SOCK_DGRAM);
+  const struct timeval hour = {3600, 0};
+  check(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &hour, sizeof hour) == 0, "setsockopt");
+  this_is_the_target();
+  char byte;
+  recvfrom(fd, &byte, 1, 0, NULL, NULL);
+}
+
 static void epoll_mode(void) {
   const int fd = listening(SOCK_STREAM), set = epoll_create1(0);
   struct epoll_event event = {.events = EPOLLIN};
@@ -248,6 +257,7 @@ static void seccomp_mode(void) {
 int main(int argc, char** argv) {
   static const struct Mode modes[] = {{"accept", accept_mode},
                                       {"recvfrom", recvfrom_mode},
+                                      {"recvfrom-for-an-hour", recvfrom_for_an_hour},
                                       {"epoll", epoll_mode},
                                       {"poll", poll_mode},
                                       {"poll-again", poll_again_mode},

@@ -1,0 +1,46 @@
+// What the machine code of functions refers to: addresses in rip-relative operands and in immediates,
+// found without decoding instructions, by looking at every byte. A place that is none gives an address
+// that means nothing, so only addresses that mean something are to be believed. Follows direct calls.
+// x86-64. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "detector/inspect/process_memory.hpp"
+#include "detector/record/session.hpp"
+
+namespace forkscope {
+
+class CodeReferences {
+ public:
+  explicit CodeReferences(ProcessMemory& memory) : memory_(memory) {}
+
+  /// Whether a function begins there.
+  bool begins_at(std::uint64_t address, const ModuleRecord& module);
+  /// The function around `pc` is not to be looked at.
+  void leave_out(std::uint64_t pc, const ModuleRecord& module);
+  /// Calls `seen` for each address that the function around `pc` may refer to, and those that it calls,
+  /// so many calls deep. Functions that were looked at before are left out.
+  void look(std::uint64_t pc, const ModuleRecord& module, int calls,
+            const std::function<void(std::uint64_t)>& seen);
+
+ private:
+  /// Where functions start, by the search table of .eh_frame_hdr; sorted.
+  const std::vector<std::uint64_t>& functions_of(const ModuleRecord& module);
+  struct Function {
+    std::uint64_t start = 0, end = 0;
+  };
+  std::optional<Function> function_at(std::uint64_t pc, const ModuleRecord& module);
+
+  ProcessMemory& memory_;
+  std::map<std::uint64_t, std::vector<std::uint64_t>> functions_;  ///< by start of the module
+  std::set<std::uint64_t> known_;
+  int left_ = 512;  ///< functions still to be looked at, all in all
+};
+
+}  // namespace forkscope

@@ -1,0 +1,256 @@
+#include "detector/inspect/wait_links.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <unordered_set>
+#include <utility>
+
+#include "detector/inspect/code_references.hpp"
+#include "detector/verdict/outside/thread_view.hpp"
+
+namespace forkscope {
+namespace {
+
+constexpr std::size_t kMostThreads = 64;
+constexpr std::uint64_t kMostStack = 64 << 10, kRememberedStack = 16 << 10;
+constexpr std::size_t kMostObjects = 20'000;
+constexpr std::uint64_t kMostBytes = 8 << 20, kLargestObject = 1 << 20;
+/// How far from a pointer an object reaches whose size is not known. The awaited word of a lock is not
+/// further from its start.
+constexpr std::uint64_t kNear = 64;
+constexpr std::uint64_t kOnStack = 32;  ///< the same of a variable on a stack
+constexpr std::size_t kMostCalled = 256;
+constexpr int kCalls = 3;  ///< how deep they are followed
+/// A variable with a symbol may be larger.
+constexpr std::uint64_t kMostVariable = 1024;
+
+struct Object {
+  std::uint64_t start = 0, end = 0;
+};
+
+class Search {
+ public:
+  Search(ProcessMemory& memory, const Evidence& evidence, Namer& namer)
+      : memory_(memory), process_(evidence.process), namer_(namer), code_(memory) {
+    for (const ThreadEvidence& thread : process_.threads) {
+      const Wait wait = wait_of(thread, process_.abi);
+      if (!wait.futex || !wait.for_ever) continue;
+      const std::uint64_t address = wait.futex->address;
+      targets_.push_back({thread.tid, address, variable_at(address), false});
+      // That a function waits there says nothing of who ends the wait.
+      for (const Frame& frame : thread.stack)
+        if (const ModuleRecord* module = module_at(frame.address - 1))
+          code_.leave_out(frame.address - 1, *module);
+    }
+  }
+
+  /// Who waits there as well wakes nobody.
+  bool waits_there(const Wait& wait) const {
+    return wait.futex && std::any_of(targets_.begin(), targets_.end(), [&](const Target& target) {
+             return target.address == wait.futex->address;
+           });
+  }
+
+  bool done() const {
+    return std::all_of(targets_.begin(), targets_.end(),
+                       [](const Target& target) { return target.found; });
+  }
+
+  /// All that a thread knows which was not copied: from its stack, and from the code it was in.
+  void look(std::int32_t tid, Object stack, const std::vector<std::uint64_t>& code, int calls) {
+    tid_ = tid;
+    how_ = WaitLink::How::kStack;
+    scan(stack);
+    how_ = WaitLink::How::kHeap;
+    follow();
+    how_ = WaitLink::How::kCode;
+    for (const std::uint64_t pc : code) look_at_code(pc, calls);
+    while (!next_.empty() || !called_.empty()) {
+      for (const std::uint64_t pc : std::exchange(called_, {})) look_at_code(pc, kCalls);
+      follow();
+      if (done()) break;
+    }
+    called_.clear();
+  }
+
+  const Mapping* mapping_at(std::uint64_t address) const {
+    const auto& mappings = process_.mappings;
+    const auto at = std::upper_bound(
+        mappings.begin(), mappings.end(), address,
+        [](std::uint64_t value, const Mapping& mapping) { return value < mapping.end; });
+    return at != mappings.end() && at->start <= address ? &*at : nullptr;
+  }
+
+  std::vector<WaitLink> links;
+
+ private:
+  struct Target {
+    std::int32_t tid;
+    std::uint64_t address;
+    std::string variable;  ///< empty: not in the data of a file, or its name is not known
+    bool found;
+  };
+
+  const ModuleRecord* module_at(std::uint64_t address) const {
+    for (const ModuleRecord& module : process_.modules)
+      if (address >= module.start && address < module.end) return &module;
+    return nullptr;
+  }
+
+  /// "pool" for "pool.done" and "pool[2].done+0x8".
+  std::string variable_at(std::uint64_t address) {
+    const ModuleRecord* module = module_at(address);
+    if (module == nullptr) return {};
+    LockInfo place;
+    place.address = address;
+    namer_.data(place, process_.modules);
+    const std::size_t end = place.symbol.find_first_of("[+.");
+    return place.symbol.empty() ? "" : module->path + ":" + place.symbol.substr(0, end);
+  }
+
+  /// malloc's own note of the size stands before the object, and the next one's says that this one is
+  /// in use (malloc/malloc.c, "struct malloc_chunk").
+  std::optional<Object> allocated_at(std::uint64_t address, const Mapping& mapping) {
+    if (address % 16 != 0 || address < mapping.start + 16) return std::nullopt;
+    const auto header = memory_.get<std::uint64_t>(address - 8);
+    const std::uint64_t size = header ? *header & ~std::uint64_t{7} : 0;
+    if (size < 32 || size % 16 != 0 || size > kLargestObject ||
+        address - 16 + size + 16 > mapping.end) {
+      return std::nullopt;
+    }
+    const auto next = memory_.get<std::uint64_t>(address - 16 + size + 8);
+    if (!next || (*next & 1) == 0 || (*next & ~std::uint64_t{7}) < 16) return std::nullopt;
+    return Object{address, address + size - 8};
+  }
+
+  void find(Target& target) {
+    target.found = true;
+    links.push_back({target.tid, tid_, how_});
+  }
+
+  /// A word that may be a pointer.
+  void see(std::uint64_t value) {
+    for (Target& target : targets_) {
+      if (target.found || value > target.address) continue;
+      const std::uint64_t distance = target.address - value;
+      if (target.variable.empty()) {
+        if (distance < kNear) find(target);
+      } else if (distance < kMostVariable && value % 4 == 0 &&
+                 variable_at(value) == target.variable) {
+        find(target);
+      }
+    }
+    const Mapping* mapping = mapping_at(value);
+    if (mapping == nullptr || mapping->shared) return;
+    if (mapping->writable && seen_.size() < kMostObjects && seen_.insert(value).second)
+      next_.push_back(value);
+  }
+
+  /// A word of data may be a function to call as well: std::function has one, and what is given to
+  /// pthread_create.
+  void see_data(std::uint64_t value) {
+    see(value);
+    const Mapping* mapping = mapping_at(value);
+    if (mapping == nullptr || !mapping->executable || called_.size() >= kMostCalled) return;
+    const ModuleRecord* module = module_at(value);
+    if (module != nullptr && code_.begins_at(value, *module)) called_.push_back(value);
+  }
+
+  void look_at_code(std::uint64_t pc, int calls) {
+    const ModuleRecord* module = module_at(pc);
+    // What libraries refer to is theirs, and not a variable of the program.
+    if (module == nullptr || process_.abi != Abi::kX86_64 || !holds_target(*module)) return;
+    code_.look(pc, *module, calls, [&](std::uint64_t address) { see(address); });
+  }
+
+  bool holds_target(const ModuleRecord& module) const {
+    return std::any_of(targets_.begin(), targets_.end(), [&](const Target& target) {
+      return module.path == process_.exe ||
+             (target.address >= module.start && target.address < module.end);
+    });
+  }
+
+  void follow() {
+    while (!next_.empty() && bytes_left_ > 0 && !done()) {
+      const std::uint64_t address = next_.back();
+      next_.pop_back();
+      const Mapping* mapping = mapping_at(address);
+      if (is_stack(*mapping)) {  // a variable of a function that gave it to the thread
+        scan({address, std::min(address + kOnStack, mapping->end)});
+        continue;
+      }
+      const auto object = allocated_at(address, *mapping);
+      if (object)
+        for (Target& target : targets_)
+          if (!target.found && target.address >= object->start && target.address < object->end)
+            find(target);
+      scan(object ? *object : Object{address, std::min(address + kNear, mapping->end)});
+    }
+    next_.clear();
+  }
+
+  void scan(const Object& object) {
+    const std::uint64_t start = (object.start + 7) / 8 * 8;
+    if (object.end < start + 8) return;
+    std::vector<std::uint64_t> words((object.end - start) / 8);
+    if (!memory_.read(start, std::as_writable_bytes(std::span(words)))) return;
+    bytes_left_ -= std::min<std::uint64_t>(bytes_left_, words.size() * 8);
+    for (const std::uint64_t word : words) see_data(word);
+  }
+
+  /// A stack of the process's own. They are full of what was once.
+  bool is_stack(const Mapping& mapping) const {
+    return mapping.path.starts_with("[stack") ||
+           std::any_of(process_.threads.begin(), process_.threads.end(),
+                       [&](const ThreadEvidence& thread) {
+                         return thread.call && thread.call->sp >= mapping.start &&
+                                thread.call->sp < mapping.end;
+                       });
+  }
+
+  ProcessMemory& memory_;
+  const ProcessEvidence& process_;
+  Namer& namer_;
+  CodeReferences code_;
+  std::vector<Target> targets_;
+  std::unordered_set<std::uint64_t> seen_;
+  std::vector<std::uint64_t> next_, called_;
+  std::uint64_t bytes_left_ = kMostBytes;
+  std::int32_t tid_ = 0;
+  WaitLink::How how_ = WaitLink::How::kStack;
+};
+
+}  // namespace
+
+std::vector<WaitLink> wait_links(ProcessMemory& memory, const Evidence& evidence,
+                                 const std::vector<LeftThread>& left, Namer& namer) {
+  Search search(memory, evidence, namer);
+  const std::vector<const ThreadEvidence*> lost = lost_threads(evidence);
+  for (std::size_t i = 0; i < lost.size() && i < kMostThreads && !search.done(); ++i) {
+    const ThreadEvidence& thread = *lost[i];
+    if (search.waits_there(wait_of(thread, evidence.process.abi))) continue;
+    const Mapping* stack = thread.call ? search.mapping_at(thread.call->sp) : nullptr;
+    const Object words = stack != nullptr ? Object{thread.call->sp,
+                                                   std::min(stack->end,
+                                                            thread.call->sp + kMostStack)}
+                                          : Object{};
+    std::vector<std::uint64_t> code;
+    for (const Frame& frame : thread.stack) code.push_back(frame.address - 1);
+    // From main() calls lead everywhere.
+    const bool first = &thread == &evidence.ancestors.front().threads.front();
+    search.look(thread.tid, words, code, first ? 0 : kCalls);
+  }
+  if (!lost.empty()) return std::move(search.links);
+  for (std::size_t i = 0; i < left.size() && i < kMostThreads && !search.done(); ++i) {
+    const LeftThread& thread = left[i];
+    const Mapping* stack = search.mapping_at(thread.descriptor);
+    if (stack == nullptr) continue;
+    search.look(thread.own_tid,
+                {std::max(stack->start, thread.descriptor - kRememberedStack), thread.descriptor},
+                {thread.start_routine}, kCalls);
+  }
+  return std::move(search.links);
+}
+
+}  // namespace forkscope

@@ -1,0 +1,185 @@
+// Which threads that were not copied know of what a thread of the child waits on: a memory made by
+// hand, with a heap, static data and the stacks of the child's thread and of a lost one.
+#include "detector/inspect/wait_links.hpp"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <catch2/catch.hpp>
+
+#include "tests/unit/support/python_process.hpp"
+
+using namespace forkscope;
+using forkscope::test::StretchMemory;
+
+namespace {
+
+constexpr std::uint64_t kBase = StretchMemory::kBase;
+constexpr std::uint64_t kHeap = kBase + 0x1000, kData = kBase + 0x5000, kOwnStack = kBase + 0x6000,
+                        kLostStack = kBase + 0x8000, kEnd = kBase + 0xa000;
+constexpr std::uint64_t kOwnSp = kOwnStack + 0x800, kLostSp = kLostStack + 0x800;
+constexpr std::int32_t kLost = 101, kChild = 200;
+
+/// Static data: a variable of 256 bytes at each multiple of that.
+class Variables final : public Namer {
+ public:
+  std::vector<Frame> code(std::uint64_t address, bool, const std::vector<ModuleRecord>&) override {
+    Frame frame;
+    frame.address = address;
+    return {frame};
+  }
+  void data(LockInfo& lock, const std::vector<ModuleRecord>&) override {
+    const std::uint64_t offset = lock.address - kData;
+    lock.symbol = "variable" + std::to_string(offset / 256);
+    if (offset % 256 != 0) lock.symbol += ".member";
+  }
+};
+
+class Scene {
+ public:
+  Scene() : memory_(kEnd - kBase) {
+    ProcessEvidence& child = evidence_.process;
+    child.pid = kChild;
+    child.start = 10;
+    const auto map = [&](std::uint64_t start, std::uint64_t end, const char* path) {
+      Mapping mapping;
+      mapping.start = start;
+      mapping.end = end;
+      mapping.readable = mapping.writable = true;
+      mapping.path = path;
+      child.mappings.push_back(mapping);
+    };
+    map(kHeap, kData, "[heap]");
+    map(kData, kOwnStack, "/opt/app");
+    map(kOwnStack, kLostStack, "[stack]");
+    map(kLostStack, kEnd, "");
+    ModuleRecord program;
+    program.start = program.bias = kData;
+    program.end = kOwnStack;
+    program.path = "/opt/app";
+    child.modules.push_back(program);
+
+    ProcessEvidence parent;
+    parent.pid = 100;
+    parent.mappings = child.mappings;
+    parent.threads = {thread(100, kOwnSp, SYS_pause, 0), thread(kLost, kLostSp, SYS_pause, 0)};
+    evidence_.forker_own_tid = 100;
+    evidence_.ancestors.push_back(parent);
+  }
+
+  /// The child's thread waits on the word.
+  Scene& waits_on(std::uint64_t word) {
+    evidence_.process.threads = {thread(kChild, kOwnSp, SYS_futex, word)};
+    return *this;
+  }
+  /// The lost thread waits on the word as well.
+  Scene& lost_waits_on(std::uint64_t word) {
+    evidence_.ancestors[0].threads[1] = thread(kLost, kLostSp, SYS_futex, word);
+    return *this;
+  }
+  Scene& put(std::uint64_t address, std::uint64_t value) {
+    memory_.put(address, value);
+    return *this;
+  }
+  /// As malloc() leaves it: sizes before the object and before the one that follows.
+  Scene& allocates(std::uint64_t object, std::uint64_t size) {
+    memory_.put<std::uint64_t>(object - 8, (size + 16) | 1);
+    memory_.put<std::uint64_t>(object + size + 8, 0x21);
+    return *this;
+  }
+
+  std::vector<WaitLink> links(const std::vector<LeftThread>& left = {}) {
+    return wait_links(memory_, evidence_, left, names_);
+  }
+  Scene& parent_gone() {
+    evidence_.ancestors.clear();
+    return *this;
+  }
+
+ private:
+  static ThreadEvidence thread(std::int32_t tid, std::uint64_t sp, long call, std::uint64_t word) {
+    ThreadEvidence thread;
+    thread.tid = thread.own_tid = tid;
+    thread.state = 'S';
+    thread.settled = true;
+    thread.start = 1;
+    thread.call = SystemCall{call, {word, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0}, sp, 0};
+    return thread;
+  }
+
+  StretchMemory memory_;
+  Evidence evidence_;
+  Variables names_;
+};
+
+constexpr std::uint64_t kWord = kHeap + 0x210;
+
+}  // namespace
+
+TEST_CASE("links: nothing leads from the lost thread to a word of the child's own") {
+  CHECK(Scene().waits_on(kWord).links().empty());
+  CHECK(Scene().waits_on(kWord).put(kLostSp + 8, kHeap + 0x1000).links().empty());
+  // Above its stack pointer, but not below: that is what was before.
+  CHECK(Scene().waits_on(kWord).put(kLostSp - 16, kWord).links().empty());
+  // The waiting thread's own stack says nothing.
+  CHECK(Scene().waits_on(kWord).put(kOwnSp + 8, kWord).links().empty());
+}
+
+TEST_CASE("links: a pointer to the word, or to the start of its lock, on the lost thread's stack") {
+  for (const std::uint64_t pointer : {kWord, kWord - 40}) {
+    const auto links = Scene().waits_on(kWord).put(kLostSp + 64, pointer).links();
+    REQUIRE(links.size() == 1);
+    CHECK(links[0].waiter == kChild);
+    CHECK(links[0].lost == kLost);
+    CHECK(links[0].how == WaitLink::How::kStack);
+  }
+  CHECK(Scene().waits_on(kWord).put(kLostSp + 64, kWord + 8).links().empty());
+  CHECK(Scene().waits_on(kWord).put(kLostSp + 64, kWord - 0x100).links().empty());
+}
+
+TEST_CASE("links: the object around the word is known by what malloc notes of it") {
+  Scene scene;
+  scene.waits_on(kWord).put(kLostSp + 64, kWord - 0x110).allocates(kWord - 0x110, 0x200);
+  const auto links = scene.links();
+  REQUIRE(links.size() == 1);
+  CHECK(links[0].how == WaitLink::How::kHeap);
+  // The same pointer, to an object that ends before the word.
+  Scene shorter;
+  shorter.waits_on(kWord).put(kLostSp + 64, kWord - 0x110).allocates(kWord - 0x110, 0x40);
+  CHECK(shorter.links().empty());
+}
+
+TEST_CASE("links: pointers are followed from object to object") {
+  const std::uint64_t pool = kHeap + 0x1010, task = kHeap + 0x2010;
+  Scene scene;
+  scene.waits_on(kOwnSp + 0x100)  // a latch on the waiter's stack, as a task knows it
+      .allocates(pool, 0x100)
+      .allocates(task, 0x40)
+      .put(kLostSp + 128, pool)
+      .put(pool + 0x80, task)
+      .put(task + 0x18, kOwnSp + 0x100);
+  REQUIRE(scene.links().size() == 1);
+  CHECK(scene.put(pool + 0x80, 0).links().empty());
+}
+
+TEST_CASE("links: static data is told apart by its variables") {
+  const std::uint64_t word = kData + 0x240;
+  CHECK(Scene().waits_on(word).put(kLostSp + 8, kData + 0x200).links().size() == 1);
+  CHECK(Scene().waits_on(word).put(kLostSp + 8, kData + 0x1f8).links().empty());
+}
+
+TEST_CASE("links: who waits on the same word wakes nobody") {
+  Scene scene;
+  scene.waits_on(kWord).put(kLostSp + 64, kWord);
+  CHECK(scene.links().size() == 1);
+  CHECK(scene.lost_waits_on(kWord).links().empty());
+  CHECK(scene.lost_waits_on(kWord + 64).links().size() == 1);
+}
+
+TEST_CASE("links: of a parent that is gone the child's libc knows the stacks") {
+  Scene scene;
+  scene.waits_on(kWord).put(kLostSp + 64, kWord).parent_gone();
+  CHECK(scene.links().empty());
+  const auto links = scene.links({{0, 0, kLostSp + 0x400}});
+  REQUIRE(links.size() == 1);
+  CHECK(links[0].lost == 0);
+}
