@@ -52,7 +52,8 @@ struct Action {  // the kernel's
 };
 
 volatile char selector = kAllow;
-constinit std::atomic<std::int32_t> prober{0};  ///< tid
+/// Its thread pointer: who asks must not need a system call.
+constinit std::atomic<const void*> prober{nullptr};
 constinit std::atomic<bool> armed{false};
 constinit Action replaced{};
 constinit std::uint64_t mask_before = 0;
@@ -139,16 +140,15 @@ long make_call(ucontext_t& context, long number, bool& copied) {
 
 void on_signal(int signal, siginfo_t* info, void* given) {
   auto& context = *static_cast<ucontext_t*>(given);
-  if (info->si_code != kUserDispatch || sys::gettid() != prober.load(std::memory_order_relaxed)) {
+  const bool own = is_prepared();
+  const char was = selector;
+  if (own) selector = kAllow;
+  if (!own || info->si_code != kUserDispatch) {
     // Another thread's, or a signal that somebody sent to this one.
-    const bool own = sys::gettid() == prober.load(std::memory_order_relaxed);
-    const char was = selector;
-    if (own) selector = kAllow;
     pass_on(signal, info, given);
     if (own) selector = was;
     return;
   }
-  selector = kAllow;
   bool copied = false;
   const long result = make_call(context, info->si_syscall, copied);
   context.uc_mcontext.gregs[REG_RAX] = result;
@@ -170,7 +170,7 @@ int prepare() {
                                sys::arg(begin), forkscope_dispatch_return_end - begin,
                                sys::arg(&selector));
   if (error != 0) return int(-error);
-  prober.store(sys::gettid(), std::memory_order_relaxed);
+  prober.store(__builtin_thread_pointer(), std::memory_order_relaxed);
   std::uint64_t mask = 0;
   sys::call(SYS_rt_sigprocmask, SIG_BLOCK, 0, sys::arg(&mask), 8);
   mask_before = mask;
@@ -202,7 +202,7 @@ void disarm() {
 void finish() {
   disarm();
   sys::call(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0);
-  prober.store(0, std::memory_order_relaxed);
+  prober.store(nullptr, std::memory_order_relaxed);
   set_mask(mask_before);
 }
 
@@ -213,12 +213,11 @@ void in_child() {
   for (int signal = 1; signal <= 64; ++signal)
     if (((kFaults | bit(SIGSYS)) & bit(signal)) != 0) action_of(signal, &by_default, nullptr);
   armed.store(false, std::memory_order_relaxed);
-  prober.store(0, std::memory_order_relaxed);
+  prober.store(nullptr, std::memory_order_relaxed);
 }
 
 bool is_prepared() {
-  const std::int32_t tid = prober.load(std::memory_order_relaxed);
-  return tid != 0 && tid == sys::gettid();
+  return prober.load(std::memory_order_relaxed) == __builtin_thread_pointer();
 }
 
 void settle_signal(int signal) {
