@@ -192,7 +192,9 @@ std::string waiter_block(const Finding& finding, const TextOptions& options) {
                            : finding.severity == "latent" ? "child took it at"
                                                           : "child called at";
   std::string thread = fmt::format("thread {}", finding.waiter.tid);
-  if (!finding.waiter.call.empty()) thread = call_words(finding.waiter.call) + ", " + thread;
+  if (finding.outcome == "probe") thread.clear();  // of whatever child
+  if (!finding.waiter.call.empty())
+    thread = call_words(finding.waiter.call) + (thread.empty() ? "" : ", " + thread);
   const std::string call =
       wrapped(thread, kBlock, options.width) + python_lines(finding.waiter.python, options);
   return block(name,

@@ -131,6 +131,9 @@ void tell_of(std::uint32_t index, const ThreadRecord& self, const Probe& probe) 
   did.holder = message.holder.load(std::memory_order_relaxed);
   did.holder_caller = message.holder_caller.load(std::memory_order_relaxed);
   shared->hung.fetch_or(1u << std::uint32_t(did.probed), std::memory_order_relaxed);
+  // Before anything else can be tried: no probe would get further.
+  if (did.probed == InjectProbed::kHandlers)
+    shared->impossible.store(true, std::memory_order_relaxed);
   tell(index, did);
 }
 
@@ -350,8 +353,7 @@ std::uint64_t conclude(const Meeting& meeting) {
   if (!orphaned || meeting.holder == meeting.thread) {
     // What the probing thread itself had, no fork of the program's would have found.
     if (trying != nullptr) return 0;
-    message.hangs.store(0, std::memory_order_relaxed);
-    message.at.store(InjectProbed::kNothing, std::memory_order_relaxed);
+    message.at.store(InjectProbed::kNothing, std::memory_order_release);
     sys::call(SYS_exit_group, 1);
   }
   Meeting told = meeting;
