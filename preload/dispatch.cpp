@@ -166,9 +166,9 @@ int prepare() {
   if (long error = action_of(SIGSYS, nullptr, &now); error != 0) return int(-error);
   selector = kAllow;
   const auto* begin = forkscope_dispatch_return;
-  const long error = sys::call(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON,
-                               sys::arg(begin), forkscope_dispatch_return_end - begin,
-                               sys::arg(&selector));
+  const long error =
+      sys::call(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, sys::arg(begin),
+                forkscope_dispatch_return_end - begin, sys::arg(&selector));
   if (error != 0) return int(-error);
   prober.store(__builtin_thread_pointer(), std::memory_order_relaxed);
   std::uint64_t mask = 0;
@@ -216,9 +216,7 @@ void in_child() {
   prober.store(nullptr, std::memory_order_relaxed);
 }
 
-bool is_prepared() {
-  return prober.load(std::memory_order_relaxed) == __builtin_thread_pointer();
-}
+bool is_prepared() { return prober.load(std::memory_order_relaxed) == __builtin_thread_pointer(); }
 
 void settle_signal(int signal) {
   if (signal != SIGSYS) return;

@@ -156,7 +156,8 @@ bool sleeps_for_ever(std::int32_t child) {
     if (field == nullptr) return false;
     if (field[0] == '0' && field[1] == 'x')
       for (field += 2; *field != ' ' && *field != '\0'; ++field)
-        values[i] = values[i] * 16 + std::uint64_t(*field <= '9' ? *field - '0' : *field - 'a' + 10);
+        values[i] =
+            values[i] * 16 + std::uint64_t(*field <= '9' ? *field - '0' : *field - 'a' + 10);
     field = std::strchr(field, ' ');
     if (field != nullptr) ++field;
   }
@@ -199,7 +200,8 @@ void run(ThreadRecord& self, Probe& probe) {
   const int error = errno;
   // Behind another library's fork() nobody knows what would happen.
   probe.end = Probe::End::kImpossible;
-  probe.error = is_libcs(reinterpret_cast<const void*>(real().fork)) ? dispatch::prepare() : ENOTSUP;
+  probe.error =
+      is_libcs(reinterpret_cast<const void*>(real().fork)) ? dispatch::prepare() : ENOTSUP;
   if (probe.error == 0) {
     message = probe.message;
     parent = sys::getpid();

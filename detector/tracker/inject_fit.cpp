@@ -24,16 +24,15 @@ bool has_stack_left(const ThreadRecord& thread) {
 }
 
 /// What at-fork handlers might want, and what a child of this fork would find to be its own. A
-/// semaphore that the thread waited for is a lock of its own only if it also posts it: else it takes
-/// what others give.
+/// semaphore that the thread waited for is a lock of its own only if it also posts it: else it
+/// takes what others give.
 bool has_other_lock(const ThreadRecord& thread, const void* lock) {
   bool has = false;
   thread.each([&](const Recorded& one) {
     if (one.slot == thread.top || one.lock == lock) return true;
     if (one.type == record::LockType::kSemaphore && !signalled(thread, one.lock)) return true;
-    has = one.hold != Hold::kOwnerWord ||
-          sys::equals(MutexWords(one.lock).owner_address(),
-                      thread.tid.load(std::memory_order_relaxed));
+    has = one.hold != Hold::kOwnerWord || sys::equals(MutexWords(one.lock).owner_address(),
+                                                      thread.tid.load(std::memory_order_relaxed));
     return !has;
   });
   return has;

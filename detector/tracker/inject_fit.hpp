@@ -1,5 +1,5 @@
-// Whether a thread is at a place where the program itself could fork: what fork:probe asks before it
-// does so on its own. Async-signal-safe, thread-safe.
+// Whether a thread is at a place where the program itself could fork: what fork:probe asks before
+// it does so on its own. Async-signal-safe, thread-safe.
 #pragma once
 
 #include "detector/tracker/thread_record.hpp"

@@ -54,8 +54,8 @@ constinit std::atomic<std::uint32_t> due_now{0};  ///< bits: injections whose pr
 constinit std::atomic<bool> busy{false};
 
 void* map_shared(std::size_t size) {
-  const long memory = sys::call(SYS_mmap, 0, long(size), PROT_READ | PROT_WRITE,
-                                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  const long memory =
+      sys::call(SYS_mmap, 0, long(size), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   return memory < 0 && memory > -4096 ? nullptr : reinterpret_cast<void*>(memory);
 }
 
@@ -376,8 +376,11 @@ std::uint64_t conclude(const Meeting& meeting) {
         return one.lock != meeting.object;
       });
     message.hang[next] = {reinterpret_cast<std::uint64_t>(meeting.object),
-                          reinterpret_cast<std::uint64_t>(caller), meeting.holder_tid,
-                          meeting.lock_type, meeting.lock_flags, told.probed};
+                          reinterpret_cast<std::uint64_t>(caller),
+                          meeting.holder_tid,
+                          meeting.lock_type,
+                          meeting.lock_flags,
+                          told.probed};
     message.hangs.store(next + 1, std::memory_order_release);
   }
   std::uint64_t key = process.image;

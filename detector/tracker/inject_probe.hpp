@@ -10,9 +10,9 @@
 //   conclude()  in a probe's child: a call that can never return
 //
 // A place is fit only where a fork can do no harm that the program would not do itself: the thread
-// holds no lock (at-fork handlers may want it), is in no fork, no signal handler and no call of libc
-// (which may hold locks of its own): its stack has frames of the program only, up to where threads
-// start.
+// holds no lock (at-fork handlers may want it), is in no fork, no signal handler and no call of
+// libc (which may hold locks of its own): its stack has frames of the program only, up to where
+// threads start.
 //
 // Probes of one process are made one at a time. Lock-free, thread-safe, async-signal-safe, safe in
 // forked children; allocates from the kernel only.

@@ -27,39 +27,43 @@ const ForkRecord* fork_of(const FindingRecord& record, const Session& session) {
 std::string object_words(const Finding& finding) {
   const std::string lock = lock_words(finding.lock);
   if (finding.kind != "orphaned-lock" || finding.holder.tid == 0) return lock;
-  return fmt::format("{}, held by {}", lock,
-                     thread_words(finding.holder.tid, finding.holder.name));
+  return fmt::format("{}, held by {}", lock, thread_words(finding.holder.tid, finding.holder.name));
 }
 
 std::string explanation_of(const Finding& finding, const FindingRecord& record,
                            const ForkRecord* fork) {
   const InjectProbed probed = record.finding.probed;
   const std::string forked =
-      fork != nullptr ? fmt::format("thread {} was about to take another lock, and --inject "
-                                    "fork:probe forked there, unnoticed by the program",
-                                    fork->fork.parent_tid)
+      fork != nullptr ? fmt::format(
+                            "thread {} was about to take another lock, and --inject "
+                            "fork:probe forked there, unnoticed by the program",
+                            fork->fork.parent_tid)
                       : std::string("--inject fork:probe forked, unnoticed by the program");
   std::string why = capitalised(forked) + ". ";
   if (finding.kind == "orphaned-lock")
     why += fmt::format(
-        "In that moment {} had the lock. A forked child has only the thread that forked, no at-fork "
+        "In that moment {} had the lock. A forked child has only the thread that forked, no "
+        "at-fork "
         "handler had taken the lock before the copy or made it good in the child, and so it is "
         "locked there for ever. ",
         thread_words(finding.holder.tid, finding.holder.name));
   else
-    why += "What its child waited for, only a thread that was not copied could have brought about. ";
+    why +=
+        "What its child waited for, only a thread that was not copied could have brought about. ";
   switch (probed) {
     case InjectProbed::kLock:
-      why += fmt::format("The program's own children take it between fork and exec, as one did in "
-                         "this run, by {}: at that moment such a child would have waited for ever.",
-                         call_words(finding.waiter.call));
+      why += fmt::format(
+          "The program's own children take it between fork and exec, as one did in "
+          "this run, by {}: at that moment such a child would have waited for ever.",
+          call_words(finding.waiter.call));
       break;
     case InjectProbed::kHandlers:
       why += "A handler of the program's own, which runs in every forked child, waits for it.";
       break;
     default:
-      why += fmt::format("The probe called {}, which waits for it, as would any child that does so.",
-                         call_words(facts_of(probed).word));
+      why +=
+          fmt::format("The probe called {}, which waits for it, as would any child that does so.",
+                      call_words(facts_of(probed).word));
       break;
   }
   return why;
@@ -79,8 +83,8 @@ Candidate candidate_of(const FindingRecord& record, const Context& context,
     finding.process = fork->fork.parent;
     finding.waiter.tid = fork->fork.parent_tid;
   }
-  finding.verdict = fmt::format("would have had a child that waits for ever for {}: a probe found it",
-                                object_words(finding));
+  finding.verdict = fmt::format(
+      "would have had a child that waits for ever for {}: a probe found it", object_words(finding));
   finding.explanation = explanation_of(finding, record, fork);
   finding.count = std::max<std::uint64_t>(record.times, 1);
   return candidate;
@@ -124,8 +128,10 @@ Candidate libc_candidate_of(const InjectedRecord& injected, const Context& conte
   const std::string call = call_words(facts_of(seen.probed).word);
   const std::string inside = call_words(record::kUnsafeCalls[seen.function].name);
   const std::string holder = thread_words(seen.holder, "");
-  finding.verdict = fmt::format("would have had a child that waits for ever in {}, while {} is in "
-                                "{}: a probe found it", call, holder, inside);
+  finding.verdict = fmt::format(
+      "would have had a child that waits for ever in {}, while {} is in "
+      "{}: a probe found it",
+      call, holder, inside);
   finding.explanation = fmt::format(
       "Thread {} was about to take a lock, and --inject fork:probe forked there, unnoticed by the "
       "program. The child called {} and was seen to sleep in it without a time limit, alone in its "

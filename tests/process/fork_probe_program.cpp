@@ -8,15 +8,15 @@
 //   fork_probe_program tried         a thread keeps a lock that a real child only tries
 //   fork_probe_program malloc-libc   a thread allocates and writes to a stream without end
 //   fork_probe_program objects       a thread is inside dl_iterate_phdr
-//   fork_probe_program callback      locks are taken in callbacks of libc only
+//   fork_probe_program callback      locks are taken in callbacks of libc, and then outside of them
 //   fork_probe_program unnoticed     prints what could tell of a probe
 //   fork_probe_program forbidden     a sandbox refuses the prctl of a probe
 #include <dirent.h>
 #include <errno.h>
+#include <link.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <link.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -184,17 +184,23 @@ int objects_while_probed() {
       });
 }
 
+[[gnu::noinline]] void touch_inside() {
+  pthread_mutex_lock(&other_lock);
+  pthread_mutex_unlock(&other_lock);
+}
+
 int in_callbacks() {
   return with_thread(idle, [] {
     int values[] = {3, 1, 2};
     qsort(values, 3, sizeof values[0], [](const void* a, const void* b) {
-      touch_other();
+      touch_inside();
       return *static_cast<const int*>(a) - *static_cast<const int*>(b);
     });
     struct sigaction action = {};
-    action.sa_handler = [](int) { touch_other(); };
+    action.sa_handler = [](int) { touch_inside(); };
     sigaction(SIGUSR1, &action, nullptr);
     raise(SIGUSR1);
+    touch_other();
   });
 }
 
@@ -208,7 +214,8 @@ std::string seen() {
   DIR* folder = opendir("/proc/self/fd");
   const int own = dirfd(folder);
   while (const dirent* entry = readdir(folder))
-    if (entry->d_name[0] != '.' && atoi(entry->d_name) != own) text += std::string(entry->d_name) + " ";
+    if (entry->d_name[0] != '.' && atoi(entry->d_name) != own)
+      text += std::string(entry->d_name) + " ";
   closedir(folder);
   text += "children:";
   folder = opendir("/proc/self/task");

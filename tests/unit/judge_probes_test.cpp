@@ -44,8 +44,7 @@ std::uint64_t add_injected(Story& story, const record::Injected& given) {
   one.frames = 1;
   one.stack[0] = kWorker;
   return story.arena.as(100, 101).add(
-      record::Type::kInjected,
-      {std::as_bytes(std::span(&one, 1)), std::as_bytes(std::span(spec))});
+      record::Type::kInjected, {std::as_bytes(std::span(&one, 1)), std::as_bytes(std::span(spec))});
 }
 
 void count_repeat(Story& story, std::uint32_t index, std::uint64_t count) {
