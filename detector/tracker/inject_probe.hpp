@@ -87,6 +87,9 @@ struct Taken {
 };
 /// A child of the program that lost threads has taken it.
 void learn(const Taken& taken);
+/// It has initialised it, given up what it had not taken itself, or had it at the fork: in a child
+/// like this one the lock is in order.
+void repaired(const void* lock);
 
 // -- in the child of a probe
 

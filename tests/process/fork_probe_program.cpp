@@ -6,6 +6,7 @@
 //   fork_probe_program protected     the same, given up now and then, and taken by at-fork handlers
 //   fork_probe_program unused        a thread keeps a lock that no child takes
 //   fork_probe_program tried         a thread keeps a lock that a real child only tries
+//   fork_probe_program repaired      a thread keeps a lock that a real child makes anew, and takes
 //   fork_probe_program malloc-libc   a thread allocates and writes to a stream without end
 //   fork_probe_program objects       a thread is inside dl_iterate_phdr
 //   fork_probe_program callback      locks are taken in callbacks of libc, and then outside of them
@@ -307,6 +308,11 @@ int main(int count, char** arguments) {
   if (what == "tried")
     return held_while_probed([] {
       if (pthread_mutex_trylock(&wanted_lock) == 0) pthread_mutex_unlock(&wanted_lock);
+    });
+  if (what == "repaired")
+    return held_while_probed([] {
+      pthread_mutex_init(&wanted_lock, nullptr);
+      child_work();
     });
   if (what == "protected") return protected_while_probed();
   if (what == "malloc-libc") return libc_while_probed();

@@ -112,9 +112,9 @@ TEST_CASE("the finding in words, and an exit status for it") {
     CHECK(ended.errors.find(part) != std::string::npos);
 }
 
-TEST_CASE("silent: a lock that at-fork handlers take, that no child takes, or that is only tried") {
+TEST_CASE("silent: a lock that handlers or the child make good, that no child waits for") {
   REQUIRE_PROBES();
-  for (const char* what : {"protected", "unused", "tried"}) {
+  for (const char* what : {"protected", "repaired", "unused", "tried"}) {
     CAPTURE(what);
     const Probed probed = probe_program("fork:probe,every=5", {FORK_PROBE_PROGRAM, what});
     CHECK(probed.ended.exit() == 0);
