@@ -126,7 +126,7 @@ TEST_CASE("silent: a lock that handlers or the child make good, that no child wa
 
 TEST_CASE("an allocator that knows nothing of fork: malloc would hang") {
   REQUIRE_PROBES();
-  const Probed probed = probe_program("fork:probe,every=1,limit=3", {FORK_PROBE_MALLOC});
+  const Probed probed = probe_program("fork:probe,every=1,limit=8", {FORK_PROBE_MALLOC});
   CHECK(probed.ended.exit() == 0);
   CHECK(probed.hung()["malloc"] >= 1);
   const auto findings = probed.findings();
