@@ -16,6 +16,7 @@
 #include "detector/tracker/fork_events.hpp"
 #include "detector/tracker/handlers.hpp"
 #include "detector/tracker/inject.hpp"
+#include "preload/probe.hpp"
 #include "preload/real.hpp"
 
 extern "C" void* __dso_handle;
@@ -32,14 +33,19 @@ constinit std::atomic<bool> registered{false};
 void prepare() {
   fork_begin(record::Api::kAtfork, nullptr);  // unless a wrapper did
   if (inject::armed) inject::before_call();
+  probe_fork::prepare();
 }
 
 void in_parent() {
+  probe_fork::in_parent();
   if (inject::armed) inject::call_done();
   fork_in_parent_if(record::Api::kAtfork);
 }
 
-void in_child() { fork_in_child(); }
+void in_child() {
+  probe_fork::in_child();
+  fork_in_child();
+}
 
 [[gnu::noinline]] void run_handler(std::uint32_t index, HandlerPhase phase) {
   const HandlerEntry& entry = handler_entry(index);

@@ -10,6 +10,7 @@
 
 #include "detector/tracker/exec_target.hpp"
 #include "detector/tracker/inject.hpp"
+#include "detector/tracker/inject_probe.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/sys.hpp"
 #include "preload/environment.hpp"
@@ -56,6 +57,7 @@ template <typename Exec>
   }
   if (!sys::readable(path, 1)) return exec(given);  // EFAULT, not our crash
   Caller caller;
+  if (inject::armed && !caller.borrowed) inject::probing::settle();
   record::NotObserved target = exec_target(path);
   note_exec(caller, path, target);
   errno = error;

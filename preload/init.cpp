@@ -15,6 +15,7 @@
 #include "preload/descriptor_next.hpp"
 #include "preload/exit.hpp"
 #include "preload/heap.hpp"
+#include "preload/probe.hpp"
 #include "preload/real.hpp"
 #include "preload/unsafe_next.hpp"
 
@@ -53,6 +54,7 @@ bool births_matter() {
   register_atfork_handlers();
   history::watches_heap = sees_all_frees();
   warm_up_stack();
+  probe_fork::start();
   inject::init(argc, argv);  // then: the unwinder's own first lock is no point
   // First registered, last called: after every handler of the program.
   libc.on_exit([](int status, void*) { note_exit(status); }, nullptr);

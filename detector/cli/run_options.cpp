@@ -29,6 +29,8 @@ constexpr const char* kExamples = R"(Examples:
       leaves out what a rule matches, as in orphaned-lock:libfoo*, and fails on what is new
   forkscope run --inject fork:while-held,lock=file_lock -- ./test
       forks exactly while another thread holds that lock; `--inject help` lists what else there is
+  forkscope run --inject fork:probe,every=1000 -- ./server
+      forks by itself, unnoticed by the program, and tells what would have hung in the child
 
 The exit status is the program's; when a signal ended it, forkscope ends by the same signal.
   86   a finding named by --fail-on was made (--error-exitcode changes the number)

@@ -177,6 +177,10 @@ void Watchdog::confirm() {
 
 /// It has slept for a while. Is that worth a look?
 void Watchdog::consider(Entry& entry) {
+  if (entry.process->is_probe()) {
+    entry.settled = true;
+    return;
+  }
   const auto place = entry.process->place();
   if (!place) {
     // Ready to run, without a processor; ended; or we may not know.
@@ -259,7 +263,8 @@ void Watchdog::watch_for_spin(Entry& entry) {
     if (std::exchange(entry.spins, false)) judge_.went_on(entry.process->id());
     return;
   }
-  if (entry.spins || entry.spin_asked || now < entry.no_spin_before) return;
+  if (entry.spins || entry.spin_asked || now < entry.no_spin_before || entry.process->is_probe())
+    return;
   entry.spin_asked = true;
   judge_.ask_spin(entry.process->id());
 }

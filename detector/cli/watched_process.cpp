@@ -122,6 +122,11 @@ std::optional<Place> WatchedProcess::place() const {
   return place;
 }
 
+bool WatchedProcess::is_probe() const {
+  Buffer buffer;
+  return read_file(fmt::format("{}/{}/comm", folder_, id_.pid), buffer) == "forkscope-probe\n";
+}
+
 std::size_t WatchedProcess::thread_count() const {
   // Each thread is a folder in it, and a folder counts as a link (fs/proc/base.c).
   struct stat info {};

@@ -50,6 +50,8 @@ class WatchedProcess {
   std::optional<Pulse> pulse();
   /// Nothing while the first thread runs or is ready to, and when that may not be read.
   std::optional<Place> place() const;
+  /// It is the child of a probe (fork:probe): no process of the program's.
+  bool is_probe() const;
   /// 0 when it is gone.
   std::size_t thread_count() const;
   /// PIDs of its children. `threads` is thread_count().

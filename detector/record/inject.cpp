@@ -27,6 +27,10 @@ constexpr InjectResultFacts kResults[] = {
 #define FORKSCOPE_INJECT_RESULT(id, word, help) {word, help},
 #include "detector/record/inject.def"
 };
+constexpr InjectProbedFacts kProbed[] = {
+#define FORKSCOPE_INJECT_PROBED(id, word, allocates) {word, allocates},
+#include "detector/record/inject.def"
+};
 
 bool equal(const char* a, const char* b) {
   while (*a != '\0' && *a == *b) ++a, ++b;
@@ -117,6 +121,12 @@ class Parser {
     return part;
   }
 
+  static bool is_first_of_its_point(std::size_t index) {
+    for (std::size_t i = 0; i < index; ++i)
+      if (equal(kActions[i].point, kActions[index].point)) return false;
+    return true;
+  }
+
   bool point() {
     const Part point = name(":,=");
     bool known = false;
@@ -125,8 +135,7 @@ class Parser {
       Sentence sentence = fail(point.position);
       sentence << "'" << point.text << "' is no point; expected one of";
       for (std::size_t i = 0; i < std::size(kActions); ++i)
-        if (i == 0 || !equal(kActions[i].point, kActions[i - 1].point))
-          sentence << (i == 0 ? " " : ", ") << kActions[i].point;
+        if (is_first_of_its_point(i)) sentence << (i == 0 ? " " : ", ") << kActions[i].point;
       return false;
     }
     if (text_[at_] != ':') {
@@ -337,6 +346,8 @@ class Parser {
         return number(part, into_.nth);
       case kEvery:
         return number(part, into_.every);
+      case kLimit:
+        return number(part, into_.limit);
       case kProbability:
         return probability(part);
       default:
@@ -375,6 +386,8 @@ class Parser {
 
 const InjectActionFacts& facts_of(InjectAction action) { return kActions[std::size_t(action)]; }
 const InjectResultFacts& facts_of(InjectResult result) { return kResults[std::size_t(result)]; }
+const InjectProbedFacts& facts_of(InjectProbed probed) { return kProbed[std::size_t(probed)]; }
+std::size_t inject_probed_count() { return std::size(kProbed); }
 std::size_t inject_action_count() { return std::size(kActions); }
 std::size_t inject_result_count() { return std::size(kResults); }
 InjectKeyTable inject_key_table() { return {kKeys, std::size(kKeys)}; }

@@ -18,6 +18,11 @@ enum class InjectResult : std::uint8_t {
 #define FORKSCOPE_INJECT_RESULT(id, word, help) id,
 #include "detector/record/inject.def"
 };
+/// What the child of a probe was at.
+enum class InjectProbed : std::uint8_t {
+#define FORKSCOPE_INJECT_PROBED(id, word, allocates) id,
+#include "detector/record/inject.def"
+};
 enum class InjectValue : std::uint8_t { kNone, kErrno, kTime, kOptionalTime };
 enum class InjectWhere : std::uint8_t { kBefore, kChild, kParent };
 
@@ -30,6 +35,7 @@ enum Bits : std::uint32_t {
   kEvery = 16,
   kProbability = 32,
   kWhere = 64,
+  kLimit = 128,
   kWhen = kNth | kEvery | kProbability,
 };
 }  // namespace inject_keys
@@ -57,12 +63,18 @@ struct InjectResultFacts {
   const char* word;
   const char* help;
 };
+struct InjectProbedFacts {
+  const char* word;
+  bool allocates;
+};
 
 /// The tables, in the order of inject.def.
 const InjectActionFacts& facts_of(InjectAction action);
 const InjectResultFacts& facts_of(InjectResult result);
 std::size_t inject_action_count();
 std::size_t inject_result_count();
+const InjectProbedFacts& facts_of(InjectProbed probed);
+std::size_t inject_probed_count();
 struct InjectKeyTable {
   const InjectKeyFacts* first;
   std::size_t count;
@@ -75,6 +87,7 @@ struct InjectErrnoTable {
 InjectErrnoTable inject_errno_table();
 
 inline constexpr std::uint64_t kDefaultInjectWait = 1'000'000'000;  ///< nanoseconds
+inline constexpr std::uint32_t kDefaultProbes = 100;
 inline constexpr std::uint64_t kDefaultSlowStart = 10'000'000;
 inline constexpr std::uint64_t kLongestInjectTime = 3600u * 1'000'000'000ull;
 inline constexpr std::uint32_t kSurely = 1'000'000'000;  ///< probabilities are so many parts of 1
@@ -86,6 +99,7 @@ struct Injection {
   std::uint32_t keys = 0;  ///< that were given, inject_keys
   int error = 0;           ///< fail=ERRNO
   std::uint32_t nth = 0, every = 0;
+  std::uint32_t limit = kDefaultProbes;
   std::uint32_t probability = kSurely;
   std::uint64_t time = 0;                   ///< hold=T and the like, nanoseconds
   std::uint64_t wait = kDefaultInjectWait;  ///< nanoseconds

@@ -116,7 +116,7 @@ struct RecordHeader {
   std::int32_t pid;    ///< process that wrote it, in its own PID namespace
   std::int32_t tid;
   std::uint32_t image;  ///< image id of Hello; forked children share their parent's
-  std::uint32_t reserved;
+  std::uint32_t probe;  ///< 1: written by the child of a probe (fork:probe), no child of the program
   std::uint64_t time;  ///< CLOCK_MONOTONIC, nanoseconds
 };
 static_assert(sizeof(RecordHeader) == 40);
@@ -390,7 +390,8 @@ struct Finding {
       handler;  ///< the call is in an at-fork handler: offset of its Atfork record, else 0
   HandlerPhase handler_phase;
   std::uint8_t in_handler;  ///< 1: so it is, although its Atfork record may be lost
-  std::uint8_t reserved[6];
+  InjectProbed probed;      ///< by the child of a probe: what it was at
+  std::uint8_t reserved[5];
 };
 inline constexpr std::uint32_t kUnknownShare = ~std::uint32_t{0};
 
@@ -537,10 +538,10 @@ struct Injected {
   LockType lock_type;
   std::uint8_t lock_flags;
   std::uint8_t function;  ///< UnsafeCall the other thread was inside of, else 0
-  std::uint8_t reserved;
-  std::uint16_t frames;  ///< used entries of stack
+  InjectProbed probed;    ///< fork:probe: what its child was at
+  std::uint16_t frames;   ///< used entries of stack
   std::uint32_t text_length;
-  std::uint32_t reserved1;
+  std::uint32_t repeat;  ///< 1 + index in ArenaHeader::repeats, where it is counted; 0: once
   std::uint64_t stack[kMaxFrames];  ///< of the call, innermost first
 };
 /// Of one injection that each process records one by one; more are counted only.

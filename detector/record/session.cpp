@@ -23,7 +23,7 @@ struct PlainHeader {
   std::uint16_t version;
   std::uint32_t size;
   std::int32_t pid, tid;
-  std::uint32_t image, reserved;
+  std::uint32_t image, probe;
   std::uint64_t time;
 };
 static_assert(sizeof(PlainHeader) <= kHeaderSize);
@@ -169,6 +169,7 @@ bool parse(ByteReader& in, FindingRecord& out) {
       f.holder_creator_frames > record::kMaxCreatorFrames || f.kind > record::kLastKind ||
       f.severity > record::Severity::kNote || f.evidence > record::kLastEvidence ||
       f.handler_phase > record::HandlerPhase::kChild || !is_known(f.call) ||
+      std::size_t(f.probed) >= inject_probed_count() ||
       !is_known(f.lock_type) || !in.read(out.threads, f.threads) || !are_known(out.threads)) {
     return false;
   }
@@ -265,7 +266,8 @@ bool parse(ByteReader& in, SharedDescriptorsRecord& out) {
 bool parse(ByteReader& in, InjectedRecord& out) {
   const record::Injected& injected = out.injected;
   return in.read(out.injected) && std::size_t(injected.action) < inject_action_count() &&
-         std::size_t(injected.result) < inject_result_count() && is_known(injected.lock_type) &&
+         std::size_t(injected.result) < inject_result_count() &&
+         std::size_t(injected.probed) < inject_probed_count() && is_known(injected.lock_type) &&
          injected.function < record::kUnsafeCallCount && injected.frames <= record::kMaxFrames &&
          in.read(out.spec, injected.text_length);
 }
@@ -290,7 +292,26 @@ bool take(const RecordMeta& meta, std::span<const std::byte> payload, std::vecto
   return true;
 }
 
+/// The child of a probe is no child of the program: what it forked and found is kept apart, and
+/// nothing else it wrote but names matters.
+bool take_of_probe(Session& session, Type type, const RecordMeta& meta,
+                   std::span<const std::byte> payload) {
+  switch (type) {
+    case Type::kModule:
+      return take(meta, payload, session.modules);
+    case Type::kLockName:
+      return take(meta, payload, session.lock_names);
+    case Type::kFork:
+      return take(meta, payload, session.probe_forks);
+    case Type::kFinding:
+      return take(meta, payload, session.probe_findings);
+    default:
+      return true;
+  }
+}
+
 bool take(Session& session, Type type, const RecordMeta& meta, std::span<const std::byte> payload) {
+  if (meta.probe) return take_of_probe(session, type, meta, payload);
   switch (type) {
     case Type::kHello:
       return take(meta, payload, session.hellos);
@@ -348,13 +369,15 @@ void name_main_programs(Session& session) {
 
 /// How often what many processes met was met.
 void count_repeats(std::span<const std::byte> arena, Session& session) {
-  for (FindingRecord& record : session.findings) {
-    const std::uint32_t repeat = record.finding.repeat;
-    if (repeat == 0 || repeat > record::kRepeats) continue;
-    record.times = value_at<std::uint64_t>(
+  const auto count = [&](std::uint32_t repeat, std::uint64_t& times) {
+    if (repeat == 0 || repeat > record::kRepeats) return;
+    times = value_at<std::uint64_t>(
         arena, offsetof(ArenaHeader, repeats) + (repeat - 1) * sizeof(record::Repeat) +
                    offsetof(record::Repeat, count));
-  }
+  };
+  for (FindingRecord& record : session.findings) count(record.finding.repeat, record.times);
+  for (FindingRecord& record : session.probe_findings) count(record.finding.repeat, record.times);
+  for (InjectedRecord& record : session.injected) count(record.injected.repeat, record.times);
 }
 
 }  // namespace
@@ -379,7 +402,8 @@ Session parse_session(std::span<const std::byte> arena) {
       offset += record::kRecordAlign;
       continue;
     }
-    const RecordMeta meta{offset, header.pid, header.tid, header.image, header.time};
+    const RecordMeta meta{offset,       header.pid,  header.tid,
+                          header.image, header.time, header.probe == 1};
     const auto payload = arena.subspan(offset + kHeaderSize, header.size - kHeaderSize);
     const std::uint64_t end = offset + record::padded(header.size);
     if (!take(session, header.type, meta, payload)) skip(offset, end);

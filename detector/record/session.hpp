@@ -30,6 +30,7 @@ struct RecordMeta {
   std::int32_t tid = 0;
   std::uint32_t image = 0;
   std::uint64_t time = 0;  ///< CLOCK_MONOTONIC nanoseconds
+  bool probe = false;      ///< by the child of a probe
 };
 
 struct HelloRecord {
@@ -129,6 +130,7 @@ struct InjectedRecord {
   RecordMeta meta;
   record::Injected injected{};
   std::string spec;
+  std::uint64_t times = 1;  ///< probes with this result, of which only the first wrote it
 };
 
 /// Plain copy of record::Counters.
@@ -158,6 +160,9 @@ struct Session {
   std::vector<SharedDescriptorsRecord> shared_descriptors;
   std::vector<FindingRecord> learned;  ///< no findings: Type::kLearned
   std::vector<InjectedRecord> injected;
+  // By children of probes, which are no children of the program: in none of the lists above.
+  std::vector<ForkRecord> probe_forks;
+  std::vector<FindingRecord> probe_findings;
   CounterValues counters;
   std::uint64_t skipped_bytes = 0;  ///< holes and damage between records
 };

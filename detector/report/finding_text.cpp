@@ -188,10 +188,13 @@ std::string waiter_block(const Finding& finding, const TextOptions& options) {
                            : finding.died                           ? "child died at"
                            : finding.severity == "deadlock" || finding.certainty == "probable"
                                ? "child waits at"
+                           : finding.outcome == "probe" ? "a child takes it at"
                            : finding.severity == "latent" ? "child took it at"
                                                           : "child called at";
   std::string thread = fmt::format("thread {}", finding.waiter.tid);
-  if (!finding.waiter.call.empty()) thread = call_words(finding.waiter.call) + ", " + thread;
+  if (finding.outcome == "probe") thread.clear();  // of whatever child
+  if (!finding.waiter.call.empty())
+    thread = call_words(finding.waiter.call) + (thread.empty() ? "" : ", " + thread);
   const std::string call =
       wrapped(thread, kBlock, options.width) + python_lines(finding.waiter.python, options);
   return block(name,
@@ -229,7 +232,9 @@ std::string declared_block(const Finding& finding, const TextOptions& options) {
 
 /// What was done to the child, unless it is what the headline says anyway.
 std::string end_block(const Finding& finding, const TextOptions& options) {
-  if (finding.outcome.empty() || finding.outcome == "blocked" || finding.died) return "";
+  if (finding.outcome.empty() || finding.outcome == "blocked" || finding.died ||
+      finding.outcome == "probe")
+    return "";
   const char* who = finding.kind == "atfork-handler" ? "process" : "child";
   std::string line = fmt::format("the {} was {} (--on-deadlock)", who, finding.outcome);
   if (finding.outcome == "acquired later") line = fmt::format("the {} acquired it later", who);

@@ -22,12 +22,13 @@ struct Row {
 };
 
 std::string about(const InjectedReport& injected) {
+  if (!injected.probed.empty() && !injected.lock) return injected.probed;
   if (injected.lock) return lock_words(*injected.lock);
   return !injected.function.empty() ? injected.function + "()" : injected.error;
 }
 
 void add(Row& row, const InjectedReport& injected) {
-  ++row.times;
+  row.times += injected.times;
   const std::string name = about(injected);
   if (!name.empty() && std::find(row.names.begin(), row.names.end(), name) == row.names.end())
     row.names.push_back(name);
@@ -49,7 +50,9 @@ std::string injections_text(const Report& report, const TextOptions& options) {
   if (!report.seed) return "";
   std::vector<std::string> specs = report.inject;
   std::map<std::pair<std::string, std::string>, Row> rows;
+  std::uint64_t told_of = 0;
   for (const InjectedReport& injected : report.injected) {
+    told_of += injected.times;
     if (std::find(specs.begin(), specs.end(), injected.spec) == specs.end())
       specs.push_back(injected.spec);
     add(rows[{injected.spec, injected.result}], injected);
@@ -64,9 +67,9 @@ std::string injections_text(const Report& report, const TextOptions& options) {
     if (results.empty()) results.push_back("no such call was made");
     text += wrapped(fmt::format("{}: {}", spec, fmt::join(results, "; ")), 2, options.width);
   }
-  if (report.summary.injected > report.injected.size())
+  if (report.summary.injected > told_of)
     text += fmt::format("  and {} more that were only counted\n",
-                        report.summary.injected - report.injected.size());
+                        report.summary.injected - told_of);
   return text;
 }
 

@@ -206,6 +206,8 @@ Json to_json(const InjectedReport& injected) {
               {"caller", to_json(injected.caller)},
               {"function", text_or_null(injected.function)},
               {"errno", text_or_null(injected.error)},
+              {"probed", text_or_null(injected.probed)},
+              {"count", injected.times},
               {"stack", array(injected.stack)}};
 }
 

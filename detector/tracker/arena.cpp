@@ -125,7 +125,7 @@ Arena::Space Arena::reserve(std::uint64_t payload, For use) {
 }
 
 void Arena::publish(const Space& space, Type type, std::int32_t pid, std::int32_t tid,
-                    std::uint32_t image, std::uint64_t time) {
+                    std::uint32_t image, std::uint64_t time, bool probe) {
   auto* header = reinterpret_cast<RecordHeader*>(space.data);
   header->check = header_check(space.offset, type, space.size, pid, time);
   header->type = type;
@@ -134,6 +134,7 @@ void Arena::publish(const Space& space, Type type, std::int32_t pid, std::int32_
   header->pid = pid;
   header->tid = tid;
   header->image = image;
+  header->probe = probe;
   header->time = time;
   header->magic.store(kRecordMagic, std::memory_order_release);
 }

@@ -50,7 +50,7 @@ class Arena {
   Space reserve(std::uint64_t payload, For use = For::kRecord);
   /// Writes the header and makes the record visible to readers.
   void publish(const Space& space, record::Type type, std::int32_t pid, std::int32_t tid,
-               std::uint32_t image, std::uint64_t time);
+               std::uint32_t image, std::uint64_t time, bool probe = false);
 
  private:
   record::ArenaHeader* header_ = nullptr;

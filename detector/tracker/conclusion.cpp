@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include "detector/tracker/inject_probe.hpp"
 #include "detector/tracker/process.hpp"
 #include "detector/tracker/sys.hpp"
 
@@ -101,6 +102,7 @@ void carry_out(std::uint64_t finding, Outcome outcome) {
 }  // namespace
 
 Conclusion conclude(const Meeting& meeting, bool breakable, Act may_act) {
+  if (process.probe) return {inject::probing::conclude(meeting), false};
   const bool deadlock = meeting.severity == Severity::kDeadlock;
   if (!deadlock && process.arena.crowded()) return {};
   if (!told.first(meeting.object, meeting.severity)) return {};

@@ -147,7 +147,11 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
   finding.evidence = meeting.evidence;
   finding.lock_type = meeting.lock_type;
   finding.lock_flags = meeting.lock_flags;
-  finding.waiter_frames = walk_stack(finding.waiter, kMaxFrames, meeting.return_address);
+  finding.waiter_frames = meeting.waiter_frames;
+  if (meeting.waiter != nullptr)
+    std::copy_n(meeting.waiter, meeting.waiter_frames, finding.waiter);
+  else
+    finding.waiter_frames = walk_stack(finding.waiter, kMaxFrames, meeting.return_address);
   // Readers look up what precedes a return address; the instruction of a fault is none.
   if (meeting.kind == Kind::kMissingMemory) ++finding.waiter[0];
   finding.lock = reinterpret_cast<std::uint64_t>(meeting.object);
@@ -167,6 +171,7 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
   finding.range_begin = meeting.range_begin;
   finding.range_end = meeting.range_end;
   finding.repeat = meeting.repeat;
+  finding.probed = meeting.probed;
   if (meeting.thread != nullptr && meeting.thread == detail::self) {
     if (const HandlerCall* handler = live_handler(*detail::self)) {
       finding.in_handler = 1;
@@ -283,6 +288,8 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
 }  // namespace
 
 std::uint64_t write_finding(const Meeting& meeting) {
+  // What else the child of a probe does amiss is no matter of the program.
+  if (process.probe && meeting.probed == InjectProbed::kNothing) return 0;
   auto* work = static_cast<Workspace*>(sys::map_private(sizeof(Workspace)));
   if (work == nullptr) return 0;
   std::uint64_t id = write_finding_in(*work, meeting);

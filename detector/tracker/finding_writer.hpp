@@ -37,6 +37,9 @@ struct Meeting {
   const history::Use* use = nullptr;  ///< what `holder` did with the lock before the fork
   std::uint32_t repeat = 0;           ///< see record::Finding
   record::Type type = record::Type::kFinding;  ///< or kLearned, which nobody is told of
+  InjectProbed probed = InjectProbed::kNothing;
+  const std::uint64_t* waiter = nullptr;  ///< where the program's children make the call; null:
+  std::uint16_t waiter_frames = 0;        ///< the stack of this one
 };
 
 /// Writes the record (and a text to standard error with log=stderr). Gives the finding's id, never

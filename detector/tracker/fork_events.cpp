@@ -244,16 +244,19 @@ void fork_in_child() {
   });
   collect_held(*self, self->previous_tid, true);
   table::mark_inherited(*self);
-  if (process.options.learn) learn::in_child();  // before locks of the forking thread are forgotten
+  if (process.options.learn && !process.probe)
+    learn::in_child();  // before locks of the forking thread are forgotten
   history::in_child(*self);
   if (inject::armed) inject::in_child(*self);
-  write_fork(*self, parent);
+  if (!process.probe) write_fork(*self, parent);
   if (!alone && handlers_of(self->fork.api) == Handlers::kSkipped)
     handler_trace::note_passed_by(self->fork.id);
   self->fork_declared = nullptr;  // of the forks in the parent, not of the child's own
   process.count(&Counters::forks);
   self->fork.active = false;
 }
+
+void write_fork_of_probe(const ThreadRecord& self) { write_fork(self, sys::getppid()); }
 
 void fork_in_parent(int error) {
   ThreadRecord* self = current();

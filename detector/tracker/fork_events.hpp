@@ -29,6 +29,9 @@ std::uint64_t note_spawn(record::Api api, std::int32_t child, const void* return
                          std::uint64_t id = 0);
 void note_spawn_failed(record::Api api, int error, std::uint64_t id = 0);
 
+/// The Fork record of a probe's child, which fork_in_child() does not write.
+void write_fork_of_probe(const ThreadRecord& self);
+
 /// What is known of a thread, for a record.
 record::ThreadInfo thread_info(const ThreadRecord& thread);
 

@@ -9,6 +9,8 @@
 
 #include "detector/tracker/lost_threads.hpp"
 #include "detector/tracker/fork_events.hpp"
+#include "detector/tracker/inject.hpp"
+#include "detector/tracker/inject_probe.hpp"
 #include "detector/tracker/process.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/stack.hpp"
@@ -468,6 +470,8 @@ void note_acquire(ThreadRecord& thread, const void* lock, LockType type, std::ui
 }
 
 void forget(const void* lock) {
+  if (inject::armed) [[unlikely]]
+    inject::probing::repaired(lock);
   Store* in = store.load(std::memory_order_acquire);
   if (in == nullptr || !may_have_locks(lock)) return;
   auto address = reinterpret_cast<std::uintptr_t>(lock);

@@ -10,6 +10,7 @@
 #include "detector/tracker/inject_hold.hpp"
 #include "detector/tracker/inject_inside.hpp"
 #include "detector/tracker/inject_match.hpp"
+#include "detector/tracker/inject_probe.hpp"
 #include "detector/tracker/inject_thread.hpp"
 #include "detector/tracker/lock_names.hpp"
 #include "detector/tracker/modules.hpp"
@@ -82,10 +83,19 @@ bool is_lock_action(InjectAction action) {
     case InjectAction::kLockYield:
     case InjectAction::kTrylockBusy:
     case InjectAction::kTimedlockTimeout:
+    case InjectAction::kForkProbe:
       return true;
     default:
       return false;
   }
+}
+
+/// Of probes the seed decides with which of the first N calls they begin: who runs the program again
+/// with another one has others.
+std::uint32_t first_call(std::uint32_t index, const Injection& injection) {
+  if (injection.action != InjectAction::kForkProbe) return 0;
+  return std::uint32_t(mixed(process.options.seed ^ hash_of(injection.text, index)) %
+                       injection.every);
 }
 
 }  // namespace
@@ -128,6 +138,7 @@ void init(int argc, char** argv) {
     if (is_lock_action(process.options.inject[i].action)) detail::lock_points = true;
   if (!detail::lock_points) return;
   init_match();
+  probing::init();
   if (detail::self != nullptr) restore_lock_path(*detail::self);
 }
 
@@ -135,7 +146,8 @@ bool due(std::uint32_t index, ThreadRecord* thread) {
   const Injection& injection = process.options.inject[index];
   if (injection.nth != 0 || injection.every != 0) {
     const std::uint32_t call = calls[index].fetch_add(1, std::memory_order_relaxed) + 1;
-    return injection.nth != 0 ? call == injection.nth : call % injection.every == 0;
+    if (injection.nth != 0) return call == injection.nth;
+    return (call + first_call(index, injection)) % injection.every == 0;
   }
   return (injection.keys & inject_keys::kProbability) == 0 || drawn(index, thread);
 }
@@ -145,6 +157,10 @@ void note(std::uint32_t index, const Did& did) {
   if (!process.arena.attached() || process.arena.crowded() ||
       recorded[index].fetch_add(1, std::memory_order_relaxed) >= record::kInjectedRecords)
     return;
+  write(index, did);
+}
+
+void write(std::uint32_t index, const Did& did) {
   const Injection& injection = process.options.inject[index];
   record::Injected injected{};
   injected.seed = process.options.seed;
@@ -158,6 +174,8 @@ void note(std::uint32_t index, const Did& did) {
   injected.lock_type = did.lock_type;
   injected.lock_flags = did.lock_flags;
   injected.function = std::uint8_t(did.function);
+  injected.probed = did.probed;
+  injected.repeat = did.repeat;
   if (did.site != nullptr) {
     injected.frames = did.site->frames;
     std::copy_n(did.site->stack, did.site->frames, injected.stack);
@@ -276,6 +294,7 @@ void in_child(ThreadRecord& self) {
   if (lock_points()) {
     hold::in_child();
     inside_libc::in_child(self);
+    probing::in_child();
   }
   if (parents == nullptr) return;
   // What it has it still has; its calls count from here.
@@ -363,6 +382,10 @@ bool refuses(ThreadRecord& thread, const void* lock, record::LockType type, std:
 void enters(ThreadRecord& thread, record::UnsafeCall call) { inside_libc::enters(thread, call); }
 
 void inside(ThreadRecord& thread, const void* caller) { inside_libc::inside(thread, caller); }
+
+void probe(ThreadRecord& thread, const void* lock, const void* caller) {
+  probing::point(thread, lock, caller);
+}
 
 }  // namespace slow
 

@@ -37,9 +37,13 @@ struct Did {
   record::UnsafeCall function = record::UnsafeCall::none;
   int error = 0;
   const ForkSite* site = nullptr;  ///< its stack is taken, instead of a walk from `caller`
+  InjectProbed probed = InjectProbed::kNothing;
+  std::uint32_t repeat = 0;  ///< see record::Injected
 };
 /// Injection `index` of the options was applied.
 void note(std::uint32_t index, const Did& did);
+/// The record alone: the caller has counted it.
+void write(std::uint32_t index, const Did& did);
 
 /// Whether injection `index` applies to this call of `thread` (null: unknown). Counts the call.
 bool due(std::uint32_t index, ThreadRecord* thread);
@@ -93,6 +97,7 @@ bool refuses(ThreadRecord& thread, const void* lock, record::LockType type, std:
              record::Call call, const void* caller);
 void enters(ThreadRecord& thread, record::UnsafeCall call);
 void inside(ThreadRecord& thread, const void* caller);
+void probe(ThreadRecord& thread, const void* lock, const void* caller);
 }  // namespace slow
 
 /// The thread has got the lock.
@@ -110,6 +115,11 @@ inline void giving_up(ThreadRecord& thread, const void* lock) {
 inline void wants(ThreadRecord& thread, const void* lock) {
   if (lock_points()) [[unlikely]]
     slow::wants(thread, lock);
+}
+/// Here, just before it, a probe may be due (fork:probe): `caller` is the call's return address.
+inline void probe(ThreadRecord& thread, const void* lock, const void* caller) {
+  if (lock_points()) [[unlikely]]
+    slow::probe(thread, lock, caller);
 }
 /// Whether a try, or a wait with a time limit, is to be told that it failed.
 inline bool refuses(ThreadRecord& thread, const void* lock, record::LockType type,

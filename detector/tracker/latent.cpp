@@ -2,6 +2,7 @@
 
 #include "detector/tracker/finding_writer.hpp"
 #include "detector/tracker/history.hpp"
+#include "detector/tracker/inject_probe.hpp"
 #include "detector/tracker/lock_words.hpp"
 #include "detector/tracker/process.hpp"
 #include "detector/tracker/sys.hpp"
@@ -36,7 +37,8 @@ std::uint64_t key_of(const void* lock, const void* caller, Call call) {
 
 void note_taken_in_child(ThreadRecord& thread, const void* lock, LockType type, std::uint8_t flags,
                          Call call, const void* return_address) {
-  if (!would_wait(call) || !process.arena.attached()) return;
+  if (!would_wait(call) || !process.arena.attached() || process.probe) return;
+  inject::probing::learn({lock, type, flags, call, return_address});
   const history::LostUses lost = history::lost_uses(lock, type, flags);
   history::Use* use = lost.longest;
   if (use == nullptr || made_good_by_libc(type)) return;

@@ -19,7 +19,7 @@ std::uint64_t Process::next_fork_id() {
 }
 
 void Process::publish(const Arena::Space& space, record::Type type, std::int32_t by) {
-  arena.publish(space, type, by != 0 ? by : pid, current_tid(), image, sys::now());
+  arena.publish(space, type, by != 0 ? by : pid, current_tid(), image, sys::now(), probe);
 }
 
 namespace {

@@ -26,6 +26,7 @@ struct alignas(64) Process {
   std::uint32_t image = 0;
   record::Api last_api = record::Api::kUnknown;  ///< by which this process was forked
   bool lost_threads = false;     ///< it, or one it is a copy of, lost a thread in a fork
+  bool probe = false;            ///< it is the child of a probe: no child of the program
   std::uint32_t generation = 0;  ///< how many forks lie between exec and this process
   /// Generation in which a thread was last created. libc gives new threads of a child the stacks of
   /// lost ones: from then on those of earlier generations are no longer frozen.
@@ -43,7 +44,7 @@ struct alignas(64) Process {
   std::uint64_t stderr_device = 0, stderr_inode = 0;  ///< what descriptor 2 was at the start
 
   void count(std::atomic<std::uint64_t> record::Counters::*counter, std::uint64_t by = 1) {
-    if (arena.attached())
+    if (arena.attached() && !probe)
       (arena.header()->counters.*counter).fetch_add(by, std::memory_order_relaxed);
   }
   std::uint64_t next_fork_id();

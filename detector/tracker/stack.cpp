@@ -24,6 +24,13 @@ std::uint16_t walk_stack(std::uint64_t* to, std::size_t size, const void* skip_t
   return std::uint16_t(count);
 }
 
+std::size_t whole_stack(std::uint64_t* to, std::size_t size) {
+  std::size_t count =
+      std::min(boost::stacktrace::safe_dump_to(to, size * sizeof to[0]), size);
+  if (count > 0 && to[count - 1] == 0) --count;
+  return count;
+}
+
 std::uint64_t readable_stack_end(const ThreadRecord& thread, std::uint64_t sp) {
   constexpr std::uint64_t kAboveFirstFrame = 256, kPage = 4096;
   const bool own = sp - thread.stack_low < thread.stack_high - thread.stack_low;

@@ -17,6 +17,9 @@ struct ThreadRecord;
 /// the program are kept; when it is not found all frames are kept.
 std::uint16_t walk_stack(std::uint64_t* to, std::size_t size, const void* skip_to);
 
+/// All return addresses, those of the library among them, as far as `size` goes. Gives their number.
+std::size_t whole_stack(std::uint64_t* to, std::size_t size);
+
 /// First use of the unwinder, outside any fork.
 void warm_up_stack();
 

@@ -152,7 +152,7 @@ void in_child(const ThreadRecord& self) {
 }
 
 std::uint64_t meet(ThreadRecord& thread, UnsafeCall call, const void* caller) {
-  if (!process.lost_threads) return 0;
+  if (!process.lost_threads || process.probe) return 0;
   const bool memory = facts_of(call).family == LibcFamily::kMemory;
   if (memory && allocated.load(std::memory_order_relaxed)) return 0;
   const LibcUse use = facts_of(call).use;

@@ -1,4 +1,5 @@
 // What was injected, from its records: names for addresses and numbers, nothing judged.
+#include <cstring>
 #include <span>
 #include <string>
 
@@ -14,7 +15,8 @@ std::string error_name(const char* point, int number) {
   for (std::size_t i = 0; i < table.count; ++i)
     if (table.first[i].number == number && std::string(table.first[i].point) == point)
       return table.first[i].name;
-  return "";
+  const char* name = number != 0 ? strerrorname_np(number) : nullptr;  // of a probe
+  return name != nullptr ? name : "";
 }
 
 InjectedReport injected_report(const InjectedRecord& record, const Context& context) {
@@ -41,6 +43,8 @@ InjectedReport injected_report(const InjectedRecord& record, const Context& cont
   if (injected.caller != 0) report.caller = space.call_site(injected.caller);
   if (injected.function != 0) report.function = record::kUnsafeCalls[injected.function].name;
   report.error = error_name(facts.point, injected.error);
+  report.probed = facts_of(injected.probed).word;
+  report.times = record.times;
   report.stack = space.stack(std::span(injected.stack, injected.frames));
   return report;
 }

@@ -8,6 +8,7 @@
 #include "detector/verdict/handlers.hpp"
 #include "detector/verdict/learned.hpp"
 #include "detector/verdict/outcomes.hpp"
+#include "detector/verdict/probes.hpp"
 #include "detector/verdict/report.hpp"
 #include "detector/verdict/suppressions.hpp"
 #include "detector/verdict/watched.hpp"
@@ -144,6 +145,8 @@ Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwi
     context.fork_by_id.emplace(session.forks[i].fork.id, &session.forks[i]);
     context.forks_of_child[outcomes[i].child].push_back(i);
   }
+  for (const ForkRecord& fork : session.probe_forks)
+    context.fork_by_id.emplace(fork.fork.id, &fork);
   mark_hung_children(outcomes, context, facts);
 
   Report report;
@@ -169,6 +172,7 @@ Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwi
   for (Candidate& handler : handler_findings(context, outcomes)) {
     candidates.push_back(std::move(handler));
   }
+  add_probed(candidates, context, unwind);
   mark_declared_safe(candidates, context);
   report.suppressions = unused(rules);
   const auto suppressed =

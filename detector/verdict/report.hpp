@@ -156,7 +156,8 @@ struct Finding {
   std::string explanation;
   std::string cure;
   /// blocked | killed | aborted | exited | let through | acquired later | came back |
-  /// died: SIGSEGV | died: exit status 127; empty when not recorded
+  /// died: SIGSEGV | died: exit status 127 | probe: found by the child of a probe, no process of
+  /// the program was in it; empty when not recorded
   std::string outcome;
   bool died = false;        ///< the child did not hang, it died of this
   std::uint64_t count = 1;  ///< how many children; equal findings are merged
@@ -211,6 +212,8 @@ struct InjectedReport {
   std::optional<Frame> caller;  ///< where that one took the lock, or called the function
   std::string function;         ///< of libc, that it was inside of
   std::string error;            ///< "EAGAIN"
+  std::string probed{};         ///< of fork:probe, what its child was at: "malloc"; else empty
+  std::uint64_t times = 1;      ///< probes that came to the same
   std::vector<Frame> stack;
 };
 

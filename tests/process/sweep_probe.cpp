@@ -8,6 +8,8 @@
 //   sweep_probe               ends
 //   sweep_probe FIFO          the same, but if there is a FIFO it writes its PID there, and waits to
 //                             be killed
+//   sweep_probe objects       worker and child only call dl_iterate_phdr()
+#include <link.h>
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -18,8 +20,15 @@
 #include <fstream>
 #include <memory>
 #include <mutex>
+#include <string>
 
 namespace {
+
+bool only_objects = false;
+
+[[gnu::noinline]] void walk_objects() {
+  dl_iterate_phdr([](dl_phdr_info*, size_t, void*) { return 0; }, nullptr);
+}
 
 pthread_mutex_t setup_lock = PTHREAD_MUTEX_INITIALIZER;  // taken before the first round only
 pthread_mutex_t orders_lock = PTHREAD_MUTEX_INITIALIZER;  // by the child, too
@@ -51,10 +60,15 @@ sem_t first_round;
 
 void* work(void*) {
   pthread_setname_np(pthread_self(), "worker");
-  use(setup_lock);
+  if (!only_objects) use(setup_lock);
   constexpr int kPause = 20;  // milliseconds
   pollfd stop{stop_pipe[0], POLLIN, 0};
   do {
+    if (only_objects) {
+      walk_objects();
+      sem_post(&first_round);
+      continue;
+    }
     use(orders_lock);
     use(metrics_lock);
     use(guarded_lock);
@@ -65,6 +79,10 @@ void* work(void*) {
 }
 
 [[noreturn]] void child() {
+  if (only_objects) {
+    walk_objects();
+    _exit(0);
+  }
   use(orders_lock);
   use(guarded_lock);
   use_session();
@@ -76,8 +94,9 @@ void* work(void*) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  only_objects = argc > 1 && std::string(argv[1]) == "objects";
   session = std::make_unique<Session>();
-  pthread_atfork(lock_guarded, unlock_guarded, unlock_guarded);
+  if (!only_objects) pthread_atfork(lock_guarded, unlock_guarded, unlock_guarded);
   sem_init(&first_round, 0, 0);
   if (pipe(stop_pipe) != 0) return 1;
   pthread_t worker;

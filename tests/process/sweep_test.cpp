@@ -107,6 +107,20 @@ TEST_CASE("each lock that another thread uses is tried, and each result is right
   }
 }
 
+TEST_CASE("a lock inside libc is tried by its function: the thread is kept in its callback") {
+  TemporaryFolder folder;
+  const json table = table_in(folder / "sweep", {SWEEP_PROBE, "objects"});
+  INFO(table.dump(2));
+  int rows = 0;
+  for (const json& row : table["rows"]) {
+    if (row["spec"].get<std::string>().find("fork:while-in,function=dl_iterate_phdr") != 0) continue;
+    ++rows;
+    CHECK(row["result"] == "deadlocked");
+  }
+  CHECK(rows == 1);
+  CHECK(table["summary"]["deadlocked"] == 1);
+}
+
 TEST_CASE("Ctrl-C leaves no process, and what was made is gone on with") {
   TemporaryFolder folder;
   const std::string fifo = folder / "fifo";

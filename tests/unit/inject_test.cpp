@@ -58,6 +58,13 @@ TEST_CASE("inject: every key is read", "[inject]") {
   CHECK(hold.injection.time == 120'000'000'000);
   CHECK(hold.injection.probability == kSurely / 20);
 
+  Parsed probe("fork:probe,every=100,limit=7,wait=2s");
+  REQUIRE(probe.good);
+  CHECK(probe.injection.action == InjectAction::kForkProbe);
+  CHECK(probe.injection.every == 100);
+  CHECK(probe.injection.limit == 7);
+  CHECK(probe.injection.wait == 2'000'000'000);
+
   CHECK(std::string(Parsed("fork:while-in,function=set*").injection.function) == "set*");
   CHECK(Parsed("exec:fail=ETXTBSY").injection.error == ETXTBSY);
 }
@@ -71,6 +78,7 @@ TEST_CASE("inject: what is not said has its default", "[inject]") {
   CHECK(parsed.injection.lock[0] == '\0');
   CHECK(Parsed("thread:slow-start").injection.time == kDefaultSlowStart);
   CHECK(Parsed("fork:delay=1").injection.where == InjectWhere::kBefore);
+  CHECK(Parsed("fork:probe").injection.limit == kDefaultProbes);
 }
 
 TEST_CASE("inject: a backslash takes a comma literally", "[inject]") {

@@ -97,7 +97,7 @@ _forkscope() {
     run:--inject)
       # A colon ends a word for bash: what follows the point is completed alone.
       mapfile -t COMPREPLY < <(compgen -W "help fork:while-held fork:while-in fork:fail=EAGAIN \
-        fork:delay= vfork:fail=ENOMEM clone:fail=EPERM posix_spawn:fail=ENOENT exec:fail=ENOENT \
+        fork:probe,every=1000 fork:delay= vfork:fail=ENOMEM clone:fail=EPERM posix_spawn:fail=ENOENT exec:fail=ENOENT \
         pthread_create:fail=EAGAIN lock:hold= lock:yield trylock:busy timedlock:timeout \
         thread:slow-start" -- "$current")
       return

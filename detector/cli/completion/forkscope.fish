@@ -22,7 +22,7 @@ complete -c forkscope -n $run -l timeout -x -d 'End the process tree after this 
 complete -c forkscope -n $run -l unsafe-calls -x -a 'on off' \
   -d 'Note calls that a forked child may not make'
 complete -c forkscope -n $run -l check -x -a 'descriptors' -d 'What else to look at'
-complete -c forkscope -n $run -l inject -x -a 'help fork:while-held fork:while-in fork:fail=EAGAIN fork:delay= vfork:fail=ENOMEM clone:fail=EPERM posix_spawn:fail=ENOENT exec:fail=ENOENT pthread_create:fail=EAGAIN lock:hold= lock:yield trylock:busy timedlock:timeout thread:slow-start' \
+complete -c forkscope -n $run -l inject -x -a 'help fork:while-held fork:while-in fork:probe,every=1000 fork:fail=EAGAIN fork:delay= vfork:fail=ENOMEM clone:fail=EPERM posix_spawn:fail=ENOENT exec:fail=ENOENT pthread_create:fail=EAGAIN lock:hold= lock:yield trylock:busy timedlock:timeout thread:slow-start' \
     -d 'Make this happen'
 complete -c forkscope -n $run -l seed -x -d 'Decide again as in the run that printed it'
 complete -c forkscope -n $run -l watch -x -a '100ms 1s off' \
