@@ -16,8 +16,8 @@ constexpr std::size_t kMostThreads = 64;
 constexpr std::uint64_t kMostStack = 64 << 10, kRememberedStack = 16 << 10;
 constexpr std::size_t kMostObjects = 20'000;
 constexpr std::uint64_t kMostBytes = 8 << 20, kLargestObject = 1 << 20;
-/// How far from a pointer an object reaches whose size is not known. The awaited word of a lock is not
-/// further from its start.
+/// How far from a pointer an object reaches whose size is not known. The awaited word of a lock is
+/// not further from its start.
 constexpr std::uint64_t kNear = 64;
 constexpr std::uint64_t kOnStack = 32;  ///< the same of a variable on a stack
 constexpr std::size_t kMostCalled = 256;
@@ -109,8 +109,8 @@ class Search {
     return place.symbol.empty() ? "" : module->path + ":" + place.symbol.substr(0, end);
   }
 
-  /// malloc's own note of the size stands before the object, and the next one's says that this one is
-  /// in use (malloc/malloc.c, "struct malloc_chunk").
+  /// malloc's own note of the size stands before the object, and the next one's says that this one
+  /// is in use (malloc/malloc.c, "struct malloc_chunk").
   std::optional<Object> allocated_at(std::uint64_t address, const Mapping& mapping) {
     if (address % 16 != 0 || address < mapping.start + 16) return std::nullopt;
     const auto header = memory_.get<std::uint64_t>(address - 8);
@@ -231,10 +231,10 @@ std::vector<WaitLink> wait_links(ProcessMemory& memory, const Evidence& evidence
     const ThreadEvidence& thread = *lost[i];
     if (search.waits_there(wait_of(thread, evidence.process.abi))) continue;
     const Mapping* stack = thread.call ? search.mapping_at(thread.call->sp) : nullptr;
-    const Object words = stack != nullptr ? Object{thread.call->sp,
-                                                   std::min(stack->end,
-                                                            thread.call->sp + kMostStack)}
-                                          : Object{};
+    const Object words =
+        stack != nullptr
+            ? Object{thread.call->sp, std::min(stack->end, thread.call->sp + kMostStack)}
+            : Object{};
     std::vector<std::uint64_t> code;
     for (const Frame& frame : thread.stack) code.push_back(frame.address - 1);
     // From main() calls lead everywhere.

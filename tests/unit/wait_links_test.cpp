@@ -151,7 +151,8 @@ TEST_CASE("links: the object around the word is known by what malloc notes of it
 TEST_CASE("links: pointers are followed from object to object") {
   const std::uint64_t pool = kHeap + 0x1010, task = kHeap + 0x2010;
   Scene scene;
-  scene.waits_on(kOwnSp + 0x100)  // a latch on the waiter's stack, as a task knows it
+  scene
+      .waits_on(kOwnSp + 0x100)  // a latch on the waiter's stack, as a task knows it
       .allocates(pool, 0x100)
       .allocates(task, 0x40)
       .put(kLostSp + 128, pool)
