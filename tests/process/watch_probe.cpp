@@ -58,8 +58,8 @@ void* idles(void* barrier) {
   return nullptr;
 }
 
-/// The child parks for ever, on purpose, on a word that no thread of the parent knows. The parent has
-/// a thread that runs code of the same file.
+/// The child parks for ever, on purpose, on a word that no thread of the parent knows. The parent
+/// has a thread that runs code of the same file.
 int parks() {
   pthread_barrier_t barrier;
   pthread_barrier_init(&barrier, nullptr, 2);

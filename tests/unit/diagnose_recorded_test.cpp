@@ -21,8 +21,8 @@ Finding deadlock_in(const Evidence& evidence) {
   return *diagnosis.finding;
 }
 
-/// The recordings were made before threads were asked what they know of a wait: what that says of the
-/// scenario, whose pool threads have the pool on their stacks.
+/// The recordings were made before threads were asked what they know of a wait: what that says of
+/// the scenario, whose pool threads have the pool on their stacks.
 Evidence with_link(Evidence evidence) {
   evidence.wait_links = {{evidence.process.threads.front().tid, 0, WaitLink::How::kStack}};
   return evidence;

@@ -78,9 +78,9 @@ bool expects_others(LockFamily family) {
 
 /// Libraries whose functions are there to wait with, for whatever the program likes.
 bool is_waiting_library(const std::string& path) {
-  constexpr std::string_view kLibraries[] = {"libglib-2.", "libQt5Core.", "libQt6Core.",
-                                             "libboost_thread.", "libabsl_", "libnspr4.",
-                                             "libapr-1.", "libuv."};
+  constexpr std::string_view kLibraries[] = {"libglib-2.",       "libQt5Core.", "libQt6Core.",
+                                             "libboost_thread.", "libabsl_",    "libnspr4.",
+                                             "libapr-1.",        "libuv."};
   const std::string name = base_name(path);
   return std::any_of(std::begin(kLibraries), std::end(kLibraries),
                      [&](std::string_view library) { return name.starts_with(library); });
@@ -163,12 +163,11 @@ class Judge {
     answer(runs ? Answer::kRunning : Answer::kWaiting);
   }
 
-  /// The first process of a PID namespace counts anew: there the numbers alone do not tell threads of
-  /// its own from those of before.
+  /// The first process of a PID namespace counts anew: there the numbers alone do not tell threads
+  /// of its own from those of before.
   bool remembers(std::int32_t own_tid) const {
-    return std::any_of(
-        evidence_.remembered_threads.begin(), evidence_.remembered_threads.end(),
-        [&](const RememberedThread& thread) { return thread.own_tid == own_tid; });
+    return std::any_of(evidence_.remembered_threads.begin(), evidence_.remembered_threads.end(),
+                       [&](const RememberedThread& thread) { return thread.own_tid == own_tid; });
   }
 
   /// A lock whose holder is a thread that is not here. Nobody but the holder may release it.
@@ -252,8 +251,7 @@ class Judge {
     kind_ = kind_of_unowned(*culprit_);
     if (signal_handlers_ || (event && !explained) || others_may_wake())
       return answer(Answer::kProbable);
-    if (process_.threads.size() > 1 && !explained)
-      return answer(Answer::kProbable);
+    if (process_.threads.size() > 1 && !explained) return answer(Answer::kProbable);
     answer(Answer::kDeadlock);
   }
 
@@ -294,7 +292,8 @@ class Judge {
                        });
   }
 
-  /// Whether the code may wait for ever on purpose, as main() does that has left all work to threads.
+  /// Whether the code may wait for ever on purpose, as main() does that has left all work to
+  /// threads.
   bool may_park(const ThreadView& view, const Frame& frame) const {
     if (is_python_module(frame.module)) return false;  // judged by its handlers and its frames
     const auto component = waiting_component(view.thread->stack);
@@ -357,8 +356,8 @@ class Judge {
         for (const ThreadEvidence* thread : lost_) result_.lost.push_back(lost_report(*thread));
       }
     }
-    OutsideFacts facts{evidence_, views_,  lost_,   missed_, culprit_, kind_,
-                       evidence_word_, closed_, signal_handlers_, unknown_to_lost_};
+    OutsideFacts facts{evidence_, views_,         lost_,   missed_,          culprit_,
+                       kind_,     evidence_word_, closed_, signal_handlers_, unknown_to_lost_};
     result_.sentence = outside_sentence(result_, facts);
     result_.reasons = outside_reasons(result_, facts);
     if (result_.answer == Answer::kDeadlock || result_.answer == Answer::kProbable)
