@@ -6,7 +6,7 @@
 
 #include <atomic>
 
-inline void futex(std::atomic<int>* word, int operation, int value) {
+[[gnu::always_inline]] static inline void futex(std::atomic<int>* word, int operation, int value) {
 #if defined(__x86_64__)
   register long timeout asm("r10") = 0;
   long result;
