@@ -6,6 +6,8 @@
 
 #include <atomic>
 
+namespace work_pool {
+
 [[gnu::always_inline]] static inline void futex(std::atomic<int>* word, int operation, int value) {
 #if defined(__x86_64__)
   register long timeout asm("r10") = 0;
@@ -19,3 +21,5 @@
 #error "a futex system call of this architecture, inline"
 #endif
 }
+
+}  // namespace work_pool

@@ -68,7 +68,7 @@ int parks() {
   pthread_barrier_wait(&barrier);
   pid_t child = fork_and_say();
   static std::atomic<int> word{0};
-  while (child == 0) futex(&word, FUTEX_WAIT, 0);
+  while (child == 0) work_pool::futex(&word, FUTEX_WAIT, 0);
   return wait_for(child);
 }
 
