@@ -1,10 +1,11 @@
-/* Processes to look at from outside, for measure.py: the parent's GIB gibibytes are resident, it has
- * THREADS threads, one of which holds a lock when it forks CHILDREN children.
+/* Processes to look at from outside, for measure.py: the parent's GIB gibibytes are resident, it
+ * has THREADS threads, one of which holds a lock when it forks CHILDREN children.
  *
  *   target GIB THREADS CHILDREN (hang | unseen | wait) [MILLISECONDS before the forks]
  *
- * The children hang on that lock, also by a system call that no library sees, or wait for the end of
- * a pipe as healthy ones do, until the parent is killed. Prints the PIDs, the parent's first, when all of them wait. */
+ * The children hang on that lock, also by a system call that no library sees, or wait for the end
+ * of a pipe as healthy ones do, until the parent is killed. Prints the PIDs, the parent's first,
+ * when all of them wait. */
 #include <pthread.h>
 #include <linux/futex.h>
 #include <signal.h>

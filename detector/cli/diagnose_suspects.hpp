@@ -1,5 +1,5 @@
-// Many processes at once, of which some may hang: `scan`, and the children of what `attach` is asked
-// about. Nothing is stopped. Not thread-safe.
+// Many processes at once, of which some may hang: `scan`, and the children of what `attach` is
+// asked about. Nothing is stopped. Not thread-safe.
 #pragma once
 
 #include <sys/types.h>

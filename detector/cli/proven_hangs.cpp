@@ -30,8 +30,7 @@ std::optional<ProvenHangs::Key> ProvenHangs::key_of(const Process& process) {
     return std::nullopt;
   const auto place = watched->place();
   const auto parent = find_process(watched->id().parent);
-  const auto status =
-      parse_status(read_small_file(fmt::format("/proc/{}/status", process.pid)));
+  const auto status = parse_status(read_small_file(fmt::format("/proc/{}/status", process.pid)));
   if (!place || !place->for_ever_in_futex || !parent || !status) return std::nullopt;
   // Whoever shares its memory could wake it: a child of vfork, its parent.
   if (syscall(SYS_kcmp, process.pid, parent->pid, KCMP_VM, 0, 0) <= 0) return std::nullopt;
@@ -54,8 +53,8 @@ std::optional<ProvenHangs::Key> ProvenHangs::key_of(const Process& process) {
 
 void ProvenHangs::add(const Process& process, const Evidence& evidence,
                       const Diagnosis& diagnosis) {
-  // Which line of Python it is at may differ where the machine code does not. And what only the memory
-  // of one remembers of its fork, the next one's may not.
+  // Which line of Python it is at may differ where the machine code does not. And what only the
+  // memory of one remembers of its fork, the next one's may not.
   if (diagnosis.answer != Answer::kDeadlock || evidence.process.threads.size() != 1 ||
       !diagnosis.finding || !diagnosis.finding->waiter.python.empty() || diagnosis.lost.empty() ||
       evidence.ancestors.empty() || hangs_.size() >= kMostHangs) {

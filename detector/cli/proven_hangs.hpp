@@ -16,11 +16,12 @@ namespace forkscope::cli {
 
 class ProvenHangs {
  public:
-  /// Keeps the diagnosis, if it is one that holds for copies: a deadlock of a process with one thread.
+  /// Keeps the diagnosis, if it is one that holds for copies: a deadlock of a process with one
+  /// thread.
   void add(const Process& process, const Evidence& evidence, const Diagnosis& diagnosis);
 
-  /// The diagnosis of a process that hangs like one that was added. Its command line and age are those
-  /// of the other one.
+  /// The diagnosis of a process that hangs like one that was added. Its command line and age are
+  /// those of the other one.
   std::optional<Diagnosis> find(const Process& process) const;
 
  private:

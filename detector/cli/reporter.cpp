@@ -93,8 +93,8 @@ void Reporter::run() {
     advise();
     // What waits for its other half is to be told soon; what was named is not named again.
     const auto end = Clock::now();
-    const auto pause = std::max<Clock::duration>(
-        kShortestPause, (end - begin) * (look_again_ ? 1 : kPausePerLook));
+    const auto pause = std::max<Clock::duration>(kShortestPause,
+                                                 (end - begin) * (look_again_ ? 1 : kPausePerLook));
     lock.lock();
     changed_.wait_until(lock, std::min(end + pause, end + (end - begin) * kPausePerUrgentLook),
                         [this] { return stopping_; });

@@ -103,11 +103,10 @@ Ending run_program(const RunOptions& options) {
   const std::unique_ptr<Namer> namer = make_shared_namer();
   Board board;
   const auto watched = [&] { return board.get(); };
-  Reporter reporter(
-      arena,
-      {options.command, text_options(STDERR_FILENO, options.colour, options.verbose), options.quiet,
-       options.timeout.has_value(), options.watch ? std::function(watched) : nullptr, &noise,
-       namer.get()});
+  Reporter reporter(arena,
+                    {options.command, text_options(STDERR_FILENO, options.colour, options.verbose),
+                     options.quiet, options.timeout.has_value(),
+                     options.watch ? std::function(watched) : nullptr, &noise, namer.get()});
   std::optional<Watchdog> watchdog;
   if (options.watch) {
     // A temporary folder is nobody's to look into.
@@ -118,9 +117,8 @@ Ending run_program(const RunOptions& options) {
       reporter.look_at_once();
     };
     watchdog.emplace(
-        arena, Watchdog::Settings{
-                   *options.watch,
-                   {on_deadlock_action(options.on_deadlock), changed, namer.get()}});
+        arena, Watchdog::Settings{*options.watch,
+                                  {on_deadlock_action(options.on_deadlock), changed, namer.get()}});
   }
 
   pid_t program = launch(path, options.command, environment, *signals);

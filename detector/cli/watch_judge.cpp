@@ -204,8 +204,8 @@ void WatchJudge::answer(const Job& job) {
   }
 }
 
-/// Of a copy, a look whose answer nobody asked for. Of a program that may never fork, only what every
-/// hang needs: the file that its threads wait in, which is libc.
+/// Of a copy, a look whose answer nobody asked for. Of a program that may never fork, only what
+/// every hang needs: the file that its threads wait in, which is libc.
 void WatchJudge::look_ahead(const Job& job) {
   std::error_code error;
   const auto program =

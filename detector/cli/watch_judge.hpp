@@ -55,8 +55,9 @@ class WatchJudge {
   /// Ends the thread when it has answered what was asked, or after two seconds.
   void stop();
 
-  /// It, or a child of it, may be asked about soon: reads what takes long to read, the symbols of the
-  /// code it is in. When there is nothing else to do; once for each program, and once for its copies.
+  /// It, or a child of it, may be asked about soon: reads what takes long to read, the symbols of
+  /// the code it is in. When there is nothing else to do; once for each program, and once for its
+  /// copies.
   void prepare(const Process& process, bool forked);
   /// Its first thread has slept for a while: is it deadlocked?
   void ask(const Process& process);

@@ -17,8 +17,8 @@ using namespace std::chrono_literals;
 
 constexpr auto kLongestRound = 1s;
 constexpr auto kShortestRound = 1ms;
-// What ran before a round and waits for ever in it is looked at again after this part of an interval,
-// so that it is told within one and a half, with time to find out and to say what it is.
+// What ran before a round and waits for ever in it is looked at again after this part of an
+// interval, so that it is told within one and a half, with time to find out and to say what it is.
 constexpr int kConfirmPart = 4;
 /// The first rounds follow sooner: programs fork when they begin.
 constexpr int kFirstRoundPart = 8;

@@ -3,8 +3,8 @@
 // copied, a loop that waits.
 //
 // Cost decides the design. A process that sleeps costs one read of /proc per round
-// (watched_process) and is looked at once, when its first thread has slept for a part of a round in a
-// wait that nothing but another thread ends; then not again until it has run. Where a look was in
+// (watched_process) and is looked at once, when its first thread has slept for a part of a round in
+// a wait that nothing but another thread ends; then not again until it has run. Where a look was in
 // vain, the next one at the same place waits longer each time. Rounds become rarer while nothing
 // runs and nothing forks.
 //
@@ -93,8 +93,7 @@ class Watchdog {
 
   // Of the watchdog's thread.
   std::map<pid_t, Entry> entries_;
-  std::vector<pid_t>
-      unconfirmed_;  ///< ran, and now wait for ever: asleep still a moment later?
+  std::vector<pid_t> unconfirmed_;  ///< ran, and now wait for ever: asleep still a moment later?
   std::chrono::milliseconds interval_;
   std::uint64_t used_ = 0, forks_ = 0;
   std::uint64_t used_by_records_ = 0;

@@ -55,7 +55,7 @@ const std::vector<std::uint64_t>& CodeReferences::functions_of(const ModuleRecor
 }
 
 std::optional<CodeReferences::Function> CodeReferences::function_at(std::uint64_t pc,
-                                                                   const ModuleRecord& module) {
+                                                                    const ModuleRecord& module) {
   const std::vector<std::uint64_t>& functions = functions_of(module);
   const auto after = std::upper_bound(functions.begin(), functions.end(), pc);
   if (after == functions.begin()) return std::nullopt;
@@ -87,8 +87,7 @@ void CodeReferences::look(std::uint64_t pc, const ModuleRecord& module, int call
     for (std::size_t i = 1; i + 4 <= code.size(); ++i) {
       const std::int32_t value = number_at(code, i);
       const auto opcode = std::to_integer<std::uint8_t>(code[i - 1]);
-      const std::uint64_t target =
-          function->start + i + 4 + std::uint64_t(std::int64_t(value));
+      const std::uint64_t target = function->start + i + 4 + std::uint64_t(std::int64_t(value));
       if ((opcode == kCall || opcode == kJump) && calls_left > 0 && begins_at(target, module))
         next.emplace_back(target, calls_left - 1);
       // An immediate operand of so many bytes may follow the displacement.

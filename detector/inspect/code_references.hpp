@@ -1,7 +1,7 @@
-// What the machine code of functions refers to: addresses in rip-relative operands and in immediates,
-// found without decoding instructions, by looking at every byte. A place that is none gives an address
-// that means nothing, so only addresses that mean something are to be believed. Follows direct calls.
-// x86-64. Not thread-safe.
+// What the machine code of functions refers to: addresses in rip-relative operands and in
+// immediates, found without decoding instructions, by looking at every byte. A place that is none
+// gives an address that means nothing, so only addresses that mean something are to be believed.
+// Follows direct calls. x86-64. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,8 @@ class CodeReferences {
   bool begins_at(std::uint64_t address, const ModuleRecord& module);
   /// The function around `pc` is not to be looked at.
   void leave_out(std::uint64_t pc, const ModuleRecord& module);
-  /// Calls `seen` for each address that the function around `pc` may refer to, and those that it calls,
-  /// so many calls deep. Functions that were looked at before are left out.
+  /// Calls `seen` for each address that the function around `pc` may refer to, and those that it
+  /// calls, so many calls deep. Functions that were looked at before are left out.
   void look(std::uint64_t pc, const ModuleRecord& module, int calls,
             const std::function<void(std::uint64_t)>& seen);
 

@@ -80,8 +80,8 @@ void MemorySharers::order(Group& group) {
   }
 }
 
-/// Each process that decides the way is compared with those beside it as well: one that called execve
-/// meanwhile has another memory, and stands in the wrong place.
+/// Each process that decides the way is compared with those beside it as well: one that called
+/// execve meanwhile has another memory, and stands in the wrong place.
 MemorySharers::Found MemorySharers::search(const Group& group, pid_t pid) {
   const std::vector<pid_t>& line = group.by_memory;
   const auto in_order = [&](std::size_t i, std::size_t j) {

@@ -2,8 +2,8 @@
 // CLONE_THREAD, vfork(2). Its threads could wake this one's. Stops nothing. Not thread-safe.
 //
 // kcmp(2) compares the memory of two processes, and gives an order. A scan of a host asks for a
-// thousand children of one server, all of the same size: ordered once, each of them is compared with
-// ten others, not with all.
+// thousand children of one server, all of the same size: ordered once, each of them is compared
+// with ten others, not with all.
 #pragma once
 
 #include <sys/types.h>
@@ -18,8 +18,9 @@ namespace forkscope {
 
 class MemorySharers {
  public:
-  /// Whether any other process of the host shares the memory of this one, wherever in the tree it is.
-  /// Nothing: kcmp(2) is not to be had here. What began within the last second may be overlooked.
+  /// Whether any other process of the host shares the memory of this one, wherever in the tree it
+  /// is. Nothing: kcmp(2) is not to be had here. What began within the last second may be
+  /// overlooked.
   std::optional<bool> shared(pid_t pid);
 
  private:

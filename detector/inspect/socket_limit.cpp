@@ -30,8 +30,8 @@ constexpr SocketCall kCalls[] = {
 
 bool is_socket(pid_t pid, int descriptor) {
   char target[64];
-  const ssize_t size = readlink(fmt::format("/proc/{}/fd/{}", pid, descriptor).c_str(), target,
-                                sizeof target);
+  const ssize_t size =
+      readlink(fmt::format("/proc/{}/fd/{}", pid, descriptor).c_str(), target, sizeof target);
   return size > 0 &&
          std::string_view(target, static_cast<std::size_t>(size)).starts_with("socket:");
 }

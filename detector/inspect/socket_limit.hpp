@@ -11,12 +11,13 @@
 namespace forkscope {
 
 enum class SocketLimit {
-  kNone,     ///< no socket, or one without a limit, or no call that a limit is of
+  kNone,  ///< no socket, or one without a limit, or no call that a limit is of
   kLimited,
   kUnknown,  ///< a socket that cannot be asked
 };
 
-/// The time limit of the call that a thread is blocked in. `name` is set to the call's unless kNone.
+/// The time limit of the call that a thread is blocked in. `name` is set to the call's unless
+/// kNone.
 SocketLimit socket_limit(pid_t pid, const SystemCall& call, const char*& name);
 
 }  // namespace forkscope

@@ -1,12 +1,13 @@
 #include "detector/inspect/wait_links.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <deque>
 #include <string>
 #include <unordered_set>
 #include <utility>
 
 #include "detector/inspect/code_references.hpp"
+#include "detector/verdict/outside/component.hpp"
 #include "detector/verdict/outside/thread_view.hpp"
 
 namespace forkscope {
@@ -14,10 +15,10 @@ namespace {
 
 constexpr std::size_t kMostThreads = 64;
 constexpr std::uint64_t kMostStack = 64 << 10, kRememberedStack = 16 << 10;
-constexpr std::size_t kMostObjects = 20'000;
-constexpr std::uint64_t kMostBytes = 8 << 20, kLargestObject = 1 << 20;
-/// How far from a pointer an object reaches whose size is not known. The awaited word of a lock is not
-/// further from its start.
+constexpr std::size_t kMostObjects = 4096;
+constexpr std::uint64_t kMostBytes = 4 << 20, kLargestObject = 1 << 20;
+/// How far from a pointer an object reaches whose size is not known. The awaited word of a lock is
+/// not further from its start.
 constexpr std::uint64_t kNear = 64;
 constexpr std::uint64_t kOnStack = 32;  ///< the same of a variable on a stack
 constexpr std::size_t kMostCalled = 256;
@@ -35,7 +36,7 @@ class Search {
       : memory_(memory), process_(evidence.process), namer_(namer), code_(memory) {
     for (const ThreadEvidence& thread : process_.threads) {
       const Wait wait = wait_of(thread, process_.abi);
-      if (!wait.futex || !wait.for_ever) continue;
+      if (!wait.futex || !wait.for_ever || !may_park(thread.stack, process_.exe)) continue;
       const std::uint64_t address = wait.futex->address;
       targets_.push_back({thread.tid, address, variable_at(address), false});
       // That a function waits there says nothing of who ends the wait.
@@ -52,6 +53,7 @@ class Search {
            });
   }
 
+  /// There is nothing (more) to find.
   bool done() const {
     return std::all_of(targets_.begin(), targets_.end(),
                        [](const Target& target) { return target.found; });
@@ -109,8 +111,8 @@ class Search {
     return place.symbol.empty() ? "" : module->path + ":" + place.symbol.substr(0, end);
   }
 
-  /// malloc's own note of the size stands before the object, and the next one's says that this one is
-  /// in use (malloc/malloc.c, "struct malloc_chunk").
+  /// malloc's own note of the size stands before the object, and the next one's says that this one
+  /// is in use (malloc/malloc.c, "struct malloc_chunk").
   std::optional<Object> allocated_at(std::uint64_t address, const Mapping& mapping) {
     if (address % 16 != 0 || address < mapping.start + 16) return std::nullopt;
     const auto header = memory_.get<std::uint64_t>(address - 8);
@@ -161,7 +163,9 @@ class Search {
     const ModuleRecord* module = module_at(pc);
     // What libraries refer to is theirs, and not a variable of the program.
     if (module == nullptr || process_.abi != Abi::kX86_64 || !holds_target(*module)) return;
-    code_.look(pc, *module, calls, [&](std::uint64_t address) { see(address); });
+    code_.look(pc, *module, calls, [&](std::uint64_t address) {
+      if (address >= module->start && address < module->end) see(address);
+    });
   }
 
   bool holds_target(const ModuleRecord& module) const {
@@ -173,8 +177,8 @@ class Search {
 
   void follow() {
     while (!next_.empty() && bytes_left_ > 0 && !done()) {
-      const std::uint64_t address = next_.back();
-      next_.pop_back();
+      const std::uint64_t address = next_.front();  // near things first
+      next_.pop_front();
       const Mapping* mapping = mapping_at(address);
       if (is_stack(*mapping)) {  // a variable of a function that gave it to the thread
         scan({address, std::min(address + kOnStack, mapping->end)});
@@ -215,7 +219,8 @@ class Search {
   CodeReferences code_;
   std::vector<Target> targets_;
   std::unordered_set<std::uint64_t> seen_;
-  std::vector<std::uint64_t> next_, called_;
+  std::deque<std::uint64_t> next_;
+  std::vector<std::uint64_t> called_;
   std::uint64_t bytes_left_ = kMostBytes;
   std::int32_t tid_ = 0;
   WaitLink::How how_ = WaitLink::How::kStack;
@@ -231,10 +236,10 @@ std::vector<WaitLink> wait_links(ProcessMemory& memory, const Evidence& evidence
     const ThreadEvidence& thread = *lost[i];
     if (search.waits_there(wait_of(thread, evidence.process.abi))) continue;
     const Mapping* stack = thread.call ? search.mapping_at(thread.call->sp) : nullptr;
-    const Object words = stack != nullptr ? Object{thread.call->sp,
-                                                   std::min(stack->end,
-                                                            thread.call->sp + kMostStack)}
-                                          : Object{};
+    const Object words =
+        stack != nullptr
+            ? Object{thread.call->sp, std::min(stack->end, thread.call->sp + kMostStack)}
+            : Object{};
     std::vector<std::uint64_t> code;
     for (const Frame& frame : thread.stack) code.push_back(frame.address - 1);
     // From main() calls lead everywhere.

@@ -1,11 +1,11 @@
-// Whether a thread that fork did not copy knows of what a thread of the child waits on: its stack has
-// a pointer to it, or to something that leads there, or the code it was in refers to it. Who parks for
-// ever on purpose waits on a word that nobody else knows; who waits for a lost thread waits on
-// something that both know.
+// Whether a thread that fork did not copy knows of what a thread of the child waits on: its stack
+// has a pointer to it, or to something that leads there, or the code it was in refers to it. Who
+// parks for ever on purpose waits on a word that nobody else knows; who waits for a lost thread
+// waits on something that both know.
 //
-// Everything is read in the child's memory, where the stacks of those threads are as they were at the
-// fork. Objects are those of glibc's malloc, judged by their headers; bounded in work. x86-64 for code,
-// any for the rest. Nothing is stopped. Not thread-safe.
+// Everything is read in the child's memory, where the stacks of those threads are as they were at
+// the fork. Objects are those of glibc's malloc, judged by their headers; bounded in work. x86-64
+// for code, any for the rest. Nothing is stopped. Not thread-safe.
 #pragma once
 
 #include <vector>
@@ -16,8 +16,8 @@
 
 namespace forkscope {
 
-/// One for each thread of the process that waits for ever on a futex and of which such a thread knows.
-/// `left`: where glibc has their stacks, for those whose process is gone.
+/// One for each thread of the process that waits for ever on a futex and of which such a thread
+/// knows. `left`: where glibc has their stacks, for those whose process is gone.
 std::vector<WaitLink> wait_links(ProcessMemory& memory, const Evidence& evidence,
                                  const std::vector<LeftThread>& left, Namer& namer);
 

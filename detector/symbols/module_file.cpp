@@ -118,8 +118,8 @@ const std::vector<ModuleFile::Unit>& ModuleFile::units() {
 
 std::optional<ModuleFile::Unit> ModuleFile::unit_at(Dwarf_Addr pc) {
   // What .debug_aranges knows of an address is right. What it does not know may be there all the
-  // same: clang and rustc write no such table, and linking their objects with GCC's gives one that is
-  // incomplete. Only then are all units read, which takes many times as long.
+  // same: clang and rustc write no such table, and linking their objects with GCC's gives one that
+  // is incomplete. Only then are all units read, which takes many times as long.
   if (auto unit = indexed_unit(pc); unit && dwarf_haspc(&unit->skeleton, pc) > 0) return unit;
   load_units();
   auto after = std::upper_bound(ranges_.begin(), ranges_.end(), pc,

@@ -59,7 +59,7 @@ SCENARIOS = {
     ("libc-locks", "atexit"): hangs("libc-lock"),
     ("loader-list", "fork"): hangs("libc-lock"),
     ("logger-lock", "fork"): hangs("orphaned-lock"),
-    ("lost-future", "fork"): hangs("lost-thread", lost="compute-0"),
+    ("lost-future", "fork"): hangs("lost-thread"),
     ("mutex-types", "recursive"): hangs("stale-owner self-held-lock", "account_lock", why=STALE),
     ("mutex-types", "errorcheck"): hangs("stale-owner self-held-lock", "account_lock", why=STALE),
     ("mutex-types", "robust"): hangs("stale-owner self-held-lock", "account_lock", why=STALE),

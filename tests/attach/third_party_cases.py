@@ -96,7 +96,8 @@ CASES = [
     rust("rwlock", "std::sync::RwLock", hangs("orphaned-lock", "RWLOCK", probable=NO_OWNER)),
     rust("parking_lot", "parking_lot::Mutex", hangs("orphaned-lock lost-thread",
                                                    probable=NO_OWNER)),
-    rust("condvar", "std::sync::Condvar", hangs("lost-thread", "DONE")),
+    rust("condvar", "std::sync::Condvar, of which no thread knows", hangs(
+        "lost-thread", "DONE", probable="nothing shows that a thread was to notify it")),
     rust("once", "std::sync::Once", hangs("orphaned-lock lost-thread", "ONCE", probable=NO_OWNER)),
     rust("own-pool", "the child's own rayon pool is idle, it reads a pipe", waits("waiting"),
          threads=3),

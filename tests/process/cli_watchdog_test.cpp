@@ -98,9 +98,9 @@ TEST_CASE("watchdog: beside a thread that does something else, a lost worker is 
   CHECK(ended.errors.find("PROBABLE DEADLOCK", said + 1) == std::string::npos);
 }
 
-TEST_CASE("watchdog: a child that parks on a word nobody else knows is not proven, and not killed") {
-  const auto report =
-      report_of({"--timeout=2", "--on-deadlock=kill"}, watched({"parks"}), 124);
+TEST_CASE(
+    "watchdog: a child that parks on a word nobody else knows is not proven, and not killed") {
+  const auto report = report_of({"--timeout=2", "--on-deadlock=kill"}, watched({"parks"}), 124);
   for (const auto& finding : report.at("findings")) CHECK(finding.at("certainty") != "proven");
   CHECK(report.at("summary").at("deadlocked") == 0);
 }

@@ -1,31 +1,14 @@
 #include "tests/process/watch_pool.hpp"
 
-#include <linux/futex.h>
 #include <pthread.h>
-#include <sys/syscall.h>
 
-#include <atomic>
+#include "tests/process/inline_futex.hpp"
 
 namespace work_pool {
 namespace {
 
 std::atomic<int> work_done{0};  ///< what the worker would set
 std::atomic<int> never{0};
-
-/// A futex call without libc: nobody can wrap it.
-void futex(std::atomic<int>* word, int operation, int value) {
-#if defined(__x86_64__)
-  register long timeout asm("r10") = 0;
-  long result;
-  asm volatile("syscall"
-               : "=a"(result)
-               : "a"(SYS_futex), "D"(word), "S"(operation | FUTEX_PRIVATE_FLAG), "d"(value),
-                 "r"(timeout)
-               : "rcx", "r11", "memory");
-#else
-#error "a futex system call of this architecture, inline"
-#endif
-}
 
 void* worker(void* barrier) {
   pthread_barrier_wait(static_cast<pthread_barrier_t*>(barrier));

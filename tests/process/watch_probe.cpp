@@ -6,9 +6,7 @@
 // Ends with 10 when its child was killed, 11 when the child was aborted, 12 when it asked in vain
 // for a child that hangs, else with the child's status.
 
-#include <linux/futex.h>
 #include <pthread.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +17,7 @@
 #include <cstring>
 #include <vector>
 
+#include "tests/process/inline_futex.hpp"
 #include "tests/process/watch_pool.hpp"
 
 namespace {
@@ -59,8 +58,8 @@ void* idles(void* barrier) {
   return nullptr;
 }
 
-/// The child parks for ever, on purpose, on a word that no thread of the parent knows. The parent has
-/// a thread that runs code of the same file.
+/// The child parks for ever, on purpose, on a word that no thread of the parent knows. The parent
+/// has a thread that runs code of the same file.
 int parks() {
   pthread_barrier_t barrier;
   pthread_barrier_init(&barrier, nullptr, 2);
@@ -68,8 +67,8 @@ int parks() {
   pthread_create(&thread, nullptr, idles, &barrier);
   pthread_barrier_wait(&barrier);
   pid_t child = fork_and_say();
-  static int word;
-  while (child == 0) syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
+  static std::atomic<int> word{0};
+  while (child == 0) work_pool::futex(&word, FUTEX_WAIT, 0);
   return wait_for(child);
 }
 

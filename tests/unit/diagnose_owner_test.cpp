@@ -203,6 +203,7 @@ TEST_CASE("a word in shared memory may be woken from elsewhere, if it is not pri
   CHECK(story.judge().answer == Answer::kWaiting);
   // The same operation on memory of the process's own reaches nobody else.
   story.child(Thread(kChild).waits(unknown_word().without_private_flag()).from({"main@app"}));
+  story.evidence.wait_links = {{kChild, kReader, WaitLink::How::kStack}};
   CHECK(story.judge().answer == Answer::kDeadlock);
   // An address that is mapped nowhere we see is not known to be private.
   story.child(Thread(kChild)

@@ -1,4 +1,5 @@
-// Who waits for ever on purpose, beside threads that were not copied, is told from who waits for them.
+// Who waits for ever on purpose, beside threads that were not copied, is told from who waits for
+// them.
 #include <signal.h>
 #include <catch2/catch.hpp>
 
@@ -14,7 +15,9 @@ constexpr std::int32_t kWorker = 101;
 /// A child whose own code waits; a thread of the parent ran code of the same program.
 Story waiting(const Word& word) {
   Story story;
-  story.parent(Thread(kWorker, "worker").waits(condition().at(kOtherLock)).from({"work@app"})
+  story.parent(Thread(kWorker, "worker")
+                   .waits(condition().at(kOtherLock))
+                   .from({"work@app"})
                    .starts_in("work@app"));
   story.child(Thread(kChild).waits(word).from({"main@app"}));
   return story;
@@ -69,7 +72,8 @@ TEST_CASE("a lock, a join and the threads of a library need no such sign", "[dia
 
 TEST_CASE("a pool that is linked into the program is a pool", "[diagnose][parked]") {
   Story story;
-  story.parent(Thread(kWorker, "pool-0").waits(rust_condvar().at(kOtherLock))
+  story.parent(Thread(kWorker, "pool-0")
+                   .waits(rust_condvar().at(kOtherLock))
                    .from({"rayon_core::registry::main_loop@app"})
                    .starts_in("rayon_core::registry::main_loop@app"));
   story.child(
@@ -80,7 +84,8 @@ TEST_CASE("a pool that is linked into the program is a pool", "[diagnose][parked
 TEST_CASE("a library that only waits for its caller is like the caller", "[diagnose][parked]") {
   const char* const glib = "g_cond_wait@/usr/lib/x86_64-linux-gnu/libglib-2.0.so.0";
   Story story;
-  story.parent(Thread(kWorker, "worker").waits(condition().at(kOtherLock)).from({glib, "work@app"}));
+  story.parent(
+      Thread(kWorker, "worker").waits(condition().at(kOtherLock)).from({glib, "work@app"}));
   story.child(Thread(kChild).waits(condition()).from({glib, "main@app"}));
   CHECK(story.judge().answer == Answer::kProbable);
   CHECK(knows(story, WaitLink::How::kHeap).judge().answer == Answer::kDeadlock);

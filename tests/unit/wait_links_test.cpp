@@ -17,6 +17,7 @@ constexpr std::uint64_t kBase = StretchMemory::kBase;
 constexpr std::uint64_t kHeap = kBase + 0x1000, kData = kBase + 0x5000, kOwnStack = kBase + 0x6000,
                         kLostStack = kBase + 0x8000, kEnd = kBase + 0xa000;
 constexpr std::uint64_t kOwnSp = kOwnStack + 0x800, kLostSp = kLostStack + 0x800;
+constexpr const char* kProgram = "/opt/app";
 constexpr std::int32_t kLost = 101, kChild = 200;
 
 /// Static data: a variable of 256 bytes at each multiple of that.
@@ -40,6 +41,7 @@ class Scene {
     ProcessEvidence& child = evidence_.process;
     child.pid = kChild;
     child.start = 10;
+    child.exe = kProgram;
     const auto map = [&](std::uint64_t start, std::uint64_t end, const char* path) {
       Mapping mapping;
       mapping.start = start;
@@ -49,13 +51,13 @@ class Scene {
       child.mappings.push_back(mapping);
     };
     map(kHeap, kData, "[heap]");
-    map(kData, kOwnStack, "/opt/app");
+    map(kData, kOwnStack, kProgram);
     map(kOwnStack, kLostStack, "[stack]");
     map(kLostStack, kEnd, "");
     ModuleRecord program;
     program.start = program.bias = kData;
     program.end = kOwnStack;
-    program.path = "/opt/app";
+    program.path = kProgram;
     child.modules.push_back(program);
 
     ProcessEvidence parent;
@@ -87,6 +89,11 @@ class Scene {
     return *this;
   }
 
+  Scene& in_library() {
+    evidence_.process.threads.front().stack.front().module = "/opt/libpool.so";
+    return *this;
+  }
+
   std::vector<WaitLink> links(const std::vector<LeftThread>& left = {}) {
     return wait_links(memory_, evidence_, left, names_);
   }
@@ -102,6 +109,10 @@ class Scene {
     thread.state = 'S';
     thread.settled = true;
     thread.start = 1;
+    Frame caller;
+    caller.module = kProgram;
+    caller.function = "main";
+    thread.stack = {caller};
     thread.call = SystemCall{call, {word, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0}, sp, 0};
     return thread;
   }
@@ -151,7 +162,8 @@ TEST_CASE("links: the object around the word is known by what malloc notes of it
 TEST_CASE("links: pointers are followed from object to object") {
   const std::uint64_t pool = kHeap + 0x1010, task = kHeap + 0x2010;
   Scene scene;
-  scene.waits_on(kOwnSp + 0x100)  // a latch on the waiter's stack, as a task knows it
+  scene
+      .waits_on(kOwnSp + 0x100)  // a latch on the waiter's stack, as a task knows it
       .allocates(pool, 0x100)
       .allocates(task, 0x40)
       .put(kLostSp + 128, pool)
@@ -165,6 +177,10 @@ TEST_CASE("links: static data is told apart by its variables") {
   const std::uint64_t word = kData + 0x240;
   CHECK(Scene().waits_on(word).put(kLostSp + 8, kData + 0x200).links().size() == 1);
   CHECK(Scene().waits_on(word).put(kLostSp + 8, kData + 0x1f8).links().empty());
+}
+
+TEST_CASE("links: a library's own waits need none, and are not searched for") {
+  CHECK(Scene().waits_on(kWord).in_library().put(kLostSp + 64, kWord).links().empty());
 }
 
 TEST_CASE("links: who waits on the same word wakes nobody") {

@@ -28,6 +28,16 @@ std::optional<Component> component_of(const Frame& frame) {
   return component;
 }
 
+/// Libraries whose functions are there to wait with, for whatever the program likes.
+bool is_waiting_library(const std::string& path) {
+  constexpr std::string_view kLibraries[] = {"libglib-2.",       "libQt5Core.", "libQt6Core.",
+                                             "libboost_thread.", "libabsl_",    "libnspr4.",
+                                             "libapr-1.",        "libuv."};
+  const std::string name = base_name(path);
+  return std::any_of(std::begin(kLibraries), std::end(kLibraries),
+                     [&](std::string_view library) { return name.starts_with(library); });
+}
+
 }  // namespace
 
 std::string namespace_of(const std::string& function) {
@@ -70,6 +80,24 @@ bool runs(const std::vector<Frame>& stack, const Component& component) {
     return frame.module == component.module &&
            (component.name.empty() || namespace_of(frame.function) == component.name);
   });
+}
+
+bool may_miss_threads(const Component& component, const std::string& exe) {
+  // Every thread that runs Python runs the interpreter.
+  if (is_python_module(component.module)) return false;
+  if (component.module != exe) return true;
+  constexpr std::string_view kPools[] = {"rayon_core", "rayon", "tokio",
+                                         "tbb",        "arrow", "grpc_core"};
+  return std::find(std::begin(kPools), std::end(kPools), component.name) != std::end(kPools);
+}
+
+bool may_park(const std::vector<Frame>& stack, const std::string& exe) {
+  const Frame* frame = innermost_program_frame(stack);
+  if (frame == nullptr || is_python_module(frame->module)) return false;
+  const auto component = waiting_component(stack);
+  if (!component) return true;
+  return component->module == exe ? !may_miss_threads(*component, exe)
+                                  : is_waiting_library(component->module);
 }
 
 }  // namespace forkscope

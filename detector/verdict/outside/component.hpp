@@ -32,4 +32,14 @@ bool runs(const std::vector<Frame>& stack, const Component& component);
 /// "rayon_core" of "<rayon_core::latch::LockLatch>::wait", "" of "main" and "f(std::string)".
 std::string namespace_of(const std::string& function);
 
+/// Whether the component has threads that only it needs. A library's threads are its own business.
+/// The code of the program itself may be called by the threads of any library it uses (an event
+/// loop's callback), so of it only known pools count.
+bool may_miss_threads(const Component& component, const std::string& exe);
+
+/// Whether what waits there may do so for ever on purpose, as main() does that has left all work to
+/// threads: the program's own code, or a library that is there to wait with. Not Python's, which is
+/// judged by its handlers and its frames.
+bool may_park(const std::vector<Frame>& stack, const std::string& exe);
+
 }  // namespace forkscope

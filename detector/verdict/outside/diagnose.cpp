@@ -76,16 +76,6 @@ bool expects_others(LockFamily family) {
          family == LockFamily::kRustOnce || family == LockFamily::kStaticGuard;
 }
 
-/// Libraries whose functions are there to wait with, for whatever the program likes.
-bool is_waiting_library(const std::string& path) {
-  constexpr std::string_view kLibraries[] = {"libglib-2.", "libQt5Core.", "libQt6Core.",
-                                             "libboost_thread.", "libabsl_", "libnspr4.",
-                                             "libapr-1.", "libuv."};
-  const std::string name = base_name(path);
-  return std::any_of(std::begin(kLibraries), std::end(kLibraries),
-                     [&](std::string_view library) { return name.starts_with(library); });
-}
-
 /// Threads of std::thread start in the C++ library, whatever they are there for.
 bool is_library_start(const Frame& start) {
   const std::string name = base_name(start.module);
@@ -163,12 +153,11 @@ class Judge {
     answer(runs ? Answer::kRunning : Answer::kWaiting);
   }
 
-  /// The first process of a PID namespace counts anew: there the numbers alone do not tell threads of
-  /// its own from those of before.
+  /// The first process of a PID namespace counts anew: there the numbers alone do not tell threads
+  /// of its own from those of before.
   bool remembers(std::int32_t own_tid) const {
-    return std::any_of(
-        evidence_.remembered_threads.begin(), evidence_.remembered_threads.end(),
-        [&](const RememberedThread& thread) { return thread.own_tid == own_tid; });
+    return std::any_of(evidence_.remembered_threads.begin(), evidence_.remembered_threads.end(),
+                       [&](const RememberedThread& thread) { return thread.own_tid == own_tid; });
   }
 
   /// A lock whose holder is a thread that is not here. Nobody but the holder may release it.
@@ -252,8 +241,7 @@ class Judge {
     kind_ = kind_of_unowned(*culprit_);
     if (signal_handlers_ || (event && !explained) || others_may_wake())
       return answer(Answer::kProbable);
-    if (process_.threads.size() > 1 && !explained)
-      return answer(Answer::kProbable);
+    if (process_.threads.size() > 1 && !explained) return answer(Answer::kProbable);
     answer(Answer::kDeadlock);
   }
 
@@ -279,8 +267,8 @@ class Judge {
   bool explained_by_lost(const ThreadView& view) const {
     const Frame* frame = innermost_program_frame(view.thread->stack);
     if (frame == nullptr) return false;
-    if (!is_owned(view.family) && !expects_others(view.family) && may_park(view, *frame) &&
-        !is_known_to_lost(view))
+    if (!is_owned(view.family) && !expects_others(view.family) &&
+        may_park(view.thread->stack, process_.exe) && !is_known_to_lost(view))
       return false;
     return std::any_of(lost_.begin(), lost_.end(),
                        [&](const ThreadEvidence* thread) {
@@ -294,28 +282,9 @@ class Judge {
                        });
   }
 
-  /// Whether the code may wait for ever on purpose, as main() does that has left all work to threads.
-  bool may_park(const ThreadView& view, const Frame& frame) const {
-    if (is_python_module(frame.module)) return false;  // judged by its handlers and its frames
-    const auto component = waiting_component(view.thread->stack);
-    if (!component) return true;
-    return component->module == process_.exe ? !may_miss_threads(*component)
-                                             : is_waiting_library(component->module);
-  }
-
   bool is_known_to_lost(const ThreadView& view) const {
     return std::any_of(evidence_.wait_links.begin(), evidence_.wait_links.end(),
                        [&](const WaitLink& link) { return link.waiter == view.thread->tid; });
-  }
-
-  /// A library's threads are its own business. The program's own code may be called by the threads of
-  /// any library it uses (an event loop's callback), so of it only known pools count.
-  bool may_miss_threads(const Component& component) const {
-    // Every thread that runs Python runs the interpreter.
-    if (is_python_module(component.module)) return false;
-    if (component.module != process_.exe) return true;
-    constexpr std::string_view kPools[] = {"rayon_core", "rayon", "tokio", "tbb", "arrow", "grpc_core"};
-    return std::find(std::begin(kPools), std::end(kPools), component.name) != std::end(kPools);
   }
 
   /// The first thread waits in a part of the program whose threads were not copied, and no thread
@@ -325,7 +294,7 @@ class Judge {
     if (!view.closed() || view.lock.owner != 0 || !evidence_.lasted) return false;
     if (may_have_handlers(process_) && view.family == LockFamily::kSemaphore) return false;
     const auto component = waiting_component(view.thread->stack);
-    if (!component || !may_miss_threads(*component)) return false;
+    if (!component || !may_miss_threads(*component, process_.exe)) return false;
     for (const ThreadView& other : views_) {
       if (&other == &view || other.ended()) continue;
       // Whoever is at work, or whose stack is not known, may be about to end the wait.
@@ -357,8 +326,8 @@ class Judge {
         for (const ThreadEvidence* thread : lost_) result_.lost.push_back(lost_report(*thread));
       }
     }
-    OutsideFacts facts{evidence_, views_,  lost_,   missed_, culprit_, kind_,
-                       evidence_word_, closed_, signal_handlers_, unknown_to_lost_};
+    OutsideFacts facts{evidence_, views_,         lost_,   missed_,          culprit_,
+                       kind_,     evidence_word_, closed_, signal_handlers_, unknown_to_lost_};
     result_.sentence = outside_sentence(result_, facts);
     result_.reasons = outside_reasons(result_, facts);
     if (result_.answer == Answer::kDeadlock || result_.answer == Answer::kProbable)

@@ -376,8 +376,9 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
       reasons.push_back(link_sentence(link, facts.lost));
   if (diagnosis.answer == Answer::kProbable) {
     if (facts.unknown_to_lost)
-      reasons.push_back("It is not certain because nothing shows that one of them knew of what it "
-                        "waits on: it may wait for ever on purpose.");
+      reasons.push_back(
+          "It is not certain because nothing shows that one of them knew of what it "
+          "waits on: it may wait for ever on purpose.");
     if (evidence.process.io_uring)
       reasons.push_back("It is not certain because the program uses io_uring, which can wake it.");
     if (!evidence.process.shares_memory && !process.from_core)

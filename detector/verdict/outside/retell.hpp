@@ -17,7 +17,8 @@ struct Likeness {
 /// The finding made of `from`, as that of `to`.
 Finding retold(Finding finding, const Likeness& from, const Likeness& to);
 
-/// The same of the whole diagnosis. Age and command line are the other's own: the caller knows them.
+/// The same of the whole diagnosis. Age and command line are the other's own: the caller knows
+/// them.
 Diagnosis retold(Diagnosis diagnosis, const Likeness& from, const Likeness& to);
 
 }  // namespace forkscope
