@@ -57,6 +57,9 @@ constinit std::atomic<const void*> prober{nullptr};
 constinit std::atomic<bool> armed{false};
 constinit Action replaced{};
 constinit std::uint64_t mask_before = 0;
+/// A signal that the program has blocked, and that came in while it could not be.
+constinit bool held_back = false;
+constinit siginfo_t held_back_info{};
 
 long action_of(int signal, const Action* action, Action* old) {
   return sys::call(SYS_rt_sigaction, signal, sys::arg(action), sys::arg(old), 8);
@@ -64,6 +67,12 @@ long action_of(int signal, const Action* action, Action* old) {
 
 void set_mask(std::uint64_t mask, std::uint64_t* old = nullptr) {
   sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&mask), sys::arg(old), 8);
+}
+
+/// While a probe is made: everything, but SIGSYS only where the program has it blocked. A sandbox
+/// may answer calls of at-fork handlers by it.
+std::uint64_t blocked_mask() {
+  return (mask_before & (kFaults | bit(SIGSYS))) | ~(kFaults | bit(SIGSYS));
 }
 
 /// No call of ours: as if we were not here.
@@ -144,8 +153,13 @@ void on_signal(int signal, siginfo_t* info, void* given) {
   const char was = selector;
   if (own) selector = kAllow;
   if (!own || info->si_code != kUserDispatch) {
-    // Another thread's, or a signal that somebody sent to this one.
-    pass_on(signal, info, given);
+    // Another thread's, a trap of seccomp, or a signal that somebody sent to this one.
+    if (own && info->si_code <= 0 && (mask_before & bit(SIGSYS)) != 0) {
+      held_back_info = *info;
+      held_back = true;
+    } else {
+      pass_on(signal, info, given);
+    }
     if (own) selector = was;
     return;
   }
@@ -159,9 +173,6 @@ void on_signal(int signal, siginfo_t* info, void* given) {
 }  // namespace
 
 int prepare() {
-  std::uint64_t pending = 0;
-  sys::call(SYS_rt_sigpending, sys::arg(&pending), 8);
-  if ((pending & bit(SIGSYS)) != 0) return EAGAIN;
   Action now;
   if (long error = action_of(SIGSYS, nullptr, &now); error != 0) return int(-error);
   selector = kAllow;
@@ -174,7 +185,7 @@ int prepare() {
   std::uint64_t mask = 0;
   sys::call(SYS_rt_sigprocmask, SIG_BLOCK, 0, sys::arg(&mask), 8);
   mask_before = mask;
-  set_mask((mask & kFaults) | (~std::uint64_t{0} & ~kFaults & ~bit(SIGSYS)));
+  set_mask(blocked_mask());
   return 0;
 }
 
@@ -182,20 +193,29 @@ void arm() {
   if (!is_prepared()) return;
   Action action;
   action.handler = reinterpret_cast<std::uint64_t>(&on_signal);
-  action.flags = SA_SIGINFO | SA_RESTART | kRestorer;
+  // Not deferred: a trap of seccomp in a call that is made here would end the process.
+  action.flags = SA_SIGINFO | SA_RESTART | SA_NODEFER | kRestorer;
   action.restorer = reinterpret_cast<std::uint64_t>(forkscope_dispatch_return);
-  action.mask = ~std::uint64_t{0} & ~kFaults;
+  action.mask = ~(kFaults | bit(SIGSYS));
   armed.store(true, std::memory_order_seq_cst);
-  if (action_of(SIGSYS, &action, &replaced) == 0) selector = kBlock;
+  if (action_of(SIGSYS, &action, &replaced) != 0) return;
+  set_mask(blocked_mask() & ~bit(SIGSYS));
+  selector = kBlock;
 }
 
 void disarm() {
   if (!is_prepared() || !armed.load(std::memory_order_relaxed)) return;
   selector = kAllow;
+  set_mask(blocked_mask());
   Action ours;
   action_of(SIGSYS, &replaced, &ours);
   if (ours.handler != reinterpret_cast<std::uint64_t>(&on_signal))
     action_of(SIGSYS, &ours, nullptr);  // the program has set it meanwhile, by a raw call
+  if (held_back) {
+    held_back = false;
+    sys::call(SYS_rt_tgsigqueueinfo, sys::getpid(), sys::gettid(), SIGSYS,
+              sys::arg(&held_back_info));
+  }
   armed.store(false, std::memory_order_seq_cst);
 }
 

@@ -14,7 +14,7 @@
 namespace forkscope::dispatch {
 
 /// The calling thread's next fork() is to be such a one. Gives 0 or an errno value: then nothing is
-/// changed. All signals but SIGSYS are blocked until finish().
+/// changed. Signals are blocked until finish(), but those that the processor raises, and SIGSYS.
 int prepare();
 /// Last thing before the system call, and first thing after it in the parent: the at-fork handlers
 /// that run last and first.

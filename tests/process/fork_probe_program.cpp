@@ -233,7 +233,8 @@ std::string seen() {
   return text;
 }
 
-void on_trap(int) {}
+std::atomic<int> traps{0};
+void on_trap(int) { ++traps; }
 
 int look_for_probes() {
   pthread_atfork([] { ++prepared; }, [] { ++in_parent; }, [] { ++in_child; });
@@ -251,6 +252,7 @@ int look_for_probes() {
   sigaddset(&blocked, SIGSYS);
   pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
   pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+  raise(SIGSYS);  // stays pending
   const std::string first = seen();
   bool nobody = true;
   int error = 0;
@@ -272,6 +274,9 @@ int look_for_probes() {
                               memcmp(&after.sa_mask, &before.sa_mask, 8) == 0
                           ? "the same"
                           : "another");
+  sigset_t pending;
+  sigpending(&pending);
+  say("pending: %s\n", sigismember(&pending, SIGSYS) == 1 && traps == 0 ? "the same" : "delivered");
   say("mask: %s\n", memcmp(&mask, &blocked, 8) == 0 ? "the same" : "another");
   say("handlers: %s\n", prepared == in_parent && in_child == 0 ? "in balance" : "not in balance");
   say("probed: %s\n", prepared > 0 ? "yes" : "no");

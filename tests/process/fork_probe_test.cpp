@@ -175,7 +175,7 @@ TEST_CASE("the program notices nothing") {
   REQUIRE_PROBES();
   const std::string expected =
       "again: the same\nSIGCHLD: 0\nwaitpid: ECHILD\nerrno: kept\nSIGSYS: the same\n"
-      "mask: the same\nhandlers: in balance\nprobed: yes\nown child: 1\n";
+      "pending: the same\nmask: the same\nhandlers: in balance\nprobed: yes\nown child: 1\n";
   const Probed probed = probe_program("fork:probe,every=3", {FORK_PROBE_PROGRAM, "unnoticed"});
   CHECK(probed.ended.exit() == 0);
   CHECK(probed.ended.output == expected);
