@@ -9,8 +9,7 @@ word. Prints a Markdown table: medians and quartiles over the rounds, and whethe
 overlap.
 
     stress-ng   --fork 1, --vfork 1: operations of a second, one child at a time, reaped
-    lat_proc    of lmbench: fork, exec, shell; fork also with the libraries of cost_bench, because
-                what fork copies is the parent's mappings
+    lat_proc    of lmbench: fork, exec, shell
     perf trace  the clone() system call by the kernel's own tracepoints, in the same run that
                 cost_bench measures by the clock around fork()
 """
@@ -24,9 +23,8 @@ import subprocess
 import tempfile
 
 
-def output(command, **environment):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300,
-                          env={**os.environ, **environment})
+def output(command):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if done.returncode != 0:
         raise RuntimeError(f"{command[0]} failed: {done.stderr.strip().splitlines()[-1:]}")
     return done.stdout + done.stderr
@@ -59,16 +57,8 @@ def stress_ng(stressor, seconds):
     return float(found[2]) / float(found[1]) * 1e6
 
 
-def libraries(program):
-    """What LD_PRELOAD takes to give another program the same libraries."""
-    return " ".join(re.findall(r"=> (/\S+)", output(["ldd", program])))
-
-
-def lat_proc(what, preload=""):
-    text = output(["lat_proc", what], LD_PRELOAD=preload)
-    if "not found" in text:
-        raise RuntimeError("lat_proc: " + text.splitlines()[0])
-    return float(re.search(r"([\d.]+) microseconds", text)[1])
+def lat_proc(what):
+    return float(re.search(r"([\d.]+) microseconds", output(["lat_proc", what]))[1])
 
 
 def perf_trace(folder, case, seconds):
@@ -122,10 +112,6 @@ def main():
             points.append((f"lat_proc {what}", case, "reap",
                            (lambda w=what: lat_proc(w),
                             lambda c=case: ours(folder, c, "reap", seconds))))
-        same = libraries(f"{folder}/cost_bench")
-        points.append(("lat_proc fork, libraries as ours", "fork", "reap",
-                       (lambda: lat_proc("fork", same),
-                        lambda: ours(folder, "fork", "reap", seconds))))
     else:
         print("lat_proc (lmbench) is not installed; Debian has it in non-free.")
 

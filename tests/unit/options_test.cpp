@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <string>
 
 #include "detector/record/options.hpp"
@@ -78,4 +79,14 @@ TEST_CASE("options: the man page has each of them", "[options]") {
 #define FORKSCOPE_OPTION(name, initial, help) CHECK(page.find(#name) != std::string::npos);
 #include "detector/record/options.def"
 #undef FORKSCOPE_OPTION
+  bool open = false;  // a display that is not ended swallows what follows
+  std::istringstream lines(page);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with(".Bd") || line.starts_with(".Ed")) {
+      INFO(line);
+      CHECK(open == line.starts_with(".Ed"));
+      open = line.starts_with(".Bd");
+    }
+  }
+  CHECK_FALSE(open);
 }
