@@ -58,7 +58,10 @@ def stress_ng(stressor, seconds):
 
 
 def lat_proc(what):
-    return float(re.search(r"([\d.]+) microseconds", output(["lat_proc", what]))[1])
+    text = output(["lat_proc", what])
+    if "not found" in text:  # of the program that it executes; it goes on all the same
+        raise RuntimeError("lat_proc: " + text.splitlines()[0])
+    return float(re.search(r"([\d.]+) microseconds", text)[1])
 
 
 def perf_trace(folder, case, seconds):
