@@ -121,8 +121,6 @@ template <typename Lock, typename Attempt, typename TakeAway>
     table::settle(*thread, lock_address, false);
     return record::waits_of(kind.call) == record::Waits::kTry ? EBUSY : ETIMEDOUT;
   }
-  inject::probe(*thread, lock_address, caller);
-  inject::wants(*thread, lock_address);
   Met met;
   int result = 0;
   if (thread->guarded) [[unlikely]] {

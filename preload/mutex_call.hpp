@@ -141,8 +141,6 @@ template <typename Lock>
     forget_lock(*thread, mutex);
     return refusal(call);
   }
-  inject::probe(*thread, mutex, caller);
-  inject::wants(*thread, mutex);
   Met met;
   if (thread->guarded && MutexWords(mutex).lock_word() != 0) [[unlikely]] {
     auto* object = static_cast<pthread_mutex_t*>(mutex);

@@ -136,8 +136,6 @@ template <typename Wait>
     errno = record::waits_of(call) == record::Waits::kTry ? EAGAIN : ETIMEDOUT;
     return -1;
   }
-  inject::probe(*thread, semaphore, caller);
-  inject::wants(*thread, semaphore);
   Met met;
   if (thread->guarded) [[unlikely]] {
     if (meet(*thread, semaphore, call, caller, met)) {

@@ -357,8 +357,10 @@ void giving_up(ThreadRecord& thread, const void* lock) { hold::giving_up(thread,
 
 void wants(ThreadRecord& thread, const void* lock) { hold::wants(thread, lock); }
 
-bool refuses(ThreadRecord& thread, const void* lock, record::LockType type, std::uint8_t flags,
-             record::Call call, const void* caller) {
+namespace {
+
+bool is_to_fail(ThreadRecord& thread, const void* lock, record::LockType type, std::uint8_t flags,
+                record::Call call, const void* caller) {
   const record::Waits waits = record::waits_of(call);
   if (waits != record::Waits::kTry && waits != record::Waits::kTimed) return false;
   const InjectAction action =
@@ -379,13 +381,19 @@ bool refuses(ThreadRecord& thread, const void* lock, record::LockType type, std:
   return refused;
 }
 
+}  // namespace
+
+bool refuses(ThreadRecord& thread, const void* lock, record::LockType type, std::uint8_t flags,
+             record::Call call, const void* caller) {
+  if (is_to_fail(thread, lock, type, flags, call, caller)) return true;
+  probing::point(thread, lock, caller);
+  hold::wants(thread, lock);
+  return false;
+}
+
 void enters(ThreadRecord& thread, record::UnsafeCall call) { inside_libc::enters(thread, call); }
 
 void inside(ThreadRecord& thread, const void* caller) { inside_libc::inside(thread, caller); }
-
-void probe(ThreadRecord& thread, const void* lock, const void* caller) {
-  probing::point(thread, lock, caller);
-}
 
 }  // namespace slow
 

@@ -97,7 +97,6 @@ bool refuses(ThreadRecord& thread, const void* lock, record::LockType type, std:
              record::Call call, const void* caller);
 void enters(ThreadRecord& thread, record::UnsafeCall call);
 void inside(ThreadRecord& thread, const void* caller);
-void probe(ThreadRecord& thread, const void* lock, const void* caller);
 }  // namespace slow
 
 /// The thread has got the lock.
@@ -116,12 +115,9 @@ inline void wants(ThreadRecord& thread, const void* lock) {
   if (lock_points()) [[unlikely]]
     slow::wants(thread, lock);
 }
-/// Here, just before it, a probe may be due (fork:probe): `caller` is the call's return address.
-inline void probe(ThreadRecord& thread, const void* lock, const void* caller) {
-  if (lock_points()) [[unlikely]]
-    slow::probe(thread, lock, caller);
-}
-/// Whether a try, or a wait with a time limit, is to be told that it failed.
+/// It is about to call for the lock, by whatever function. True: a try, or a wait with a time limit,
+/// is to be told that it failed. Otherwise a probe may be made here (fork:probe), then as wants().
+/// `caller` is the call's return address.
 inline bool refuses(ThreadRecord& thread, const void* lock, record::LockType type,
                     std::uint8_t flags, record::Call call, const void* caller) {
   return lock_points() && slow::refuses(thread, lock, type, flags, call, caller);
