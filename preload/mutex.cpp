@@ -56,6 +56,14 @@ FORKSCOPE_EXPORT int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
 }
 
 FORKSCOPE_EXPORT int pthread_mutex_trylock(pthread_mutex_t* mutex) noexcept {
+  ThreadRecord* thread = detail::unguarded;
+  if (thread != nullptr && !owned(*thread, mutex) &&
+      table::push(*thread, mutex, FORKSCOPE_CALL_SITE)) [[likely]] {
+    mark_unordered(*thread, mutex);
+    const int result = real_functions.pthread_mutex_trylock(mutex);
+    if (!taken(result)) forget_lock(*thread, mutex);
+    return result;
+  }
   bool recorded = record_call(mutex, FORKSCOPE_CALL_SITE);
   return trylock(mutex, __builtin_return_address(0), recorded);
 }
