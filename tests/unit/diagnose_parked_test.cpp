@@ -48,6 +48,15 @@ TEST_CASE("the program's own code may park: only a thread that knows of the wait
   }
 }
 
+TEST_CASE("an at-fork handler does not wait for ever on purpose", "[diagnose][parked]") {
+  Story story = waiting(condition());
+  Frame frame;
+  frame.module = "/lib/x86_64-linux-gnu/libc.so.6";
+  frame.function = "__run_postfork_handlers";
+  story.evidence.process.threads.front().stack.push_back(frame);
+  CHECK(story.judge().answer == Answer::kDeadlock);
+}
+
 TEST_CASE("that a thread knows of another thread's wait proves nothing", "[diagnose][parked]") {
   Story story = waiting(condition());
   story.evidence.wait_links = {{kChild + 1, kWorker, WaitLink::How::kStack}};

@@ -91,9 +91,18 @@ bool may_miss_threads(const Component& component, const std::string& exe) {
   return std::find(std::begin(kPools), std::end(kPools), component.name) != std::end(kPools);
 }
 
+bool is_inside_fork(const std::vector<Frame>& stack) {
+  constexpr std::string_view kForks[] = {"fork", "__fork", "__libc_fork", "__run_postfork_handlers",
+                                         "__run_fork_handlers"};
+  return std::any_of(stack.begin(), stack.end(), [&](const Frame& frame) {
+    return is_libc_module(frame.module) &&
+           std::find(std::begin(kForks), std::end(kForks), frame.function) != std::end(kForks);
+  });
+}
+
 bool may_park(const std::vector<Frame>& stack, const std::string& exe) {
   const Frame* frame = innermost_program_frame(stack);
-  if (frame == nullptr || is_python_module(frame->module)) return false;
+  if (frame == nullptr || is_python_module(frame->module) || is_inside_fork(stack)) return false;
   const auto component = waiting_component(stack);
   if (!component) return true;
   return component->module == exe ? !may_miss_threads(*component, exe)

@@ -37,9 +37,12 @@ std::string namespace_of(const std::string& function);
 /// loop's callback), so of it only known pools count.
 bool may_miss_threads(const Component& component, const std::string& exe);
 
+/// fork() has not returned: what waits is an at-fork handler.
+bool is_inside_fork(const std::vector<Frame>& stack);
+
 /// Whether what waits there may do so for ever on purpose, as main() does that has left all work to
 /// threads: the program's own code, or a library that is there to wait with. Not Python's, which is
-/// judged by its handlers and its frames.
+/// judged by its handlers and its frames, and not an at-fork handler, which is there to return.
 bool may_park(const std::vector<Frame>& stack, const std::string& exe);
 
 }  // namespace forkscope
