@@ -107,14 +107,20 @@ def kernel_thread(_):
     return [2]
 
 
-def _build(command, output):
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=max(patience(), 1),
+def _build(command, source, output):
+    """Skipped when the compiler can build nothing here; an error when it is this source."""
+    def run(program):
+        return subprocess.run([*command, "-x", "c", program, "-o", output, "-pthread"],
+                              input="#include <pthread.h>\nint main(void) { return 0; }\n",
+                              capture_output=True, text=True, timeout=max(patience(), 1),
                               check=False, cwd=output.parent)
+    try:
+        done = run(source)
+        if done.returncode != 0 and run("-").returncode != 0:
+            raise Skipped(f"{command[0]} builds nothing here: {done.stderr.splitlines()[-1]}")
     except subprocess.TimeoutExpired:
         raise Skipped(f"{command[0]} takes too long to build this") from None
-    if done.returncode != 0:
-        raise Skipped(f"{command[0]} cannot build this: {done.stderr.strip().splitlines()[-1]}")
+    check(done.returncode == 0, f"{command[0]} cannot build {source.name}: {done.stderr}")
 
 
 def built(compiler, source, mode, threads):
@@ -122,7 +128,7 @@ def built(compiler, source, mode, threads):
     def start(places):
         output = places.folder / source
         command = [*need(compiler[0]), *compiler[1:], "-std=gnu11", "-O1", "-w"]
-        _build([*command, PROGRAMS / f"{source}.c", "-o", output, "-pthread"], output)
+        _build(command, PROGRAMS / f"{source}.c", output)
         return wait_until_blocked(targets.Started([output, mode]).targets(), threads)
     return start
 

@@ -3,7 +3,6 @@
 // argument "parent-ends" the parent is gone by then.
 #define _GNU_SOURCE
 #include <aio.h>
-#include <linux/futex.h>
 #include <sys/syscall.h>
 
 #include "waits_for_threads.h"
@@ -93,13 +92,15 @@ static void condition_of_computer(void) {
   wait_on(&job_done);
 }
 
+enum { kFutexWaitPrivate = 128 };  // musl's compiler does not find <linux/futex.h>
+
 static int own_word;
 static pthread_cond_t own_condition = PTHREAD_COND_INITIALIZER;
 
 /// Parks for ever, as a program does that leaves all else to signals: nobody was ever to wake it.
 static void parks(void) {
   this_is_the_target();
-  for (;;) syscall(SYS_futex, &own_word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+  for (;;) syscall(SYS_futex, &own_word, kFutexWaitPrivate, 0, NULL, NULL, 0);
 }
 
 static void parks_in_condition(void) {
