@@ -91,7 +91,8 @@ TEST_CASE("a lock that the program's children take and a thread keeps: told, wit
   CHECK(finding["waiter"]["call"] == "pthread_mutex_lock");
   CHECK(functions(finding["waiter"]["stack"]).find("child_work") != std::string::npos);
   CHECK(functions(finding["holder"]["acquired"]).find("keep_wanted") != std::string::npos);
-  CHECK(functions(finding["fork_stack"]).find("touch_other") != std::string::npos);
+  // Which of its lock operations the fifth is depends on how far the thread has come.
+  CHECK(functions(finding["fork_stack"]).find("held_while_probed") != std::string::npos);
   CHECK(probed.hung().count("lock") == 1);
   CHECK(finding["count"] == probed.hung()["lock"]);
   CHECK(finding["process"] == probed.report["injected"][0]["pid"]);
