@@ -9,28 +9,36 @@
 #include "detector/verdict/libc_calls.hpp"
 
 namespace forkscope {
-namespace {
 
-LearnedLock learned_lock(Finding&& finding, const record::Finding& recorded) {
+LearnedLock lock_of_finding(Finding finding) {
   LearnedLock learned;
   learned.forks = finding.count;
   if (finding.libc) {
     learned.function = finding.libc->function;
     learned.words = finding.libc->function + "(), which takes " + finding.libc->lock;
   } else {
-    // Without who met it the words have the lock, and of a nameless one who took it.
+    // What is left has the lock, and of a nameless one who took it.
     finding.waiter = {};
     finding.fork_stack.clear();
     learned.words = site_words(finding);
-    // range: who made it. One that lies in a module is known by its place there.
-    if (finding.lock.module.empty() && recorded.range_end != 0) {
-      learned.birth = fmt::format("born:{}.{}", recorded.range_begin, recorded.range_end);
-      learned.words += fmt::format(", lock {} that thread {} made", recorded.range_end,
-                                   recorded.range_begin);
-    }
   }
   learned.lock = std::move(finding.lock);
   learned.user = std::move(finding.holder);
+  return learned;
+}
+
+namespace {
+
+LearnedLock learned_lock(const FindingRecord& record, const Context& context,
+                         const Unwinder& unwind) {
+  LearnedLock learned = lock_of_finding(finding_of(record, context, unwind).finding);
+  // range: who made it. One that lies in a module is known by its place there.
+  const record::Finding& recorded = record.finding;
+  if (learned.function.empty() && learned.lock.module.empty() && recorded.range_end != 0) {
+    learned.birth = fmt::format("born:{}.{}", recorded.range_begin, recorded.range_end);
+    learned.words += fmt::format(", lock {} that thread {} made", recorded.range_end,
+                                 recorded.range_begin);
+  }
   return learned;
 }
 
@@ -40,8 +48,7 @@ std::vector<LearnedLock> learned_locks(const Context& context, const Unwinder& u
   std::vector<LearnedLock> locks;
   std::map<std::string, std::size_t> known;
   for (const FindingRecord& record : context.session.learned) {
-    LearnedLock learned = learned_lock(
-        std::move(finding_of(record, context, unwind).finding), record.finding);
+    LearnedLock learned = learned_lock(record, context, unwind);
     // Of libc's functions all that take one lock are one.
     std::string key = learned.words;
     if (const auto call = libc_call_of(record.finding))

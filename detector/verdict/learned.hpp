@@ -12,4 +12,7 @@ namespace forkscope {
 /// and stack that one place takes are one.
 std::vector<LearnedLock> learned_locks(const Context& context, const Unwinder& unwind);
 
+/// The lock of a finding and who else has it, without who met it. Pure.
+LearnedLock lock_of_finding(Finding finding);
+
 }  // namespace forkscope

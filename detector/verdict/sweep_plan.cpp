@@ -4,6 +4,7 @@
 #include <set>
 
 #include "detector/verdict/fingerprint.hpp"
+#include "detector/verdict/learned.hpp"
 #include "detector/verdict/sweep.hpp"
 #include "detector/verdict/words.hpp"
 
@@ -86,6 +87,19 @@ std::string hold_of(const LearnedLock& learned) {
   return python && !learned.birth.empty() ? "lock:hold=20ms,lock=" + learned.birth : "";
 }
 
+/// Those that other threads used before a fork, and those of latent findings that no fork wrote of:
+/// the other thread came to them only later, as to a function's static variable.
+std::vector<LearnedLock> locks_to_try(const Report& learned) {
+  std::vector<LearnedLock> locks = learned.learned;
+  std::set<std::uint64_t> known;
+  for (const LearnedLock& lock : locks) known.insert(lock.lock.address);
+  for (const Finding& finding : learned.findings)
+    if (finding.kind == "orphaned-lock" && finding.severity == "latent" &&
+        known.insert(finding.lock.address).second)
+      locks.push_back(lock_of_finding(finding));
+  return locks;
+}
+
 }  // namespace
 
 std::vector<SweepRow> sweep_plan(const Report& learned) {
@@ -95,7 +109,7 @@ std::vector<SweepRow> sweep_plan(const Report& learned) {
       suspects.insert(finding.lock.address);
   std::vector<SweepRow> rows;
   std::set<std::string> known;
-  for (const LearnedLock& lock : learned.learned) {
+  for (const LearnedLock& lock : locks_to_try(learned)) {
     SweepRow row;
     row.spec = spec_of(lock);
     if (row.spec.empty() || !known.insert(row.spec).second) continue;

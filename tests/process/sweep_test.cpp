@@ -184,10 +184,12 @@ json sweep_scenario(const std::string& name, const std::string& method) {
 
 TEST_CASE("a lucky scenario's latent finding is refuted: its fork waits for the other thread") {
   const std::vector<std::pair<std::string, std::string>> lucky = {
-      {"c11-threads", "fork-lucky"},     {"mutex-types", "lucky-normal"},
-      {"mutex-types", "lucky-recursive"}, {"parquet-lock", "fork-lucky"},
-      {"rwlock", "fork-lucky"},          {"semaphore-lock", "fork-lucky"},
-      {"spinlock", "fork-lucky"}};
+      {"c11-threads", "fork-lucky"},     {"logger-lock", "fork-lucky"},
+      {"mutex-types", "lucky-normal"},   {"mutex-types", "lucky-recursive"},
+      {"nested-fork", "fork-lucky"},     {"parquet-lock", "fork-lucky"},
+      {"parquet-write", "fork-lucky"},   {"rwlock", "fork-lucky"},
+      {"semaphore-lock", "fork-lucky"},  {"spinlock", "fork-lucky"},
+      {"static-local", "fork-lucky"}};
   for (const auto& [name, method] : lucky) {
     const json table = sweep_scenario(name, method);
     INFO(name << " " << method << "\n" << table.dump(2));
@@ -201,7 +203,9 @@ TEST_CASE("a lucky scenario's latent finding is refuted: its fork waits for the 
 }
 
 TEST_CASE("a scenario whose fork meets the holder is confirmed") {
-  for (const char* name : {"c11-threads", "parquet-lock", "rwlock", "semaphore-lock", "spinlock"}) {
+  for (const char* name :
+       {"c11-threads", "logger-lock", "nested-fork", "parquet-lock", "parquet-write", "rwlock",
+        "semaphore-lock", "spinlock", "static-local"}) {
     const json table = sweep_scenario(name, "fork");
     INFO(name << "\n" << table.dump(2));
     CHECK(table["learned_deadlocks"] == 1);

@@ -99,6 +99,26 @@ TEST_CASE("a plan tells locks in modules by module and offset, suspected ones fi
   CHECK(rows[1].id == "002");
 }
 
+TEST_CASE("a plan has the lock of a latent finding that no fork wrote of") {
+  Report report;
+  Finding latent = deadlock_at(kLock);
+  latent.severity = "latent";
+  latent.holder.tid = 101;
+  latent.waiter.stack = {frame("read_config")};
+  report.findings = {latent};
+  const std::vector<SweepRow> rows = sweep_plan(report);
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].spec == "fork:while-held,lock=libstore.so.3+0x4010");
+  CHECK(rows[0].lock == "mutex lock (libstore.so)");  // not who met it
+  CHECK(rows[0].suspected);
+  // What a child really waits for is no lock that was only suspected, and lost threads are none.
+  report.findings.front().severity = "deadlock";
+  CHECK(sweep_plan(report).empty());
+  report.findings.front() = latent;
+  report.findings.front().kind = "lost-thread";
+  CHECK(sweep_plan(report).empty());
+}
+
 TEST_CASE("a plan tells locks on the heap by who takes them, each once") {
   Report report;
   LearnedLock heap;
