@@ -14,6 +14,7 @@
 
 #include "detector/tracker/inject.hpp"
 #include "detector/tracker/inject_probe.hpp"
+#include "detector/tracker/kernel_wait.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/sys.hpp"
 #include "preload/dispatch.hpp"
@@ -133,37 +134,11 @@ void copy_locale() {
 /// has no other thread, and nobody else can reach that memory.
 bool sleeps_for_ever(std::int32_t child) {
   constexpr std::uint64_t kBetween = 20'000'000;
-  char path[64] = "/proc/", first[192] = {}, second[192] = {};
-  char digits[16];
-  int count = 0;
-  for (std::int32_t rest = child; rest > 0; rest /= 10) digits[count++] = char('0' + rest % 10);
-  char* at = path + 6;
-  while (count > 0) *at++ = digits[--count];
-  std::memcpy(at, "/syscall", sizeof "/syscall");
-  for (char* text : {first, second}) {
-    const long fd = sys::openat(path, O_RDONLY);
-    if (fd < 0) return false;
-    const long size = sys::pread(int(fd), text, sizeof first - 1, 0);
-    sys::close(int(fd));
-    if (size <= 0) return false;
-    if (text == first) inject::sleep(kBetween);
-  }
-  if (std::strcmp(first, second) != 0 || std::strncmp(first, "202 ", 4) != 0) return false;
-  // number, word, operation, value, time limit
-  const char* field = first;
-  std::uint64_t values[5] = {};
-  for (int i = 0; i < 5; ++i) {
-    if (field == nullptr) return false;
-    if (field[0] == '0' && field[1] == 'x')
-      for (field += 2; *field != ' ' && *field != '\0'; ++field)
-        values[i] =
-            values[i] * 16 + std::uint64_t(*field <= '9' ? *field - '0' : *field - 'a' + 10);
-    field = std::strchr(field, ' ');
-    if (field != nullptr) ++field;
-  }
-  const std::uint64_t operation = values[2] & std::uint64_t(FUTEX_CMD_MASK);
-  return (operation == FUTEX_WAIT || operation == FUTEX_WAIT_BITSET) && values[4] == 0 &&
-         (values[2] & FUTEX_PRIVATE_FLAG) != 0;
+  KernelWait first, second;
+  if (!read_kernel_wait("/proc/", child, first)) return false;
+  inject::sleep(kBetween);
+  return read_kernel_wait("/proc/", child, second) && first == second &&
+         first.is_futex_for_ever() && (first.arguments[1] & FUTEX_PRIVATE_FLAG) != 0;
 }
 
 /// Until the child is no more. Its end wakes nobody unless it says that it is done: so it is looked

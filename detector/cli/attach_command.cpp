@@ -16,6 +16,7 @@
 #include "detector/cli/diagnose_suspects.hpp"
 #include "detector/cli/failure.hpp"
 #include "detector/cli/help.hpp"
+#include "detector/cli/local_symbols.hpp"
 #include "detector/cli/processes.hpp"
 #include "detector/cli/report_file.hpp"
 #include "detector/inspect/socket_limit.hpp"
@@ -114,12 +115,12 @@ void announce_stop(pid_t pid, Namer& namer) {
                   disturbed, perhaps));
 }
 
-Diagnosis diagnosis_of(const AttachOptions& options, Namer& namer) {
+Diagnosis diagnose_target(const AttachOptions& options, Namer& namer) {
   if (!options.core.empty()) {
     if (!options.target.empty() && access(options.target.c_str(), R_OK) != 0)
       throw Failure(fmt::format("cannot open {}: {}", options.target, error_text(errno)));
     const Evidence evidence = observe_core(options.core, options.target, namer);
-    return diagnose(evidence, data_namer(namer, evidence.process));
+    return diagnosis_of(evidence, namer);
   }
   const pid_t pid = pid_of(options.target);
   if (options.stacks) announce_stop(pid, namer);
@@ -180,11 +181,11 @@ CLI::App* add_attach_command(CLI::App& app, AttachOptions& options) {
 }
 
 int attach(const AttachOptions& options) {
-  unsetenv("DEBUGINFOD_URLS");  // whoever asks about a hang now is not to wait for the network
+  const LocalSymbols local;
   std::optional<ReportFile> file;
   if (!options.json.empty() && options.json != "-") file.emplace(options.json, "--json");
   auto namer = make_namer();
-  Diagnosis diagnosis = diagnosis_of(options, *namer);
+  Diagnosis diagnosis = diagnose_target(options, *namer);
   if (options.core.empty() && !diagnosis.finding) look_at_children(diagnosis, *namer);
   std::vector<Diagnosis> ancestors;
   if (options.follow_parent) ancestors = ancestors_of(diagnosis, *namer);

@@ -39,7 +39,7 @@ void look_for_spin(Diagnosis& diagnosis, Namer& namer) {
 std::optional<Evidence> observe_suspect(pid_t pid, Namer& namer) {
   auto evidence = observe(pid, {.stacks = false, .relatives = false}, namer);
   if (!evidence || evidence->process.threads.empty()) return std::nullopt;
-  const Diagnosis first = diagnose(*evidence, data_namer(namer, evidence->process));
+  const Diagnosis first = diagnosis_of(*evidence, namer);
   const bool clear =
       !first.finding && (first.answer == Answer::kWaiting || first.answer == Answer::kRunning) &&
       !(first.threads.front().for_ever && first.threads.front().lock);
@@ -47,9 +47,12 @@ std::optional<Evidence> observe_suspect(pid_t pid, Namer& namer) {
   return observe(pid, {}, namer);
 }
 
-bool patience_helps(const Evidence& evidence, Namer& namer) {
-  return wants_patience(evidence) &&
-         diagnose(evidence, data_namer(namer, evidence.process)).answer != Answer::kDeadlock;
+Diagnosis diagnosis_of(const Evidence& evidence, Namer& namer) {
+  return diagnose(evidence, data_namer(namer, evidence.process));
+}
+
+bool patience_helps(const Diagnosis& diagnosis, const Evidence& evidence) {
+  return diagnosis.answer != Answer::kDeadlock && wants_patience(evidence);
 }
 
 std::optional<Diagnosis> diagnose_process(pid_t pid, const ObserveOptions& options, Namer& namer) {
@@ -58,17 +61,19 @@ std::optional<Diagnosis> diagnose_process(pid_t pid, const ObserveOptions& optio
   if (options.stop) first.stop = first.stacks = false;
   auto evidence = observe(pid, first, namer);
   if (!evidence) return std::nullopt;
-  if (patience_helps(*evidence, namer)) {
+  Diagnosis diagnosis = diagnosis_of(*evidence, namer);
+  if (patience_helps(diagnosis, *evidence)) {
     poll(nullptr, 0, kPatienceMilliseconds);
     look_again(*evidence);
+    if (!options.stop) diagnosis = diagnosis_of(*evidence, namer);
   }
   if (options.stop) {
     const bool lasted = evidence->lasted;
     evidence = observe(pid, options, namer);
     if (!evidence) return std::nullopt;
     evidence->lasted = lasted;
+    diagnosis = diagnosis_of(*evidence, namer);
   }
-  Diagnosis diagnosis = diagnose(*evidence, data_namer(namer, evidence->process));
   if (options.stop && diagnosis.answer == Answer::kRunning) look_for_spin(diagnosis, namer);
   return diagnosis;
 }

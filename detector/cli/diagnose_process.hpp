@@ -18,8 +18,10 @@ DataNamer data_namer(Namer& namer, const ProcessEvidence& process);
 /// processes wait for something outside, and their idle threads for them. Nothing: it is cleared.
 std::optional<Evidence> observe_suspect(pid_t pid, Namer& namer);
 
-/// Whether a longer look could prove what this one does not.
-bool patience_helps(const Evidence& evidence, Namer& namer);
+Diagnosis diagnosis_of(const Evidence& evidence, Namer& namer);
+
+/// Whether a longer look could prove what this one, which gave the diagnosis, does not.
+bool patience_helps(const Diagnosis& diagnosis, const Evidence& evidence);
 
 /// Nothing when there is no such process. Takes a third of a second longer for forked processes
 /// with several threads that wait: a wait that may last is told from one that does.

@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <string>
 
 #include "detector/cli/diagnose_process.hpp"
 #include "detector/cli/processes.hpp"
 #include "detector/cli/proven_hangs.hpp"
+#include "detector/inspect/proc_text.hpp"
 #include "detector/inspect/small_file.hpp"
 
 namespace forkscope::cli {
@@ -22,13 +22,7 @@ Diagnosis as_of(Diagnosis diagnosis, const Process& process) {
   clock_gettime(CLOCK_BOOTTIME, &now);
   diagnosis.age_seconds = double(now.tv_sec) + double(now.tv_nsec) / 1e9 -
                           double(process.start) / double(sysconf(_SC_CLK_TCK));
-  const std::string command = read_small_file(fmt::format("/proc/{}/cmdline", process.pid));
-  diagnosis.command.clear();
-  for (std::size_t at = 0; at < command.size();) {
-    const std::size_t end = std::min(command.find('\0', at), command.size());
-    diagnosis.command.push_back(command.substr(at, end - at));
-    at = end + 1;
-  }
+  diagnosis.command = split_at_nul(read_small_file(fmt::format("/proc/{}/cmdline", process.pid)));
   return diagnosis;
 }
 
@@ -38,9 +32,6 @@ std::vector<Diagnosis> diagnose_suspects(const std::vector<pid_t>& pids, Namer& 
   std::vector<Diagnosis> found;
   const auto add = [&](Diagnosis diagnosis) {
     if (diagnosis.finding) found.push_back(std::move(diagnosis));
-  };
-  const auto diagnosis_of = [&](const Evidence& evidence) {
-    return diagnose(evidence, data_namer(namer, evidence.process));
   };
   ProvenHangs proven;
   std::vector<Evidence> unproven;
@@ -53,8 +44,8 @@ std::vector<Diagnosis> diagnose_suspects(const std::vector<pid_t>& pids, Namer& 
     }
     auto evidence = observe_suspect(pid, namer);
     if (!evidence) continue;
-    Diagnosis diagnosis = diagnosis_of(*evidence);
-    if (diagnosis.answer != Answer::kDeadlock && wants_patience(*evidence)) {
+    Diagnosis diagnosis = diagnosis_of(*evidence, namer);
+    if (patience_helps(diagnosis, *evidence)) {
       unproven.push_back(*std::move(evidence));
       continue;
     }
@@ -64,7 +55,7 @@ std::vector<Diagnosis> diagnose_suspects(const std::vector<pid_t>& pids, Namer& 
   if (!unproven.empty()) poll(nullptr, 0, kPatienceMilliseconds);
   for (Evidence& evidence : unproven) {
     look_again(evidence);
-    add(diagnosis_of(evidence));
+    add(diagnosis_of(evidence, namer));
   }
   std::sort(found.begin(), found.end(),
             [](const Diagnosis& a, const Diagnosis& b) { return a.pid < b.pid; });

@@ -1,6 +1,7 @@
 // While it lives, debug information comes from this machine only: whoever tells of a hang does not
-// wait for the network. elfutils reads DEBUGINFOD_URLS at each question. Not thread-safe: make and
-// end it while no other thread names anything.
+// wait for the network, and a whole host is no reason to ask it for every library. elfutils reads
+// DEBUGINFOD_URLS at each question. Not thread-safe: make and end it while no other thread names
+// anything.
 #pragma once
 
 #include <cstdlib>

@@ -14,6 +14,7 @@
 #include "detector/cli/diagnose_suspects.hpp"
 #include "detector/cli/failure.hpp"
 #include "detector/cli/help.hpp"
+#include "detector/cli/local_symbols.hpp"
 #include "detector/cli/report_file.hpp"
 #include "detector/inspect/suspects.hpp"
 #include "detector/report/noise_text.hpp"
@@ -110,7 +111,7 @@ CLI::App* add_scan_command(CLI::App& app, ScanOptions& options) {
 }
 
 int scan(const ScanOptions& options) {
-  unsetenv("DEBUGINFOD_URLS");  // a whole host is no reason to ask the network for every library
+  const LocalSymbols local;
   std::optional<ReportFile> file;
   if (!options.json.empty() && options.json != "-") file.emplace(options.json, "--json");
   const NoiseFilter noise(options.noise);

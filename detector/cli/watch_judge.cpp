@@ -168,7 +168,7 @@ bool WatchJudge::work_on_due() {
     Patience ready = std::move(*waiting);
     patience_.erase(waiting);
     look_again(ready.evidence);
-    conclude(ready.process, ready.evidence, diagnosis_of(ready.evidence));
+    conclude(ready.process, ready.evidence, diagnosis_of(ready.evidence, namer_));
     return true;
   }
   for (auto sampling = sampling_.begin(); sampling != sampling_.end(); ++sampling) {
@@ -217,7 +217,7 @@ void WatchJudge::look_ahead(const Job& job) {
   const auto look = observe(job.process.pid, {.stacks = job.forked, .relatives = false}, namer_);
   if (!look) return;
   if (job.forked) {
-    diagnosis_of(*look);
+    diagnosis_of(*look, namer_);
     return;
   }
   const auto blocked = std::find_if(
@@ -227,17 +227,13 @@ void WatchJudge::look_ahead(const Job& job) {
     namer_.code(blocked->call->pc, true, look->process.modules);
 }
 
-Diagnosis WatchJudge::diagnosis_of(const Evidence& evidence) {
-  return diagnose(evidence, data_namer(namer_, evidence.process));
-}
-
 void WatchJudge::judge(const Process& process) {
   if (suspicion_of(process.pid) != Suspicion::kWaits) return reply(process, false, true, false);
   if (judged_like_another(process)) return;
   // First without stacks, which cost most: many wait for what another process will do.
   const auto glance = observe(process.pid, {false, false}, namer_);
   if (!glance || glance->process.start != process.start) return reply(process, false, true, false);
-  const Answer answer = diagnosis_of(*glance).answer;
+  const Answer answer = diagnosis_of(*glance, namer_).answer;
   const bool one_thread = glance->process.threads.size() == 1;
   // Which lock a word belongs to, the stack may tell where the bytes around do not.
   const bool unclear = answer == Answer::kUnknown && glance->process.forked.value_or(false);
@@ -247,9 +243,9 @@ void WatchJudge::judge(const Process& process) {
   auto evidence = observe(process.pid, {false, true}, namer_);
   if (!evidence || evidence->process.start != process.start)
     return reply(process, false, true, false);
-  Diagnosis diagnosis = diagnosis_of(*evidence);
+  Diagnosis diagnosis = diagnosis_of(*evidence, namer_);
   // What is proven is told; what is not, a longer look may prove.
-  if (diagnosis.answer != Answer::kDeadlock && wants_patience(*evidence)) {
+  if (patience_helps(diagnosis, *evidence)) {
     patience_.push_back({Clock::now() + std::chrono::milliseconds(kPatienceMilliseconds), process,
                          *std::move(evidence)});
     return;

@@ -97,7 +97,6 @@ class WatchJudge {
   void judge(const Process& process);
   bool judged_like_another(const Process& process);
   void conclude(const Process& process, const Evidence& evidence, Diagnosis diagnosis);
-  Diagnosis diagnosis_of(const Evidence& evidence);
   void judge_spin_of(const Process& process);
   void take_back(const Process& process);
   void reply(const Process& process, bool spin, bool final, bool found);

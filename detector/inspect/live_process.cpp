@@ -27,16 +27,6 @@ struct DirectoryCloser {
   void operator()(DIR* directory) const { closedir(directory); }
 };
 
-std::vector<std::string> split_at_nul(const std::string& text) {
-  std::vector<std::string> parts;
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find('\0', begin), text.size());
-    parts.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return parts;
-}
-
 bool same_call(const SystemCall& a, const SystemCall& b) {
   return a.number == b.number && std::equal(std::begin(a.arguments), std::end(a.arguments),
                                             std::begin(b.arguments)) &&

@@ -70,6 +70,16 @@ std::optional<Mapping> parse_mapping(std::string_view line) {
 
 }  // namespace
 
+std::vector<std::string> split_at_nul(const std::string& text) {
+  std::vector<std::string> parts;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\0', begin), text.size());
+    parts.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
 std::optional<ProcStat> parse_stat(std::string_view text) {
   ProcStat stat;
   // The name may hold blanks and parentheses: what follows the last ')' does not.

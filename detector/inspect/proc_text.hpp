@@ -12,6 +12,9 @@
 
 namespace forkscope {
 
+/// /proc/PID/cmdline: the words of a command line.
+std::vector<std::string> split_at_nul(const std::string& text);
+
 /// /proc/PID/stat, /proc/PID/task/TID/stat.
 struct ProcStat {
   std::int32_t id = 0;

@@ -39,17 +39,6 @@ Entry* find(const void* lock) {
   return nullptr;
 }
 
-char* put_number(char* at, std::uint32_t number) {
-  char digits[10];
-  std::size_t count = 0;
-  do {
-    digits[count++] = char('0' + number % 10);
-    number /= 10;
-  } while (number != 0);
-  while (count > 0) *at++ = digits[--count];
-  return at;
-}
-
 }  // namespace
 
 void start() {
@@ -97,9 +86,9 @@ bool name(const void* lock, char (&into)[48]) {
   const Birth birth = of(lock);
   if (birth.number == 0) return false;
   char* at = stpcpy(into, "born:");
-  at = put_number(at, birth.thread);
+  at = sys::put_number(at, birth.thread);
   *at++ = '.';
-  *put_number(at, birth.number) = '\0';
+  *sys::put_number(at, birth.number) = '\0';
   return true;
 }
 

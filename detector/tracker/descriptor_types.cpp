@@ -33,13 +33,9 @@ void describe_socket(SharedDescriptor& one) {
                                                                      : DescriptorType::kMessages;
 }
 
-/// `folder` and the number, into `to`, which has room for four digits more.
+/// `folder` and the number, into `to`, which has room for ten digits more.
 void put_path(char* to, const char* folder, int descriptor) {
-  to = stpcpy(to, folder);
-  int scale = 1;
-  while (descriptor / scale >= 10) scale *= 10;
-  for (; scale > 0; scale /= 10) *to++ = char('0' + descriptor / scale % 10);
-  *to = '\0';
+  *sys::put_number(stpcpy(to, folder), std::uint32_t(descriptor)) = '\0';
 }
 
 /// The kernel's own files have no type in their mode, only a name: "anon_inode:[eventpoll]".

@@ -80,11 +80,7 @@ bool identity(int descriptor, struct stat& info) {
 
 /// "/proc/self/fd/N"
 void write_link_name(char* to, int descriptor) {
-  to = stpcpy(to, "/proc/self/fd/");
-  int scale = 1;
-  while (descriptor / scale >= 10) scale *= 10;
-  for (; scale > 0; scale /= 10) *to++ = char('0' + descriptor / scale % 10);
-  *to = '\0';
+  *sys::put_number(stpcpy(to, "/proc/self/fd/"), std::uint32_t(descriptor)) = '\0';
 }
 
 void tell(const FileLockCall& call, const Entry& entry) {

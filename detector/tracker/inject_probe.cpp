@@ -34,12 +34,9 @@ void* map_shared(std::size_t size) {
 // -- what is told
 
 std::uint64_t key_of(std::uint32_t index, const Did& did) {
-  std::uint64_t key = process.image;
-  for (const std::uint64_t word :
-       {std::uint64_t(index), std::uint64_t(did.result), std::uint64_t(did.probed),
-        reinterpret_cast<std::uint64_t>(did.lock), did.holder_caller, std::uint64_t(did.error)})
-    key = (key ^ word) * 0xff51afd7ed558ccdu ^ key >> 29;
-  return key | 1;
+  return process.repeat_key({index, std::uint64_t(did.result), std::uint64_t(did.probed),
+                             reinterpret_cast<std::uint64_t>(did.lock), did.holder_caller,
+                             std::uint64_t(did.error)});
 }
 
 /// Written once, and counted after that.

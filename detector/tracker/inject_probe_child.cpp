@@ -11,6 +11,7 @@
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/stack.hpp"
 #include "detector/tracker/sys.hpp"
+#include "detector/tracker/unsafe_calls.hpp"
 
 namespace forkscope::inject::probing {
 
@@ -66,25 +67,13 @@ void judge(ThreadRecord& self, const Learned& one) {
 
 /// A thread that was not copied and is inside a function with the lock of `call`.
 void find_inside(Message& message, UnsafeCall call) {
-  message.holder.store(0, std::memory_order_relaxed);
-  message.holder_caller.store(0, std::memory_order_relaxed);
-  message.function.store(UnsafeCall::none, std::memory_order_relaxed);
-  if (call == UnsafeCall::none) return;
-  registry.each([&](const ThreadRecord& thread) {
-    if (thread.generation >= process.generation ||
-        thread.life.load(std::memory_order_relaxed) != Life::kAlive)
-      return true;
-    for (const InsideCall& entry : thread.inside) {
-      const UnsafeCall other = entry.call.load(std::memory_order_relaxed);
-      if (other == UnsafeCall::none || !meet_in_libc(call, other)) continue;
-      message.holder.store(thread.tid.load(std::memory_order_relaxed), std::memory_order_relaxed);
-      message.holder_caller.store(reinterpret_cast<std::uint64_t>(entry.caller),
-                                  std::memory_order_relaxed);
-      message.function.store(other, std::memory_order_relaxed);
-      return false;
-    }
-    return true;
-  });
+  unsafe_calls::Vanished found;
+  if (call != UnsafeCall::none) found = unsafe_calls::find_vanished(call);
+  message.holder.store(found.thread != nullptr ? found.thread->tid.load() : 0,
+                       std::memory_order_relaxed);
+  message.holder_caller.store(reinterpret_cast<std::uint64_t>(found.caller),
+                              std::memory_order_relaxed);
+  message.function.store(found.call, std::memory_order_relaxed);
 }
 
 /// Of the stack of a call that the probe's child made: what lies above the library's own frames is
@@ -145,10 +134,7 @@ std::uint64_t conclude(const Meeting& meeting) {
   if (next < kMostHangs) {
     const void* caller = meeting.holder_caller;
     if (meeting.holder != nullptr && caller == nullptr)
-      meeting.holder->each([&](const Recorded& one) {
-        if (one.lock == meeting.object) caller = reinterpret_cast<const void*>(one.caller);
-        return one.lock != meeting.object;
-      });
+      caller = table::where_taken(*meeting.holder, meeting.object);
     message.hang[next] = {reinterpret_cast<std::uint64_t>(meeting.object),
                           reinterpret_cast<std::uint64_t>(caller),
                           meeting.holder_tid,
@@ -157,12 +143,9 @@ std::uint64_t conclude(const Meeting& meeting) {
                           told.probed};
     message.hangs.store(next + 1, std::memory_order_release);
   }
-  std::uint64_t key = process.image;
-  for (const std::uint64_t word :
-       {reinterpret_cast<std::uint64_t>(meeting.object), std::uint64_t(told.probed),
-        told.waiter_frames > 0 ? told.waiter[0] : 0, std::uint64_t(meeting.kind)})
-    key = (key ^ word) * 0xff51afd7ed558ccdu ^ key >> 27;
-  const Arena::Repeat repeat = process.arena.repeat(key | 1);
+  const Arena::Repeat repeat = process.arena.repeat(process.repeat_key(
+      {reinterpret_cast<std::uint64_t>(meeting.object), std::uint64_t(told.probed),
+       told.waiter_frames > 0 ? told.waiter[0] : 0, std::uint64_t(meeting.kind)}));
   std::uint64_t finding = 1;  // told before: not asked again
   if (repeat.first) {
     told.repeat = repeat.index + 1;

@@ -26,11 +26,8 @@ bool made_good_by_libc(LockType type) {
 }
 
 std::uint64_t key_of(const void* lock, const void* caller, Call call) {
-  std::uint64_t key = process.image;
-  for (std::uint64_t word : {reinterpret_cast<std::uint64_t>(lock),
-                             reinterpret_cast<std::uint64_t>(caller), std::uint64_t(call)})
-    key = (key ^ word) * 0xff51afd7ed558ccdu ^ key >> 31;
-  return key | 1;
+  return process.repeat_key({reinterpret_cast<std::uint64_t>(lock),
+                             reinterpret_cast<std::uint64_t>(caller), std::uint64_t(call)});
 }
 
 }  // namespace

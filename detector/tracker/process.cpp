@@ -18,6 +18,12 @@ std::uint64_t Process::next_fork_id() {
   return counter.fetch_add(1, std::memory_order_relaxed);
 }
 
+std::uint64_t Process::repeat_key(std::initializer_list<std::uint64_t> words) const {
+  std::uint64_t key = image;
+  for (const std::uint64_t word : words) key = (key ^ word) * 0xff51afd7ed558ccdu ^ key >> 31;
+  return key | 1;
+}
+
 void Process::publish(const Arena::Space& space, record::Type type, std::int32_t by) {
   arena.publish(space, type, by != 0 ? by : pid, current_tid(), image, sys::now(), probe);
 }

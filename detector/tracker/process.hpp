@@ -48,6 +48,8 @@ struct alignas(64) Process {
       (arena.header()->counters.*counter).fetch_add(by, std::memory_order_relaxed);
   }
   std::uint64_t next_fork_id();
+  /// A key for Arena::repeat(): equal words in this program's image are the same.
+  std::uint64_t repeat_key(std::initializer_list<std::uint64_t> words) const;
   /// The fork by which threads of `thread_generation` were lost.
   std::uint64_t fork_after(std::uint32_t thread_generation) const {
     return ancestors[(thread_generation + 1) % kGenerations].fork;

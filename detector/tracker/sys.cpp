@@ -15,6 +15,17 @@ bool failed(long result) { return result < 0 && result > -4096; }
 
 }  // namespace
 
+char* put_number(char* at, std::uint32_t number) {
+  char digits[10];
+  std::size_t count = 0;
+  do {
+    digits[count++] = char('0' + number % 10);
+    number /= 10;
+  } while (number != 0);
+  while (count > 0) *at++ = digits[--count];
+  return at;
+}
+
 void* map_private(std::size_t size) {
   long result = call(SYS_mmap, 0, long(size), PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

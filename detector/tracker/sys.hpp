@@ -51,6 +51,9 @@ inline long pread(int fd, void* data, std::size_t size, std::uint64_t offset) {
 }
 inline void close(int fd) { call(SYS_close, fd); }
 
+/// Writes the number in decimal, at most ten digits and no NUL. Gives where it ends.
+char* put_number(char* at, std::uint32_t number);
+
 /// Zero-filled private memory, or null. `size` is rounded up to pages by the kernel.
 void* map_private(std::size_t size);
 void unmap(void* memory, std::size_t size);

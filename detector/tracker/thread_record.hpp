@@ -275,6 +275,16 @@ inline void note_signal(ThreadRecord& thread, const void* object) {
 
 namespace table {
 
+/// Where the table of `holder` says that it took the lock: a return address, or null.
+inline const void* where_taken(const ThreadRecord& holder, const void* lock) {
+  const void* caller = nullptr;
+  holder.each([&](const Recorded& one) {
+    if (one.lock == lock) caller = reinterpret_cast<const void*>(one.caller);
+    return caller == nullptr;
+  });
+  return caller;
+}
+
 void want_deep(ThreadRecord& thread, const void* lock, record::LockType type, std::uint8_t flags,
                void* caller);
 std::atomic<std::uintptr_t>* find_deep(ThreadRecord& thread, std::uintptr_t word);

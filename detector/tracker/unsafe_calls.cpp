@@ -61,13 +61,6 @@ constinit Seen seen{};
 /// malloc and its like are one call: the first of the process.
 constinit std::atomic<bool> allocated{false};
 
-struct Vanished {
-  const ThreadRecord* thread = nullptr;
-  const void* caller = nullptr;
-  UnsafeCall call = UnsafeCall::none;
-  std::uint32_t others = 0;  ///< threads beside it
-};
-
 /// While its stack is as the fork left it, the frame of the call must still be there.
 bool is_there(const ThreadRecord& thread, const InsideCall& entry) {
   if (thread.generation < process.stacks_used_by.load(std::memory_order_relaxed)) return true;
@@ -75,7 +68,8 @@ bool is_there(const ThreadRecord& thread, const InsideCall& entry) {
   return sys::readable(return_address, sizeof *return_address) && *return_address == entry.caller;
 }
 
-/// A thread that was not copied and was inside a function which takes the lock of `call`.
+}  // namespace
+
 Vanished find_vanished(UnsafeCall call) {
   Vanished found;
   registry.each([&](const ThreadRecord& thread) {
@@ -97,6 +91,8 @@ Vanished find_vanished(UnsafeCall call) {
   });
   return found;
 }
+
+namespace {
 
 Meeting meeting_of(const ThreadRecord& thread, UnsafeCall call, const void* caller) {
   Meeting meeting{};

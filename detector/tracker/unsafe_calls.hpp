@@ -14,6 +14,16 @@ namespace forkscope::unsafe_calls {
 /// In a forked child, while it has one thread.
 void in_child(const ThreadRecord& self);
 
+struct Vanished {
+  const ThreadRecord* thread = nullptr;
+  const void* caller = nullptr;  ///< return address of its call
+  record::UnsafeCall call = record::UnsafeCall::none;
+  std::uint32_t others = 0;  ///< threads beside it
+};
+/// In a forked child: a thread that was not copied and was inside a function which takes the lock
+/// of `call`.
+Vanished find_vanished(record::UnsafeCall call);
+
 /// `thread`, which is guarded, is about to make `call`. Gives the hazard that was written, or 0.
 std::uint64_t meet(ThreadRecord& thread, record::UnsafeCall call, const void* caller);
 
