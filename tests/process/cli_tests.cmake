@@ -60,7 +60,6 @@ target_link_libraries(cli_tests PRIVATE cli_run forkscope_cli)
 if(FORKSCOPE_SANITIZE)  # as forkscope_cli, which it links
   target_compile_options(cli_tests PRIVATE -fsanitize=${FORKSCOPE_SANITIZE}
     -Wno-maybe-uninitialized)
-  target_link_options(cli_tests PRIVATE -fsanitize=${FORKSCOPE_SANITIZE})
 endif()
 if(TARGET cost_programs)
   target_sources(cli_tests PRIVATE ${cli_dir}/bench_test.cpp)
