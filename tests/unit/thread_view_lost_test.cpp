@@ -1,5 +1,6 @@
 // One thread understood: its frames, who could wake it, which threads a fork left behind.
 #include <catch2/catch.hpp>
+#include <deque>
 
 #include "detector/verdict/outside/thread_view.hpp"
 #include "tests/unit/support/evidence_builder.hpp"
@@ -90,8 +91,9 @@ TEST_CASE("who can end a futex wait", "[thread_view]") {
 }
 
 TEST_CASE("waits that are no futex end from outside or by themselves", "[thread_view]") {
-  auto of = [](const Thread& thread) {
-    Story story;
+  std::deque<Story> stories;  // a view points into the evidence of its story
+  auto of = [&](const Thread& thread) {
+    Story& story = stories.emplace_back();
     story.child(thread);
     return view_threads(story.evidence).at(0);
   };
