@@ -221,7 +221,9 @@ void wants(ThreadRecord& thread, const void* lock) {
   if (phase_of(word) != kTaken || wanted.forker.load(std::memory_order_relaxed) != &thread ||
       wanted.lock.load(std::memory_order_relaxed) != lock)
     return;
-  if (wanted.word.change(word, kNeeded)) wanted.word.wake();
+  // Written down at once: that fork may never come back, when its handlers take locks in an order
+  // that the other thread inverts.
+  if (wanted.word.change(word, kNeeded)) end(thread);
 }
 
 }  // namespace forkscope::inject::hold

@@ -23,7 +23,8 @@ namespace forkscope::inject::hold {
 
 /// Before the fork of `self`: returns when another thread is held, or is not to be had.
 void begin(ThreadRecord& self, std::uint32_t index);
-/// After the system call: lets it go, and writes down what came of it.
+/// After the system call, or when the forking thread needs the lock itself: lets it go, and writes
+/// down what came of it.
 void end(ThreadRecord& self);
 void in_child();
 

@@ -168,7 +168,7 @@ void enters(ThreadRecord& thread, UnsafeCall call) {
   if (phase_of(word) != kTaken || wanted.forker.load(std::memory_order_relaxed) != &thread ||
       !record::meet_in_libc(call, wanted.call.load(std::memory_order_relaxed)))
     return;
-  if (wanted.word.change(word, kNeeded)) wanted.word.wake();
+  if (wanted.word.change(word, kNeeded)) end(thread);  // that fork may never come back
 }
 
 bool again(UnsafeCall call) {

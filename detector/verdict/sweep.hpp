@@ -20,8 +20,8 @@ struct SweepRow {
 };
 
 enum class SweepResult {
-  kDeadlocked,  ///< the child that was forked then waits for it for ever
-  kElsewhere,   ///< a child deadlocked, but not at this lock
+  kDeadlocked,  ///< the child that was forked then waits for it for ever, or the fork itself
+  kElsewhere,   ///< something deadlocked, but not at this lock
   kSurvived,    ///< the child never waits for it
   kProtected,   ///< somebody sees to it that no child inherits it taken
   kNotReached,  ///< no fork happened while another thread had it

@@ -78,35 +78,48 @@ std::string spec_of(const LearnedLock& learned) {
   return pattern.empty() ? "" : "fork:while-held,lock=" + pattern;
 }
 
+std::string hold_spec(const LearnedLock& learned) {
+  return "lock:hold=20ms,lock=" + lock_pattern(learned);
+}
+
+using Addresses = std::set<std::uint64_t>;
+
+/// At-fork handlers take locks the other way round than some thread does.
+bool is_inversion(const Finding& finding) {
+  return finding.severity == "latent" && finding.evidence == "lock-order";
+}
+
 /// In CPython the forking thread has the interpreter to itself, so nobody takes a lock while it waits
 /// for that. Who stays long after taking one is asked to let others run, and has it still then.
-std::string hold_of(const LearnedLock& learned) {
+bool is_held_for_others(const LearnedLock& learned) {
   const auto& taken = learned.user.acquired;
   // Those in modules are the interpreter's own, the GIL among them.
-  const bool python = !taken.empty() && is_python_module(taken.front().module);
-  return python && !learned.birth.empty() ? "lock:hold=20ms,lock=" + learned.birth : "";
+  return !taken.empty() && is_python_module(taken.front().module) && !learned.birth.empty();
 }
 
 /// Those that other threads used before a fork, and those of latent findings that no fork wrote of:
 /// the other thread came to them only later, as to a function's static variable.
 std::vector<LearnedLock> locks_to_try(const Report& learned) {
   std::vector<LearnedLock> locks = learned.learned;
-  std::set<std::uint64_t> known;
+  Addresses known;
   for (const LearnedLock& lock : locks) known.insert(lock.lock.address);
-  for (const Finding& finding : learned.findings)
-    if (finding.kind == "orphaned-lock" && finding.severity == "latent" &&
-        known.insert(finding.lock.address).second)
+  for (const Finding& finding : learned.findings) {
+    const bool orphan = finding.kind == "orphaned-lock" && finding.severity == "latent";
+    if ((orphan || is_inversion(finding)) && known.insert(finding.lock.address).second)
       locks.push_back(lock_of_finding(finding));
+  }
   return locks;
 }
 
 }  // namespace
 
 std::vector<SweepRow> sweep_plan(const Report& learned) {
-  std::set<std::uint64_t> suspects;
-  for (const Finding& finding : learned.findings)
+  Addresses suspects, inverted;
+  for (const Finding& finding : learned.findings) {
     if (finding.severity == "latent" || finding.severity == "deadlock")
       suspects.insert(finding.lock.address);
+    if (is_inversion(finding)) inverted.insert(finding.lock.address);
+  }
   std::vector<SweepRow> rows;
   std::set<std::string> known;
   for (const LearnedLock& lock : locks_to_try(learned)) {
@@ -114,8 +127,13 @@ std::vector<SweepRow> sweep_plan(const Report& learned) {
     row.spec = spec_of(lock);
     if (row.spec.empty() || !known.insert(row.spec).second) continue;
     row.lock = lock.words;
-    row.also = lock.function.empty() ? hold_of(lock) : "";
-    if (!row.also.empty()) row.spec += ",wait=100ms";  // longer would be in vain
+    if (lock.function.empty() && is_held_for_others(lock)) {
+      row.also = hold_spec(lock);
+      row.spec += ",wait=100ms";  // longer would be in vain
+    } else if (inverted.count(lock.lock.address) > 0) {
+      // The other thread must not have the second lock yet when the handlers come to it.
+      row.also = hold_spec(lock);
+    }
     row.suspected = lock.lock.address != 0 && suspects.count(lock.lock.address) > 0;
     rows.push_back(std::move(row));
   }

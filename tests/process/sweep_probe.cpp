@@ -9,6 +9,8 @@
 //   sweep_probe FIFO          the same, but if there is a FIFO it writes its PID there, and waits to
 //                             be killed
 //   sweep_probe objects       worker and child only call dl_iterate_phdr()
+//   sweep_probe inverted      at-fork handlers take two locks; the worker has both at the first fork,
+//                             having taken them the other way round, and none at the second
 #include <link.h>
 #include <poll.h>
 #include <pthread.h>
@@ -91,9 +93,45 @@ void* work(void*) {
   _exit(0);
 }
 
+pthread_mutex_t index_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void lock_index() { pthread_mutex_lock(&index_lock); }
+void unlock_index() { pthread_mutex_unlock(&index_lock); }
+
+void* update(void*) {
+  constexpr int kPause = 20;  // milliseconds
+  pollfd stop{stop_pipe[0], POLLIN, 0};
+  do {
+    lock_index();
+    lock_guarded();
+    sem_post(&first_round);
+    poll(nullptr, 0, kPause);
+    unlock_guarded();
+    unlock_index();
+  } while (poll(&stop, 1, kPause) == 0);
+  return nullptr;
+}
+
+int inverted() {
+  pthread_atfork(lock_index, unlock_index, unlock_index);
+  pthread_atfork(lock_guarded, unlock_guarded, unlock_guarded);
+  sem_init(&first_round, 0, 0);
+  pthread_t worker;
+  if (pipe(stop_pipe) != 0 || pthread_create(&worker, nullptr, update, nullptr) != 0) return 1;
+  sem_wait(&first_round);
+  for (int i = 0; i < 2; ++i) {
+    const pid_t pid = fork();
+    if (pid == 0) _exit(0);
+    if (pid < 0 || waitpid(pid, nullptr, 0) != pid) return 1;
+  }
+  close(stop_pipe[1]);
+  return pthread_join(worker, nullptr);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string(argv[1]) == "inverted") return inverted();
   only_objects = argc > 1 && std::string(argv[1]) == "objects";
   session = std::make_unique<Session>();
   if (!only_objects) pthread_atfork(lock_guarded, unlock_guarded, unlock_guarded);

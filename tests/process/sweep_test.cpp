@@ -121,6 +121,22 @@ TEST_CASE("a lock inside libc is tried by its function: the thread is kept in it
   CHECK(table["summary"]["deadlocked"] == 1);
 }
 
+TEST_CASE("a thread that takes the locks of at-fork handlers the other way round: fork hangs") {
+  TemporaryFolder folder;
+  const json table = table_in(folder / "sweep", {SWEEP_PROBE, "inverted"});
+  INFO(table.dump(2));
+  CHECK(table["learned_deadlocks"] == 0);
+  int suspected = 0;
+  for (const json& row : table["rows"]) {
+    if (!row["suspected"].get<bool>()) continue;
+    ++suspected;
+    CHECK(row["lock"] == "mutex (anonymous namespace)::index_lock (sweep_probe)");
+    CHECK(row["result"] == "deadlocked");
+    CHECK(row["site"].get<std::string>().find("lock_index") != std::string::npos);
+  }
+  CHECK(suspected == 1);
+}
+
 TEST_CASE("Ctrl-C leaves no process, and what was made is gone on with") {
   TemporaryFolder folder;
   const std::string fifo = folder / "fifo";
@@ -189,7 +205,7 @@ TEST_CASE("a lucky scenario's latent finding is refuted: its fork waits for the 
       {"nested-fork", "fork-lucky"},     {"parquet-lock", "fork-lucky"},
       {"parquet-write", "fork-lucky"},   {"rwlock", "fork-lucky"},
       {"semaphore-lock", "fork-lucky"},  {"spinlock", "fork-lucky"},
-      {"static-local", "fork-lucky"}};
+      {"static-local", "fork-lucky"},    {"atfork-inversion", "inverted-in-time"}};
   for (const auto& [name, method] : lucky) {
     const json table = sweep_scenario(name, method);
     INFO(name << " " << method << "\n" << table.dump(2));

@@ -163,6 +163,23 @@ TEST_CASE("in CPython a second injection lets others run while the lock is held"
   CHECK(sweep_plan(report).front().also.empty());
 }
 
+TEST_CASE("a lock that at-fork handlers take the other way round is kept before the second one") {
+  Report report;
+  Finding inversion = deadlock_at(kLock);
+  inversion.kind = "atfork-handler";
+  inversion.severity = "latent";
+  inversion.evidence = "lock-order";
+  report.findings = {inversion};
+  for (const bool known : {false, true}) {
+    if (known) report.learned = {learned(kLock, "lock")};
+    const std::vector<SweepRow> rows = sweep_plan(report);
+    REQUIRE(rows.size() == 1);
+    CHECK(rows[0].spec == "fork:while-held,lock=libstore.so.3+0x4010");
+    CHECK(rows[0].also == "lock:hold=20ms,lock=libstore.so.3+0x4010");
+    CHECK(rows[0].suspected);
+  }
+}
+
 TEST_CASE("a plan has functions of libc") {
   Report report;
   LearnedLock libc;
