@@ -1,7 +1,10 @@
 #include "detector/inspect/thread_stacks.hpp"
 
+#include <algorithm>
+#include <map>
 #include <memory>
 
+#include "detector/inspect/called_function.hpp"
 #include "detector/inspect/python/python_reader.hpp"
 #include "detector/inspect/stopped_threads.hpp"
 #include "detector/inspect/walk_stack.hpp"
@@ -24,6 +27,7 @@ class StackTaker {
   StackTaker(ProcessEvidence& process, ProcessMemory& memory, Namer& namer)
       : process_(process),
         space_(process.modules, nullptr, namer),
+        memory_(memory),
         walker_(memory, process.modules) {
     std::string why_not;
     python_ = PythonReader::open(memory, process.modules, process.mappings, &why_not);
@@ -54,14 +58,38 @@ class StackTaker {
  private:
   void fill(ThreadEvidence& thread, const WalkedStack& walked, StackSource source) {
     thread.stack = space_.stack(walked.addresses);
+    name_by_calls(thread.stack, walked);
     thread.stack_source = source;
     thread.stack_complete = walked.complete && walked.certain == walked.addresses.size();
     if (walked.complete && thread.own_tid != process_.own_pid)
       thread.start_routine = start_of(thread.stack);
   }
 
+  /// What has no symbol is part of what its caller called, if that is in the same module: only
+  /// a jump leads from one to the other.
+  void name_by_calls(std::vector<Frame>& stack, const WalkedStack& walked) {
+    const auto end = walked.addresses.begin() + std::ptrdiff_t(walked.certain);
+    for (Frame& frame : stack) {
+      if (!frame.function.empty() || frame.module.empty()) continue;
+      const auto at = std::find(walked.addresses.begin(), end, frame.address);
+      if (at == end || at + 1 == end) continue;
+      const std::optional<Frame>& called = called_from(*(at + 1));
+      if (called && called->module == frame.module) frame.function = called->function;
+    }
+  }
+
+  const std::optional<Frame>& called_from(std::uint64_t return_address) {
+    const auto [known, fresh] = called_.try_emplace(return_address);
+    if (fresh)
+      if (const auto called = called_function(memory_, return_address))
+        known->second = space_.function(*called);
+    return known->second;
+  }
+
   ProcessEvidence& process_;
   const AddressSpace space_;
+  ProcessMemory& memory_;
+  std::map<std::uint64_t, std::optional<Frame>> called_;  ///< by return address
   StackWalker walker_;
   std::unique_ptr<PythonReader> python_;
 };

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 namespace forkscope {
@@ -23,7 +24,7 @@ int open_regular(const std::string& path) {
 }
 
 const Dwfl_Callbacks* callbacks() {
-  static char* debuginfo_path = nullptr;  // null: the default search path of elfutils
+  static char* debuginfo_path = std::getenv("FORKSCOPE_DEBUG_PATH");  // null: elfutils' default
   static const Dwfl_Callbacks kCallbacks = [] {
     Dwfl_Callbacks c{};
     c.find_elf = dwfl_build_id_find_elf;

@@ -9,7 +9,8 @@
 namespace forkscope {
 
 /// A Namer over libdwfl. Separate debug files are found as gdb finds them (build-id below
-/// /usr/lib/debug, .gnu_debuglink), and through debuginfod when DEBUGINFOD_URLS is set.
+/// /usr/lib/debug or FORKSCOPE_DEBUG_PATH, .gnu_debuglink), and through debuginfod when
+/// DEBUGINFOD_URLS is set.
 /// Files it cannot read give frames with module and offset only. Results are cached.
 std::unique_ptr<Namer> make_namer();
 
