@@ -75,6 +75,10 @@ std::vector<const HandlerRunsRecord*> HandlerBook::runs_of(std::uint64_t fork) c
   std::vector<const HandlerRunsRecord*> records;
   const auto [begin, end] = runs_.equal_range(fork);
   for (auto entry = begin; entry != end; ++entry) records.push_back(entry->second);
+  // Both write at the same time; whose record comes first in the session is chance.
+  std::stable_partition(records.begin(), records.end(), [](const HandlerRunsRecord* record) {
+    return record->header.last_phase != HandlerPhase::kChild;
+  });
   return records;
 }
 

@@ -27,7 +27,7 @@ class HandlerBook {
 
   /// Null when its record was lost.
   const record::Atfork* registration(std::uint64_t offset) const;
-  /// By the parent and by the child; either may be missing.
+  /// By the parent, then by the child, whoever wrote first; either may be missing.
   std::vector<const HandlerRunsRecord*> runs_of(std::uint64_t fork) const;
   /// Handlers in the order of registration; nothing when nothing was recorded.
   std::optional<std::vector<HandlerReport>> reports(std::uint64_t fork,
