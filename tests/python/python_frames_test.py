@@ -7,11 +7,13 @@ environment variable FORKSCOPE_PYTHON_3_N names it, else it is looked for in the
 may be none: exit status 77.
 """
 
+import contextlib
 import glob
 import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -84,6 +86,7 @@ def compare(title, inside, outside):
 def check(probe, python, version, case):
     with subprocess.Popen([python, "-sE", "-Wignore", PROGRAM, case], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as program:
+        told = None
         try:
             line = program.stdout.readline()
             if not line:
@@ -104,6 +107,10 @@ def check(probe, python, version, case):
                   f"{wrong} threads wrong")
             return wrong == 0 and frames > 0
         finally:
+            # What forked beside threads may well hang, and must not outlive the test.
+            if told and told["pid"] != program.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(told["pid"], signal.SIGKILL)
             program.stdin.close()
             try:
                 program.wait(20)
