@@ -1,7 +1,8 @@
 // What inject_test runs: a thread that takes a lock again and again, for an instant each time, and
 // forks whose children say whether they found it taken.
 //
-//   inject_probe KIND FORKS         prints "taken N of FORKS"
+//   inject_probe KIND FORKS [FIRST] prints "taken N of FORKS"; the lock is left alone until the fork
+//                                   of that number (1) is the next
 //   inject_probe handlers FORKS     the same, with at-fork handlers that take the mutex themselves
 //   inject_probe calls              what fails and delays are tried on: one line for each call
 //   inject_probe libc FUNCTION FORKS  a thread in FUNCTION; prints "ended N of FORKS": children
@@ -48,7 +49,7 @@ namespace {
 
 using namespace probe;
 
-std::atomic<bool> stop{false};
+std::atomic<bool> go{false}, stop{false};
 
 /// The time between two critical sections: a thousand times that inside.
 void pause_a_bit() { poll(nullptr, 0, 1); }
@@ -126,6 +127,7 @@ const Kind kKinds[] = {
 };
 
 void* loop(void* kind) {
+  while (!go.load()) pause_a_bit();
   while (!stop.load()) {
     static_cast<const Kind*>(kind)->use();
     pause_a_bit();
@@ -133,11 +135,12 @@ void* loop(void* kind) {
   return nullptr;
 }
 
-int count_taken(const Kind& kind, int forks) {
+int count_taken(const Kind& kind, int forks, int first = 1) {
   pthread_t thread;
   if (pthread_create(&thread, nullptr, loop, const_cast<Kind*>(&kind)) != 0) return 3;
   int taken = 0;
-  for (int i = 0; i < forks; ++i) {
+  for (int i = 1; i <= forks; ++i) {
+    if (i == first) go = true;
     errno = 77;
     const pid_t child = fork();
     if (child == 0) _exit(kind.taken() ? 1 : 0);
@@ -305,7 +308,7 @@ int main(int argc, char** argv) {
   const std::string mode = argc > 1 ? argv[1] : "";
   if (mode == "calls") return call_each();
   if (mode == "libc" && argc == 4) return count_ended(argv[2], atoi(argv[3]));
-  if (argc != 3) return 2;
+  if (argc < 3) return 2;
   if (mode == "handlers") {
     pthread_atfork([] { pthread_mutex_lock(&plain_lock); },
                    [] { pthread_mutex_unlock(&plain_lock); },
@@ -313,6 +316,7 @@ int main(int argc, char** argv) {
     return count_taken(kKinds[0], atoi(argv[2]));
   }
   for (const Kind& kind : kKinds)
-    if (mode == kind.name) return count_taken(kind, atoi(argv[2]));
+    if (mode == kind.name)
+      return count_taken(kind, atoi(argv[2]), argc > 3 ? atoi(argv[3]) : 1);
   return 2;
 }
