@@ -63,7 +63,9 @@ bool SpinSampler::sample() {
                         known.r14.value_or(0),
                         known.r15.value_or(0)};
   const AddressSpace space(evidence_.process.modules, nullptr, namer_);
-  sample.stack = space.stack(walker_.walk(known, {stopped->stack}).addresses);
+  WalkedStack walked = walker_.walk(known, {stopped->stack});
+  if (!stopped->call) walked.interrupted.push_back(known.pc);
+  sample.stack = space.stack(walked);
   samples_.push_back(std::move(sample));
   return samples_.size() < kSpinSamples;
 }

@@ -47,17 +47,21 @@ class StackTaker {
 
   void take_stopped(ThreadEvidence& thread, const StoppedThread& stopped) {
     if (python_) thread.python = python_->frames(thread.own_tid, stopped.registers.sp);
-    fill(thread, walker_.walk(stopped.registers, {stopped.stack}), StackSource::kStopped);
+    WalkedStack walked = walker_.walk(stopped.registers, {stopped.stack});
+    if (!stopped.call) walked.interrupted.push_back(stopped.registers.pc);
+    fill(thread, walked, StackSource::kStopped);
   }
 
   void take_from_core(ThreadEvidence& thread, const KnownRegisters& registers) {
     if (python_) thread.python = python_->frames(thread.own_tid, registers.sp);
-    fill(thread, walker_.walk(registers), StackSource::kCore);
+    WalkedStack walked = walker_.walk(registers);
+    if (!thread.call) walked.interrupted.push_back(registers.pc);
+    fill(thread, walked, StackSource::kCore);
   }
 
  private:
   void fill(ThreadEvidence& thread, const WalkedStack& walked, StackSource source) {
-    thread.stack = space_.stack(walked.addresses);
+    thread.stack = space_.stack(walked);
     name_by_calls(thread.stack, walked);
     thread.stack_source = source;
     thread.stack_complete = walked.complete && walked.certain == walked.addresses.size();

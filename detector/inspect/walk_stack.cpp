@@ -67,6 +67,7 @@ StackWalker::Impl::End StackWalker::Impl::run(const KnownRegisters& registers, b
   while (stack.addresses.size() < kMaxFrames) {
     target_.reads_left = kMaxReadsPerStep;
     const bool signal_frame = unw_is_signal_frame(&cursor) > 0;
+    if (signal_frame) stack.interrupted.push_back(stack.addresses.back());
     target_.reads_left = kMaxReadsPerStep;
     target_.has_tables = true;
     target_.missing_register = false;
@@ -92,9 +93,10 @@ StackWalker::Impl::End StackWalker::Impl::run(const KnownRegisters& registers, b
     guessed = guessed || !target_.has_tables;
     if (guessed && !calls(ip, 0, false)) break;
     certain = certain && target_.has_tables;
+    if (signal_frame) stack.interrupted.push_back(ip);
     stack.addresses.push_back(ip);
     if (certain) stack.certain = stack.addresses.size();
-    end.pc = ip - 1;
+    end.pc = signal_frame ? ip : ip - 1;
     end.registers.sp = sp;
   }
   // What inner frames saved of the caller's registers is known now.

@@ -86,6 +86,16 @@ std::vector<Frame> AddressSpace::stack(std::span<const std::uint64_t> return_add
   return frames;
 }
 
+std::vector<Frame> AddressSpace::stack(const UnwoundStack& unwound) const {
+  std::vector<Frame> frames;
+  for (std::uint64_t address : unwound.addresses) {
+    const auto& interrupted = unwound.interrupted;
+    append(frames, address,
+           std::find(interrupted.begin(), interrupted.end(), address) == interrupted.end());
+  }
+  return frames;
+}
+
 std::optional<Frame> AddressSpace::function(std::uint64_t address) const {
   std::vector<Frame> frames;
   append(frames, address, false);

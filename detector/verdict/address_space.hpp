@@ -21,6 +21,7 @@ class AddressSpace {
   /// Frames of return addresses, innermost first, without those of the preload library: it is
   /// innermost in every stack it records, and it starts every thread it watches.
   std::vector<Frame> stack(std::span<const std::uint64_t> return_addresses) const;
+  std::vector<Frame> stack(const UnwoundStack& unwound) const;
 
   /// The function that starts at an address.
   std::optional<Frame> function(std::uint64_t address) const;

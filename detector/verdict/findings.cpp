@@ -34,7 +34,7 @@ void fill_acquisition(Finding::Holder& holder, const FindingRecord& record,
     const bool has_caller =
         f.holder_caller == 0 || std::find(stack.addresses.begin(), stack.addresses.end(),
                                           f.holder_caller) != stack.addresses.end();
-    holder.acquired = space.stack(stack.addresses);
+    holder.acquired = space.stack(stack);
     holder.acquired_complete = stack.complete && !holder.acquired.empty();
     if (has_caller && !holder.acquired.empty()) return;
   }

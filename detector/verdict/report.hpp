@@ -263,6 +263,9 @@ struct Report {
 struct UnwoundStack {
   std::vector<std::uint64_t> addresses;  ///< return addresses, innermost first
   bool complete = false;                 ///< ended at the outermost frame of the thread
+  /// Those of the addresses that are no return addresses: where a signal or a stop interrupted the
+  /// thread, and the trampoline under a signal handler. Each may be the first of its function.
+  std::vector<std::uint64_t> interrupted{};
 };
 using Unwinder = std::function<UnwoundStack(
     const record::Registers&, const std::vector<MemoryBytes>&, const std::vector<ModuleRecord>&)>;

@@ -1,27 +1,32 @@
 // A child that spins for a lost worker, and one that works as hard.
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "tests/process/cli_run.hpp"
 
 using namespace cli_test;
 
-TEST_CASE("watchdog: a child that spins for a lost worker is probably deadlocked") {
+TEST_CASE("watchdog: children that spin for a lost worker are probably deadlocked") {
   TemporaryFolder folder;
   const Ended ended = run(forkscope_run({"--timeout=15", "--json=" + (folder / "report")},
                                         {FORKSCOPE_WATCH_PROBE, "spin"}));
   INFO(ended.errors);
   CHECK(ended.exit() == 124);
   const auto report = nlohmann::json::parse(read_file(folder / "report"));
-  REQUIRE(report.at("findings").size() == 1);
-  const auto& finding = report.at("findings").front();
-  CHECK(finding.at("kind") == "lost-thread");
-  CHECK(finding.at("severity") == "hazard");
-  CHECK(finding.at("certainty") == "probable");
-  CHECK(finding.at("evidence") == "spins");
-  CHECK(finding.at("verdict").get<std::string>().find("spin_for_work") != std::string::npos);
-  CHECK(finding.at("lost").size() == 1);
-  CHECK_FALSE(finding.at("waiter").at("stack").empty());
+  std::set<std::string> loops;
+  for (const auto& finding : report.at("findings")) {
+    CHECK(finding.at("kind") == "lost-thread");
+    CHECK(finding.at("severity") == "hazard");
+    CHECK(finding.at("certainty") == "probable");
+    CHECK(finding.at("evidence") == "spins");
+    CHECK(finding.at("lost").size() == 1);
+    for (const auto& frame : finding.at("waiter").at("stack")) {
+      const auto function = frame.at("function").get<std::string>();
+      if (function.starts_with("work_pool::")) loops.insert(function);
+    }
+  }
+  CHECK(loops == std::set<std::string>{"work_pool::spin_for_work()", "work_pool::spin_at_entry()"});
   CHECK(ended.errors.find("PROBABLE DEADLOCK") != std::string::npos);
 }
 

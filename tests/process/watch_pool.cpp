@@ -28,6 +28,8 @@ void spin_for_work() {
   }
 }
 
+[[gnu::naked]] void spin_at_entry() { asm("0: jmp 0b"); }
+
 void finish_work() {
   work_done = 1;
   futex(&work_done, FUTEX_WAKE, 1);

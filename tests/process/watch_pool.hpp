@@ -12,6 +12,8 @@ void start();
 /// Until finish_work() was called.
 void wait_for_work();
 void spin_for_work();
+/// The same without a look at anything, in a loop of one instruction, the function's first.
+void spin_at_entry();
 void finish_work();
 /// Work that takes until then.
 std::uint64_t compute(std::time_t end);

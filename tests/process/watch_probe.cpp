@@ -142,15 +142,21 @@ int libc_lock() {
   return 12;
 }
 
-/// The child asks memory over and over what the lost worker would have written there.
+/// One child asks memory over and over what the lost worker would have written there; the other
+/// never leaves the first instruction of a function.
 int spin() {
   work_pool::start();
-  pid_t child = fork_and_say();
-  if (child == 0) {
+  pid_t asks = fork_and_say();
+  if (asks == 0) {
     work_pool::spin_for_work();
     _exit(0);
   }
-  return wait_for(child);
+  pid_t stays = fork_and_say();
+  if (stays == 0) {
+    work_pool::spin_at_entry();
+    _exit(0);
+  }
+  return wait_for(asks) + wait_for(stays);
 }
 
 /// The child computes for `seconds`, in one function of the pool, and ends.

@@ -93,6 +93,18 @@ TEST_CASE("addresses of stacks are return addresses, start routines are not", "[
   CHECK_FALSE(story.namer.asked_as_call.at(kReaderLoop));
 }
 
+TEST_CASE("where a signal interrupted a thread is no return address", "[judge][findings]") {
+  Story story;
+  story.unwind = [](auto&&...) { return UnwoundStack{{kReadRowGroup, 0x1060}, true, {0x1060}}; };
+  story.forked(1, 200, {});
+  record::Finding finding = Story::orphan();
+  finding.holder_has_registers = 1;
+  story.arena.finding(finding);
+  story.judged();
+  CHECK(story.namer.asked_as_call.at(kReadRowGroup));
+  CHECK_FALSE(story.namer.asked_as_call.at(0x1060));
+}
+
 TEST_CASE("without a stack the kept return address says where it was acquired",
           "[judge][findings]") {
   Story story;

@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <sys/user.h>
 
+#include <algorithm>
+
 #include "tests/unit/frozen/own_modules.hpp"
 #include "tests/unit/support/blocked_process.hpp"
 
@@ -148,6 +150,11 @@ TEST_CASE("walk stack: through a signal handler that waits, whose frame has all 
   CHECK(truth.complete);
   CHECK(stack.complete);
   CHECK(stack.addresses == truth.addresses);
+  // The trampoline's first instruction, and where raise() goes on.
+  REQUIRE(stack.interrupted.size() == 2);
+  const auto at = std::find(stack.addresses.begin(), stack.addresses.end(), stack.interrupted[0]);
+  REQUIRE(stack.addresses.end() - at > 1);
+  CHECK(*(at + 1) == stack.interrupted[1]);
 }
 
 TEST_CASE("walk stack: without the file of a function it ends there and says so") {
