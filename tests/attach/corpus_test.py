@@ -21,7 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "real"))
 import targets
 from answers import SILENT, attach, attach_unnoticed, compare, waits
 from cases import GROUPS, SCENARIOS
-from observe import check, main, work_folder
+from observe import check, main, patience, work_folder
 from starts import Places
 
 HEADINGS = {
@@ -49,13 +49,22 @@ def row(case, answer):
     return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
+def ask(forkscope, case, pid):
+    if case.spins:  # a thread that never sleeps shows where it is only when it is stopped
+        return attach(forkscope, pid, "--stacks")
+    answer = attach_unnoticed(forkscope, pid, case.quiet)
+    end = time.monotonic() + patience()
+    # Who is not quiet wakes now and then, and may run when it is looked at.
+    while answer.word == "running" and not case.quiet and time.monotonic() < end:
+        answer = attach_unnoticed(forkscope, pid, case.quiet)
+    return answer
+
+
 def test_case(forkscope, places, group, case):
     pids = case.start(places)
     rows = []
     for pid in pids:
-        # A thread that never sleeps shows where it is only when it is stopped.
-        answer = (attach(forkscope, pid, "--stacks") if case.spins
-                  else attach_unnoticed(forkscope, pid, case.quiet))
+        answer = ask(forkscope, case, pid)
         compare(answer, case.expected)
         rows.append(row(case, answer))
         above = targets.parent(pid)

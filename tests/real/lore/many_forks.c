@@ -1,4 +1,4 @@
-/* many_forks N: forks N times with a second thread alive, and prints after the first tenth, and at
+/* many_forks N: forks N times beside a second thread, which waits and holds no lock, and prints after the first tenth, and at
    the end, what the process has: "forks N anonymous KIB shared KIB descriptors N mappings N": its
    own memory, and resident pages of mapped files. What grows with the number of forks shows as a
    difference of the two lines. */
@@ -11,10 +11,13 @@
 #include <unistd.h>
 
 static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t g_never = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t g_waits = PTHREAD_COND_INITIALIZER, g_never = PTHREAD_COND_INITIALIZER;
+static int g_is_there;
 
 static void* stay(void* argument) {
   pthread_mutex_lock(&g_lock);
+  g_is_there = 1;
+  pthread_cond_signal(&g_waits);
   for (;;) pthread_cond_wait(&g_never, &g_lock);
   return argument;
 }
@@ -52,6 +55,9 @@ int main(int argc, char** argv) {
   long all = argc > 1 ? atol(argv[1]) : 1000;
   pthread_t thread;
   if (pthread_create(&thread, NULL, stay, NULL) != 0) return 91;
+  pthread_mutex_lock(&g_lock);
+  while (!g_is_there) pthread_cond_wait(&g_waits, &g_lock);
+  pthread_mutex_unlock(&g_lock);
   for (long i = 1; i <= all; ++i) {
     pid_t child = fork();
     if (child == 0) _exit(0);
