@@ -26,6 +26,20 @@ std::string answer_word(Answer answer) {
   return "unknown";
 }
 
+std::string ground_word(Ground ground) {
+  switch (ground) {
+    case Ground::kNone:
+      return "";
+    case Ground::kOwnerWord:
+      return "owner-word";
+    case Ground::kNobodyLeft:
+      return "nobody-left";
+    case Ground::kRoleGone:
+      return "role-gone";
+  }
+  return "";
+}
+
 std::string where_word(Where where) {
   switch (where) {
     case Where::kUnknown:

@@ -354,7 +354,7 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
   if (!facts.lost.empty() && diagnosis.forked_by != 0)
     reasons.push_back(fmt::format("A fork copies only the thread that calls it: {} {} left behind.",
                                   list_names(facts.lost), facts.lost.size() == 1 ? "was" : "were"));
-  if (facts.evidence_word == "owner-word") {
+  if (facts.ground == Ground::kOwnerWord) {
     reasons.push_back(fmt::format("The lock names thread {} as its owner, and process {} has no such "
                                   "thread.",
                                   view.lock.owner, process.pid));
@@ -393,7 +393,7 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
     if (facts.lost.empty() && evidence.remembered_threads.empty())
       reasons.push_back("It is not certain because no trace is left of the threads that the process "
                         "had when it was forked.");
-    if (!facts.closed && facts.evidence_word == "role-gone")
+    if (!facts.closed && facts.ground == Ground::kRoleGone)
       reasons.push_back(fmt::format(
           "Nobody here does what {} did. It is not certain because other threads of the process are "
           "alive and could end the wait.",
@@ -413,7 +413,7 @@ Finding outside_finding(const Diagnosis& diagnosis, const OutsideFacts& facts) {
   const bool proven = diagnosis.answer == Answer::kDeadlock;
   finding.severity = severity_word(proven ? record::Severity::kDeadlock : record::Severity::kHazard);
   finding.certainty = proven ? "proven" : "probable";
-  finding.evidence = facts.evidence_word;
+  finding.evidence = ground_word(facts.ground);
   finding.process = diagnosis.pid;
   finding.program = diagnosis.program;
   finding.verdict = wait_for_ever(diagnosis, facts);

@@ -6,7 +6,7 @@
 
 #include "detector/record/record.hpp"
 #include "detector/verdict/outside/diagnosis.hpp"
-#include "detector/verdict/outside/thread_view.hpp"
+#include "detector/verdict/outside/scene.hpp"
 
 namespace forkscope {
 
@@ -18,7 +18,7 @@ struct OutsideFacts {
   const std::vector<const ThreadEvidence*>& missed;  ///< those that nobody here replaces
   const ThreadView* culprit;                         ///< the thread the answer is about, or null
   record::Kind kind;
-  const std::string& evidence_word;
+  Ground ground;
   bool closed;            ///< every thread sleeps until another of them wakes it
   bool signal_handlers;   ///< a handler of the program's own might wake it
   bool unknown_to_lost;   ///< no thread that was not copied is seen to know of the wait

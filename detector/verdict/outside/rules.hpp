@@ -1,0 +1,30 @@
+// The rules of the judgement from outside, in the order they are asked: the first that has an answer
+// decides (docs/how-it-works.md, "What proves a deadlock"). Each is a pure function of the scene.
+#pragma once
+
+#include <optional>
+
+#include "detector/verdict/outside/scene.hpp"
+
+namespace forkscope::rules {
+
+/// Not a process to judge: it has ended, is the kernel's, is stopped, or cannot be read.
+std::optional<Ruling> beyond_judgement(const Scene& scene);
+/// A lock whose holder is a thread that is not here. Nobody but the holder may release it.
+std::optional<Ruling> absent_owner(const Scene& scene);
+/// Every thread sleeps until another one of them wakes it.
+std::optional<Ruling> nobody_left(const Scene& scene);
+/// The first thread waits in a part of the program whose threads were not copied, and no thread
+/// here runs that part's code. Other threads live, so this is no proof.
+std::optional<Ruling> missing_role(const Scene& scene);
+/// A lock that a thread took before the fork, and nothing tells any more whether that is the thread
+/// that forked and lives on as the first one here.
+std::optional<Ruling> unknown_holder(const Scene& scene);
+/// What no other rule speaks of: it runs, or waits for something that can come.
+std::optional<Ruling> goes_on(const Scene& scene);
+
+using Rule = std::optional<Ruling> (*)(const Scene&);
+constexpr Rule kInOrder[] = {beyond_judgement, absent_owner,   nobody_left,
+                             missing_role,     unknown_holder, goes_on};
+
+}  // namespace forkscope::rules
