@@ -171,7 +171,7 @@ def _lock(finding):
     return lock.get("symbol") or lock.get("type") or ""
 
 
-def _gravity(finding):
+def gravity(finding):
     return "probable" if finding["certainty"] == "probable" else finding["severity"]
 
 
@@ -227,6 +227,6 @@ def observed(case, folder, forkscope):
         except (OSError, ValueError):
             seen.text += "there is no report\n"
             return seen
-        seen.found = sorted({(_gravity(one), one["kind"], _lock(one))
+        seen.found = sorted({(gravity(one), one["kind"], _lock(one))
                              for one in report["findings"]})
         return seen

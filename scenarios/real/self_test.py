@@ -1,4 +1,4 @@
-"""The table of cases is whole, and the runner sees what differs from it. Run by ctest; needs no
+"""The tables of cases are whole, and the runners see what differs from them. Run by ctest; needs no
 system of others, no forkscope and no other process.
 
 usage: self_test.py
@@ -15,6 +15,8 @@ sys.path.insert(0, str(HERE))
 
 # pylint: disable=wrong-import-position
 import cases
+import kinds
+import scoring
 import table
 
 BY_NAME = {case.name: case for case in cases.CASES}
@@ -97,6 +99,60 @@ class Differences(unittest.TestCase):
 
     def test_a_missed_latent_finding_is_one(self):
         self.assertEqual(self.different(self.lucky, run=[seen("ends")]), 1)
+
+
+class Kinds(unittest.TestCase):
+    def test_names_are_unique(self):
+        self.assertEqual(len({case.name for case in kinds.CASES}), len(kinds.CASES))
+
+    def test_every_point_with_a_hang_has_a_healthy_twin(self):
+        self.assertLessEqual({case.point for case in kinds.CASES if case.kinds} - {29, 31, 10},
+                             {case.point for case in kinds.CASES if not case.kinds})
+
+    def test_what_hangs_has_documented_kinds_and_a_culprit(self):
+        pages = {page.stem for page in (HERE.parent.parent / "docs" / "findings").glob("*.md")}
+        for case in kinds.CASES:
+            self.assertEqual(bool(case.kinds), bool(case.culprit), case.name)
+            self.assertLessEqual({*case.kinds}, {*pages, "runtime-not-forkable"}, case.name)
+
+    def test_programs_exist(self):
+        sources = {path.stem for path in (HERE / "programs" / "kinds").iterdir()}
+        for case in kinds.CASES:
+            for word in case.command:
+                if word.startswith("{folder}/kinds/") and not word.endswith(".so"):
+                    name = word.removeprefix("{folder}/kinds/")
+                    self.assertIn(name.removesuffix("_stripped").removesuffix("_musl"), sources)
+
+
+class Judgement(unittest.TestCase):
+    hangs = kinds.Case("hangs", 1, (), ("orphaned-lock",), "cache_lock")
+    healthy = kinds.Case("healthy", 1, ())
+
+    def judged(self, case, *found, culprit="", answer=""):
+        return scoring.judge(case, scoring.Said(answer or found[0][0], list(found), culprit))
+
+    def test_a_right_answer_is_right_only_with_the_culprit(self):
+        found = ("probable", "orphaned-lock")
+        self.assertEqual(self.judged(self.hangs, found, culprit="mutex cache_lock"),
+                         {"class": True, "culprit": True})
+        self.assertEqual(self.judged(self.hangs, found, culprit="mutex"),
+                         {"class": True, "culprit": False})
+
+    def test_another_kind_beside_the_right_one_is_wrong(self):
+        self.assertFalse(self.judged(self.hangs, ("deadlock", "orphaned-lock"),
+                                     ("hazard", "lost-thread"))["class"])
+
+    def test_no_answer_is_wrong_where_one_is_due(self):
+        self.assertFalse(self.judged(self.hangs, answer="waiting")["class"])
+        lenient = dataclasses.replace(self.hangs, may_be_unknown=True)
+        self.assertTrue(self.judged(lenient, answer="unknown")["class"])
+        self.assertFalse(self.judged(lenient, answer="waiting")["class"])
+
+    def test_a_grave_finding_in_what_is_healthy_is_wrong(self):
+        self.assertFalse(self.judged(self.healthy, ("probable", "lost-thread"))["silent"])
+        self.assertTrue(self.judged(self.healthy, ("hazard", "orphaned-lock"))["silent"])
+        strict = dataclasses.replace(self.healthy, no_hazard=True)
+        self.assertFalse(self.judged(strict, ("hazard", "orphaned-lock"))["silent"])
 
 
 class Markdown(unittest.TestCase):

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Gets and builds the systems of cases.py in a folder that may be kept, as it does for the tests of
-# `forkscope attach`: setup.sh FOLDER [all]. What cannot be had here (no compiler, no registry) leaves a
+# `forkscope attach`: setup.sh FOLDER [all|kinds]. What cannot be had here (no compiler, no registry) leaves a
 # file FOLDER/PART.skipped with the reason, and its cases are skipped; the exit status is 0 all the
 # same. The parts `torch` and `python3.14` are large and made only with `all`. Nothing is installed
 # outside the folder, and nothing needs root.
@@ -80,6 +80,60 @@ if part go "$programs"/go_shared/* "$programs"/go_idle/* "$programs/go_fork.c"; 
     skip "go cannot build it"
   else
     built
+  fi
+fi
+
+# What score's cases are made of (kinds.py): each program alone, for those whose libraries are here.
+kinds=$programs/kinds
+one() {
+  output=$1
+  shift
+  bounded 60 "$@" -o "$folder/kinds/$output" || rm -f "$folder/kinds/$output"
+}
+
+c() {
+  output=$1
+  shift
+  one "$output" gcc -O1 -g -pthread -D_GNU_SOURCE "$@"
+}
+
+kinds() {
+  mkdir -p "$folder/kinds"
+  for plain in posix shared pool nap_lock reinit reuse; do c $plain "$kinds/$plain.c"; done
+  c pool_stripped -s "$kinds/pool.c"
+  for plug in orders prices; do c $plug.so -shared -fPIC -DPLUG=$plug "$kinds/plug.c"; done
+  # shellcheck disable=SC2046
+  c glib "$kinds/glib.c" $(pkg-config --cflags --libs glib-2.0)
+  # shellcheck disable=SC2046
+  c gst "$kinds/gst.c" $(pkg-config --cflags --libs gstreamer-1.0)
+  # shellcheck disable=SC2046
+  one absl g++ -std=c++17 -O1 -g -pthread -D_GNU_SOURCE "$kinds/absl.cpp" \
+    $(pkg-config --cflags --libs absl_synchronization)
+  one static_local g++ -std=c++17 -O1 -g -pthread -D_GNU_SOURCE "$kinds/static_local.cpp"
+  one posix_musl musl-gcc -O1 -g -pthread -D_GNU_SOURCE "$kinds/posix.c"
+  for pair in lmdb:-llmdb uv:-luv tbbmalloc:-ltbbmalloc pthreadpool:-lpthreadpool \
+    nanomsg:-lnanomsg rdkafka:-lrdkafka; do
+    c "${pair%%:*}" "$kinds/${pair%%:*}.c" "${pair#*:}"
+  done
+  c fftw "$kinds/fftw.c" -lfftw3_threads -lfftw3 -lm
+  java=/usr/lib/jvm/java-17-openjdk-amd64/include
+  c jvm -I$java -I$java/linux "$kinds/jvm.c"
+  one gc gdc -O1 -g "$kinds/gc.d"
+  cp "$kinds/ocaml_lock.ml" "$folder/kinds/"
+  one ocaml_lock ocamlopt -I +threads unix.cmxa threads.cmxa "$folder/kinds/ocaml_lock.ml"
+}
+
+if [ "${2:-}" = kinds ] && part kinds "$kinds"/*; then
+  kinds
+  built
+fi
+if [ "${2:-}" = kinds ] && part kinds-python "$here/requirements-kinds.txt"; then
+  if bounded 300 "$folder/python/bin/pip" install -q --disable-pip-version-check --retries 1 \
+    --timeout 15 --only-binary :all: --no-deps --no-compile --upgrade \
+    --target "$folder/kinds-python" -r "$here/requirements-kinds.txt"; then
+    built
+  else
+    skip "pip cannot install the packages"
   fi
 fi
 
