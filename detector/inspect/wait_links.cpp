@@ -30,6 +30,15 @@ struct Object {
   std::uint64_t start = 0, end = 0;
 };
 
+/// A thread that was not copied.
+struct Lost {
+  std::int32_t tid = 0;
+  Object stack{};
+  std::vector<std::uint64_t> code{};  ///< addresses in functions it was in
+  int calls = kCalls;                 ///< how deep calls from there are followed
+  bool idle = false;                  ///< it waits for a thread of its own process
+};
+
 class Search {
  public:
   Search(ProcessMemory& memory, const Evidence& evidence, Namer& namer)
@@ -59,21 +68,33 @@ class Search {
                        [](const Target& target) { return target.found; });
   }
 
-  /// All that a thread knows which was not copied: from its stack, and from the code it was in.
-  void look(std::int32_t tid, Object stack, const std::vector<std::uint64_t>& code, int calls) {
-    tid_ = tid;
+  /// What threads that were not copied know: from their stacks, from what those lead to, and from
+  /// the code they were in, in this order for all of them. That code refers to a lock is true of
+  /// every thread that ever takes it: one with a pointer to it is named before.
+  void look(const std::vector<Lost>& threads) {
+    struct Found {
+      std::deque<std::uint64_t> next;
+      std::vector<std::uint64_t> called;
+    };
+    std::vector<Found> found;
     how_ = WaitLink::How::kStack;
-    scan(stack);
-    how_ = WaitLink::How::kHeap;
-    follow();
-    how_ = WaitLink::How::kCode;
-    for (const std::uint64_t pc : code) look_at_code(pc, calls);
-    while (!next_.empty() || !called_.empty()) {
-      for (const std::uint64_t pc : std::exchange(called_, {})) look_at_code(pc, kCalls);
-      follow();
-      if (done()) break;
+    for (const Lost& thread : threads) {
+      tid_ = thread.tid;
+      scan(thread.stack);
+      found.push_back({std::exchange(next_, {}), std::exchange(called_, {})});
     }
-    called_.clear();
+    how_ = WaitLink::How::kHeap;
+    for (std::size_t i = 0; i < threads.size() && !done(); ++i) {
+      tid_ = threads[i].tid;
+      next_ = std::move(found[i].next);
+      called_ = std::move(found[i].called);
+      follow();
+      found[i].called = std::exchange(called_, {});
+    }
+    how_ = WaitLink::How::kCode;
+    for (const bool idle : {false, true})
+      for (std::size_t i = 0; i < threads.size() && !done(); ++i)
+        if (threads[i].idle == idle) look_at_code(threads[i], std::move(found[i].called));
   }
 
   const Mapping* mapping_at(std::uint64_t address) const {
@@ -159,6 +180,18 @@ class Search {
     if (module != nullptr && code_.begins_at(value, *module)) called_.push_back(value);
   }
 
+  void look_at_code(const Lost& thread, std::vector<std::uint64_t> called) {
+    tid_ = thread.tid;
+    called_ = std::move(called);
+    for (const std::uint64_t pc : thread.code) look_at_code(pc, thread.calls);
+    while (!next_.empty() || !called_.empty()) {
+      for (const std::uint64_t pc : std::exchange(called_, {})) look_at_code(pc, kCalls);
+      follow();
+      if (done()) break;
+    }
+    called_.clear();
+  }
+
   void look_at_code(std::uint64_t pc, int calls) {
     const ModuleRecord* module = module_at(pc);
     // What libraries refer to is theirs, and not a variable of the program.
@@ -231,10 +264,12 @@ class Search {
 std::vector<WaitLink> wait_links(ProcessMemory& memory, const Evidence& evidence,
                                  const std::vector<LeftThread>& left, Namer& namer) {
   Search search(memory, evidence, namer);
+  std::vector<Lost> threads;
   const std::vector<const ThreadEvidence*> lost = lost_threads(evidence);
-  for (std::size_t i = 0; i < lost.size() && i < kMostThreads && !search.done(); ++i) {
+  for (std::size_t i = 0; i < lost.size() && i < kMostThreads; ++i) {
     const ThreadEvidence& thread = *lost[i];
-    if (search.waits_there(wait_of(thread, evidence.process.abi))) continue;
+    const Wait wait = wait_of(thread, evidence.process.abi);
+    if (search.waits_there(wait)) continue;
     const Mapping* stack = thread.call ? search.mapping_at(thread.call->sp) : nullptr;
     const Object words =
         stack != nullptr
@@ -244,17 +279,19 @@ std::vector<WaitLink> wait_links(ProcessMemory& memory, const Evidence& evidence
     for (const Frame& frame : thread.stack) code.push_back(frame.address - 1);
     // From main() calls lead everywhere.
     const bool first = &thread == &evidence.ancestors.front().threads.front();
-    search.look(thread.tid, words, code, first ? 0 : kCalls);
+    threads.push_back({thread.tid, words, std::move(code), first ? 0 : kCalls,
+                       wait.futex && wait.for_ever});
   }
-  if (!lost.empty()) return std::move(search.links);
-  for (std::size_t i = 0; i < left.size() && i < kMostThreads && !search.done(); ++i) {
+  for (std::size_t i = 0; lost.empty() && i < left.size() && i < kMostThreads; ++i) {
     const LeftThread& thread = left[i];
     const Mapping* stack = search.mapping_at(thread.descriptor);
     if (stack == nullptr) continue;
-    search.look(thread.own_tid,
-                {std::max(stack->start, thread.descriptor - kRememberedStack), thread.descriptor},
-                {thread.start_routine}, kCalls);
+    threads.push_back(
+        {thread.own_tid,
+         {std::max(stack->start, thread.descriptor - kRememberedStack), thread.descriptor},
+         {thread.start_routine}});
   }
+  search.look(threads);
   return std::move(search.links);
 }
 

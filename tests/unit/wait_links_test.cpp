@@ -78,6 +78,12 @@ class Scene {
     evidence_.ancestors[0].threads[1] = thread(kLost, kLostSp, SYS_futex, word);
     return *this;
   }
+  /// Another lost thread, found before the first one.
+  Scene& and_before(std::int32_t tid, std::uint64_t sp) {
+    auto& threads = evidence_.ancestors[0].threads;
+    threads.insert(threads.begin() + 1, thread(tid, sp, SYS_pause, 0));
+    return *this;
+  }
   Scene& put(std::uint64_t address, std::uint64_t value) {
     memory_.put(address, value);
     return *this;
@@ -171,6 +177,24 @@ TEST_CASE("links: pointers are followed from object to object") {
       .put(task + 0x18, kOwnSp + 0x100);
   REQUIRE(scene.links().size() == 1);
   CHECK(scene.put(pool + 0x80, 0).links().empty());
+}
+
+TEST_CASE("links: who has a pointer on its stack is named before who comes there by others") {
+  const std::uint64_t pool = kHeap + 0x1010;
+  constexpr std::int32_t kOther = 99;
+  Scene scene;
+  scene.waits_on(kWord)
+      .allocates(pool, 0x100)
+      .and_before(kOther, kOwnStack - 0x100)  // the stack ends with that mapping
+      .put(kOwnStack - 0xf0, pool)
+      .put(pool + 0x80, kWord);
+  REQUIRE(scene.links().size() == 1);
+  CHECK(scene.links()[0].lost == kOther);
+  CHECK(scene.links()[0].how == WaitLink::How::kHeap);
+  scene.put(kLostSp + 64, kWord);
+  REQUIRE(scene.links().size() == 1);
+  CHECK(scene.links()[0].lost == kLost);
+  CHECK(scene.links()[0].how == WaitLink::How::kStack);
 }
 
 TEST_CASE("links: static data is told apart by its variables") {
