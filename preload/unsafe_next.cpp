@@ -41,7 +41,7 @@ extern "C" [[gnu::visibility("hidden")]] void forkscope_noted(std::uint32_t call
                                                               const void* caller) noexcept {
   ThreadRecord* thread = detail::self;
   if (thread == nullptr) return;
-  unsafe_calls::note(*thread, UnsafeCall(call), caller);
+  unsafe_calls::note(*thread, UnsafeCall(call), caller, forkscope_next[call]);
   if (record::facts_of(UnsafeCall(call)).family == record::LibcFamily::kMemory)
     inject::inside(*thread, caller);
 }

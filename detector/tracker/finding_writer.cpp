@@ -170,6 +170,8 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
   finding.living = meeting.living;
   finding.range_begin = meeting.range_begin;
   finding.range_end = meeting.range_end;
+  if (meeting.evidence == Evidence::kForkedChild && finding.range_begin != 0)
+    note_module(finding.range_begin);
   finding.repeat = meeting.repeat;
   finding.probed = meeting.probed;
   if (meeting.thread != nullptr && meeting.thread == detail::self) {

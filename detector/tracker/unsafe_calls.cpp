@@ -121,13 +121,15 @@ std::uint64_t write_hazard(const ThreadRecord& thread, UnsafeCall call, const vo
   return write_finding(meeting);
 }
 
-void write_note(const ThreadRecord& thread, UnsafeCall call, const void* caller) {
+void write_note(const ThreadRecord& thread, UnsafeCall call, const void* caller,
+                const void* function) {
   auto [site, first] = unsafe_sites::claim(call, caller);
   if (!first || process.arena.crowded()) return;
   Meeting meeting = meeting_of(thread, call, caller);
   meeting.kind = Kind::kUnsafeCall;
   meeting.severity = Severity::kNote;
   meeting.evidence = Evidence::kForkedChild;
+  meeting.range_begin = reinterpret_cast<std::uint64_t>(function);
   site->finding.store(write_finding(meeting), std::memory_order_release);
 }
 
@@ -147,7 +149,8 @@ void in_child(const ThreadRecord& self) {
   seen.clear();
 }
 
-std::uint64_t meet(ThreadRecord& thread, UnsafeCall call, const void* caller) {
+std::uint64_t meet(ThreadRecord& thread, UnsafeCall call, const void* caller,
+                   const void* function) {
   if (!process.lost_threads || process.probe) return 0;
   const bool memory = facts_of(call).family == LibcFamily::kMemory;
   if (memory && allocated.load(std::memory_order_relaxed)) return 0;
@@ -164,7 +167,7 @@ std::uint64_t meet(ThreadRecord& thread, UnsafeCall call, const void* caller) {
   if (sys::getpid() != process.pid) return 0;
   if (vanished.thread != nullptr) return write_hazard(thread, call, caller, vanished);
   if (!memory || !allocated.exchange(true, std::memory_order_relaxed))
-    write_note(thread, call, caller);
+    write_note(thread, call, caller, function);
   return 0;
 }
 

@@ -24,13 +24,16 @@ struct Vanished {
 /// of `call`.
 Vanished find_vanished(record::UnsafeCall call);
 
-/// `thread`, which is guarded, is about to make `call`. Gives the hazard that was written, or 0.
-std::uint64_t meet(ThreadRecord& thread, record::UnsafeCall call, const void* caller);
+/// `thread`, which is guarded, is about to make `call`, which goes to `function`, if that is known.
+/// Gives the hazard that was written, or 0.
+std::uint64_t meet(ThreadRecord& thread, record::UnsafeCall call, const void* caller,
+                   const void* function = nullptr);
 
 /// For the interposers of functions that have one for another reason.
-inline void note(ThreadRecord& thread, record::UnsafeCall call, const void* caller) {
+inline void note(ThreadRecord& thread, record::UnsafeCall call, const void* caller,
+                 const void* function = nullptr) {
   if (thread.guarded) [[unlikely]]
-    meet(thread, call, caller);
+    meet(thread, call, caller, function);
 }
 
 /// The call that meet() warned of has returned.

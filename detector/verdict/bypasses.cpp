@@ -61,11 +61,8 @@ Candidate candidate_of(const ForkRecord& fork, const ChildOutcome& outcome, cons
   finding.explanation = explanation(fork);
   if (const std::string passed = passed_by_words(fork.fork.id, context, space); !passed.empty())
     finding.explanation += " " + passed;
-  CureFacts cure;
-  cure.runtime = runtime_of(space.executable(), space.modules());
-  cure.kind = record::Kind::kForkBypass;
-  cure.executable = space.executable();
-  finding.cure = cure_for(cure);
+  finding.cure =
+      cure_for(cure_facts_of(finding, space.executable(), record::Kind::kForkBypass));
   candidate.aspect = api_word(fork.fork.api);
   return candidate;
 }

@@ -11,11 +11,6 @@ using record::Evidence;
 using record::Kind;
 using record::LockType;
 
-bool is_library(const LockInfo& lock, const std::string& executable) {
-  return !lock.module.empty() && lock.module != executable &&
-         base_name(lock.module).find(".so") != std::string::npos;
-}
-
 std::string lock_name(const CureFacts& facts) {
   if (!facts.lock.symbol.empty()) return facts.lock.symbol;
   switch (facts.lock_type) {
@@ -28,13 +23,6 @@ std::string lock_name(const CureFacts& facts) {
     default:
       return "this lock";
   }
-}
-
-/// "... belongs to libfoo.so": the handlers have to be where the lock is.
-std::string owner_clause(const CureFacts& facts) {
-  if (!is_library(facts.lock, facts.executable)) return "";
-  return fmt::format(" It belongs to {}: that is where the handlers have to be.",
-                     base_name(facts.lock.module));
 }
 
 constexpr const char* kNoFork =
@@ -86,6 +74,15 @@ std::string atfork_cure(const CureFacts& facts) {
       name);
 }
 
+/// Whoever uses the library cannot take its lock in handlers of their own.
+std::string library_orphan_cure(const CureFacts& facts) {
+  const std::string library = base_name(facts.owner.module);
+  return fmt::format(
+      "{} The lock belongs to {}. If it must be fork(), fork before {} is first used, and use it "
+      "in the child only.{} Where {} is yours to change: {}",
+      kNoFork, library, library, library_offer(facts.owner.module), library, atfork_cure(facts));
+}
+
 std::string orphan_cure(const CureFacts& facts) {
   switch (facts.lock_type) {
     case LockType::kStaticGuard:
@@ -93,6 +90,9 @@ std::string orphan_cure(const CureFacts& facts) {
              "has it once at the start of main(), or make it constinit or a namespace-scope "
              "variable. Or start the process with posix_spawn().";
     case LockType::kOnce:
+      if (facts.owner.owner == Owner::kLibrary)
+        return fmt::format("{} Otherwise call what {} initialises here once before the first fork.",
+                           kNoFork, base_name(facts.owner.module));
       return std::string(kNoFork) +
              " Otherwise run the function of this once flag before the first fork. fork() lets the "
              "child begin a pthread_once() anew; _Fork() and clone() do not.";
@@ -103,8 +103,19 @@ std::string orphan_cure(const CureFacts& facts) {
     default:
       break;
   }
-  return fmt::format("{} If it must be fork(), {}{}", kNoFork, atfork_cure(facts),
-                     owner_clause(facts));
+  switch (facts.owner.owner) {
+    case Owner::kProgram:
+      return fmt::format("{} If it must be fork(), {}", kNoFork, atfork_cure(facts));
+    case Owner::kLibrary:
+      return library_orphan_cure(facts);
+    case Owner::kRuntime:
+      return fmt::format(
+          "{} No handler of pthread_atfork() can take this lock: it is private to the standard "
+          "library. If it must be fork(), let the child call async-signal-safe functions only, up "
+          "to exec or _exit().",
+          kNoFork);
+  }
+  return kNoFork;
 }
 
 // ---- lost threads -------------------------------------------------------------------------------
@@ -129,6 +140,14 @@ std::string lost_thread_cure(const CureFacts& facts) {
            "barrier, and let the child make a new barrier for the threads it starts itself: those "
            "that the inherited one counts on are not there.";
   }
+  if (facts.owner.owner == Owner::kLibrary) {
+    const std::string library = base_name(facts.owner.module);
+    return fmt::format(
+        "Start the process with posix_spawn(), or fork before {} starts its threads, and use it "
+        "in the child only: what the parent had of it (clients, pools, handles) has no threads "
+        "there. Let the child make its own, and never wait for the inherited ones.{}",
+        library, library_offer(facts.owner.module));
+  }
   return "Start the process with posix_spawn(), or fork before the pool's threads are started. "
          "If it must be fork(), let the child make a pool of its own and never wait for the "
          "inherited one: a child handler of pthread_atfork() is the place to forget it.";
@@ -145,6 +164,11 @@ std::string self_held_cure(const CureFacts& facts) {
     return "Do not fork inside the initialisation: let it finish, then fork. Or start the process "
            "with posix_spawn().";
   }
+  if (facts.owner.owner == Owner::kLibrary)
+    return fmt::format(
+        "Do not fork from a function that {} calls (a callback, an iteration) while it has its "
+        "lock: return first, then fork. Or start the process with posix_spawn().",
+        base_name(facts.owner.module));
   return fmt::format(
       "Unlock {0} before fork(), or move the fork out of the critical section. Where that cannot "
       "be, let a child handler of pthread_atfork() set {0} up anew with {1}. Or start the process "

@@ -182,7 +182,7 @@ Candidate candidate_of(const Told& told, const SharedDescriptorsRecord& record,
   }
   finding.verdict = descriptor_verdict(told.facts);
   finding.explanation = descriptor_explanation(told.facts);
-  const bool python = runtime_of(space.executable(), space.modules()) == Runtime::kPython;
+  const bool python = runtime_of(space.executable(), finding) == Runtime::kPython;
   finding.cure = descriptor_cure(told.facts, python);
   candidate.aspect = finding.evidence;
   return candidate;

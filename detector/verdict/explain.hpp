@@ -12,6 +12,12 @@
 
 namespace forkscope {
 
+/// A library that brings a function of libc's with it: a replaced allocator.
+struct Definer {
+  std::string module;     ///< path
+  bool handlers = false;  ///< it has registered at-fork handlers
+};
+
 /// What the sentences are made of.
 struct FindingFacts {
   const FindingRecord& record;
@@ -21,6 +27,7 @@ struct FindingFacts {
   const LockInfo& lock;
   record::Severity severity;   ///< the verdict's, which may be graver or milder than the record's
   std::optional<Death> death;  ///< the process died of it
+  const Definer* definer = nullptr;  ///< of the function that was called, null for libc's own
 };
 
 /// What a child did with its parent's lock on a file.

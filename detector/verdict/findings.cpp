@@ -155,16 +155,12 @@ std::string outcome_words(const record::Finding& f, const std::optional<record::
   return outcome_word(*outcome);
 }
 
-CureFacts cure_facts(const record::Finding& f, const LockInfo& lock, const AddressSpace& space) {
-  CureFacts facts;
-  facts.runtime = runtime_of(space.executable(), space.modules());
-  facts.kind = f.kind;
+CureFacts cure_facts(const record::Finding& f, const Finding& finding, const AddressSpace& space) {
+  CureFacts facts = cure_facts_of(finding, space.executable(), f.kind);
   facts.lock_type = f.lock_type;
   facts.evidence = f.evidence;
   facts.compares_owner = compares_owner(f);
   facts.advice = f.kind == record::Kind::kMissingMemory ? advice_word(f.lock_words[0]) : "";
-  facts.lock = lock;
-  facts.executable = space.executable();
   if (const auto call = libc_call_of(f)) facts.libc_cure = libc_call_cure(*call);
   return facts;
 }
@@ -208,8 +204,9 @@ Candidate candidate_of(const FindingRecord& record, const Context& context,
   fill_holder(finding, record, space, unwind);
   finding.waiter.tid = record.meta.tid;
   finding.waiter.call = call_word(f.call);
+  const std::optional<Definer> definer = definer_of(record, context, space);
   if (libc_call_of(f)) {
-    finding.libc = libc_call_report(f);
+    finding.libc = libc_call_report(f, definer ? &*definer : nullptr);
     finding.waiter.call = finding.libc->function;
   }
   finding.waiter.stack = space.stack(std::span(f.waiter, f.waiter_frames));
@@ -228,13 +225,14 @@ Candidate candidate_of(const FindingRecord& record, const Context& context,
   if (f.evidence == record::Evidence::kTookBefore && fork != nullptr)
     repairer = silent_child_handler(finding.lock, finding.waiter.stack, *fork, context, space);
   if (repairer) finding.severity = severity_word(record::Severity::kHazard);
-  const FindingFacts facts{record, fork, outcome, space, finding.lock, severity, death};
+  const FindingFacts facts{record, fork, outcome, space, finding.lock,
+                           severity, death, definer ? &*definer : nullptr};
   if (f.in_handler) finding.handler = handler_of(f, context, space);
   finding.verdict = verdict_of(facts);
   finding.explanation = explanation_of(facts);
   if (repairer) finding.explanation += " " + perhaps_repaired_words(*repairer);
   if (finding.handler) finding.explanation += " " + inside_handler_words(*finding.handler);
-  finding.cure = cure_for(cure_facts(f, finding.lock, space));
+  finding.cure = cure_for(cure_facts(f, finding, space));
   finding.outcome = outcome_words(f, outcome, death);
   finding.records = {f.id};
   finding.count = std::max<std::uint64_t>(record.times, 1);

@@ -38,12 +38,8 @@ Candidate begun(record::Severity severity, const char* evidence, std::int32_t pr
 }
 
 void fill_cure(Finding& finding, const AddressSpace& space) {
-  CureFacts cure;
-  cure.runtime = runtime_of(space.executable(), space.modules());
-  cure.kind = record::Kind::kAtforkHandler;
-  cure.executable = space.executable();
-  cure.lock = finding.lock;
-  finding.cure = cure_for(cure);
+  finding.cure =
+      cure_for(cure_facts_of(finding, space.executable(), record::Kind::kAtforkHandler));
 }
 
 void fill_fork(Candidate& candidate, const ForkRecord& fork, const AddressSpace& space) {

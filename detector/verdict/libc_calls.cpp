@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "detector/verdict/findings.hpp"
+#include "detector/verdict/outside/thread_view.hpp"
 #include "detector/verdict/sentences.hpp"
 #include "detector/verdict/words.hpp"
 
@@ -12,7 +13,6 @@ namespace forkscope {
 namespace {
 
 using record::AtFork;
-using record::Evidence;
 using record::UnsafeCall;
 
 /// Of a damaged record, too: a number that no function has is none.
@@ -43,6 +43,18 @@ std::string lock_sentence(UnsafeCall call) {
       name, family.lock, since);
 }
 
+/// What a library does about its locks only its own handlers can tell.
+std::string definer_sentence(UnsafeCall call, const Definer& definer) {
+  const std::string library = base_name(definer.module);
+  return fmt::format(
+      "{}() is that of {} here, not glibc's. {}", name_of(call), library,
+      definer.handlers
+          ? "That has registered at-fork handlers, which are there to put its locks in order; "
+            "whether they do is not known."
+          : "No at-fork handler of that was seen: a lock of its own that another thread has at "
+            "the fork stays locked in the child.");
+}
+
 std::string lost_words(const FindingFacts& facts) {
   std::size_t lost = 0;
   for (const record::ThreadInfo& thread : facts.record.threads) lost += !thread.is_forker;
@@ -54,7 +66,8 @@ std::string note_explanation(const FindingFacts& facts, UnsafeCall call) {
   return fmt::format(
       "The process had {} {}. POSIX allows the child of such a fork only async-signal-safe "
       "functions until it calls exec, and {}() is none. {}",
-      lost_words(facts), when_forked(facts), name_of(call), lock_sentence(call));
+      lost_words(facts), when_forked(facts), name_of(call),
+      facts.definer != nullptr ? definer_sentence(call, *facts.definer) : lock_sentence(call));
 }
 
 std::string inside_sentence(const FindingFacts& facts, UnsafeCall inside) {
@@ -93,7 +106,7 @@ std::vector<Frame> joined_stack(const std::vector<Frame>& inside,
 }  // namespace
 
 std::optional<UnsafeCall> libc_call_of(const record::Finding& finding) {
-  if (finding.evidence != Evidence::kForkedChild && finding.evidence != Evidence::kInsideCall)
+  if (finding.evidence != record::Evidence::kForkedChild && finding.evidence != record::Evidence::kInsideCall)
     return std::nullopt;
   const UnsafeCall call = call_at(finding.lock_words[0]);
   return call == UnsafeCall::none ? std::nullopt : std::optional(call);
@@ -101,7 +114,27 @@ std::optional<UnsafeCall> libc_call_of(const record::Finding& finding) {
 
 std::string at_fork_word(AtFork at_fork) { return at_fork == AtFork::kReset ? "reset" : "kept"; }
 
-Finding::LibcCall libc_call_report(const record::Finding& finding) {
+std::optional<Definer> definer_of(const FindingRecord& record, const Context& context,
+                                  const AddressSpace& space) {
+  if (record.finding.evidence != record::Evidence::kForkedChild || record.finding.range_begin == 0)
+    return std::nullopt;
+  const auto module_of = [&](std::uint64_t address) {
+    for (const ModuleRecord& module : space.modules())
+      if (address >= module.start && address < module.end) return module.path;
+    return std::string();
+  };
+  const std::string module = module_of(record.finding.range_begin);
+  if (module.empty() || is_libc_module(module)) return std::nullopt;
+  Definer definer{module};
+  for (const AtforkRecord& registered : context.session.atforks)
+    for (const std::uint64_t function : registered.atfork.function)
+      if (registered.meta.image == record.meta.image && function != 0 &&
+          module_of(function) == module)
+        definer.handlers = true;
+  return definer;
+}
+
+Finding::LibcCall libc_call_report(const record::Finding& finding, const Definer* definer) {
   Finding::LibcCall report;
   const auto call = libc_call_of(finding);
   if (!call) return report;
@@ -111,6 +144,11 @@ Finding::LibcCall libc_call_report(const record::Finding& finding) {
   report.lock = family.lock;
   report.at_fork = at_fork_word(family.at_fork);
   report.reset_since = family.since;
+  if (definer != nullptr) {
+    report.lock = "locks of " + base_name(definer->module);
+    report.at_fork = "unknown";
+    report.reset_since.clear();
+  }
   report.holder_function = name_of(call_at(finding.lock_words[1]));
   return report;
 }
@@ -119,7 +157,7 @@ std::string libc_call_verdict(const FindingFacts& facts) {
   const record::Finding& f = facts.record.finding;
   const UnsafeCall call = libc_call_of(f).value_or(UnsafeCall::none);
   const UnsafeCall inside = call_at(f.lock_words[1]);
-  if (f.evidence == Evidence::kForkedChild) {
+  if (f.evidence == record::Evidence::kForkedChild) {
     return fmt::format("calls {}() in the child of a fork that left threads behind", name_of(call));
   }
   return fmt::format("calls {}(), while {}, which was not copied, was inside {}()", name_of(call),
@@ -130,7 +168,7 @@ std::string libc_call_explanation(const FindingFacts& facts) {
   const record::Finding& f = facts.record.finding;
   const UnsafeCall call = libc_call_of(f).value_or(UnsafeCall::none);
   if (call == UnsafeCall::none) return "";
-  if (f.evidence == Evidence::kForkedChild) return note_explanation(facts, call);
+  if (f.evidence == record::Evidence::kForkedChild) return note_explanation(facts, call);
   std::string text = inside_sentence(facts, call_at(f.lock_words[1])) + " " + lock_sentence(call);
   if (facts.outcome == record::Outcome::kAcquired) {
     text +=
@@ -144,6 +182,17 @@ std::string libc_call_cure(UnsafeCall call) {
   return fmt::format(
       "{} Or start the process with posix_spawn(), or fork before threads are started.",
       record::facts_of(record::facts_of(call).family).cure);
+}
+
+std::string libc_call_cure(const std::string& function) {
+  for (std::size_t i = 1; i < record::kUnsafeCallCount; ++i) {
+    const record::UnsafeCallFacts& facts = record::kUnsafeCalls[i];
+    if (function != facts.name && function != std::string("__") + facts.name) continue;
+    return facts.family == record::LibcFamily::kLoader ? "" : libc_call_cure(UnsafeCall(i));
+  }
+  return "Start the process with posix_spawn(), or let the child call only async-signal-safe "
+         "functions (signal-safety(7)) until it calls execve: libc does not free this lock at a "
+         "fork. Or fork before threads are started.";
 }
 
 void add_warning(Finding& hang, const Finding& warning) {

@@ -14,13 +14,21 @@ namespace forkscope {
 /// The function that the finding is about; nothing for findings of other kinds.
 std::optional<record::UnsafeCall> libc_call_of(const record::Finding& finding);
 
-/// Finding::libc of such a finding.
-Finding::LibcCall libc_call_report(const record::Finding& finding);
+struct Context;
+
+/// Who defines the function that such a finding is about; nothing: libc, or it is not known.
+std::optional<Definer> definer_of(const FindingRecord& record, const Context& context,
+                                  const AddressSpace& space);
+
+/// Finding::libc of such a finding. `definer`: null for libc.
+Finding::LibcCall libc_call_report(const record::Finding& finding, const Definer* definer);
 
 std::string libc_call_verdict(const FindingFacts& facts);
 std::string libc_call_explanation(const FindingFacts& facts);
 /// For programs in C and C++.
 std::string libc_call_cure(record::UnsafeCall call);
+/// The same by the function's name, also for those that the table has not; empty for the loader's.
+std::string libc_call_cure(const std::string& function);
 
 /// "kept" | "reset": what glibc does about the lock in the child of fork().
 std::string at_fork_word(record::AtFork at_fork);

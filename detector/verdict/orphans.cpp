@@ -65,12 +65,9 @@ Candidate candidate_of(const ForkRecord& fork, const record::HeldLock& held,
       fork, held, finding.lock, finding.holder.name, finding.holder.exited, outcome.end};
   finding.verdict = verdict_of(facts);
   finding.explanation = explanation_of(facts);
-  CureFacts cure;
-  cure.runtime = runtime_of(space.executable(), space.modules());
-  cure.kind = record::Kind::kOrphanedLock;
+  CureFacts cure =
+      cure_facts_of(finding, space.executable(), record::Kind::kOrphanedLock);
   cure.lock_type = held.type;
-  cure.lock = finding.lock;
-  cure.executable = space.executable();
   finding.cure = cure_for(cure);
   return candidate;
 }

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <set>
 
+#include "detector/verdict/libc_calls.hpp"
 #include "detector/verdict/outside/outside_words.hpp"
 #include "tests/unit/support/evidence_builder.hpp"
 
@@ -143,6 +144,8 @@ TEST_CASE("a wait in Go's runtime has a cure of its own, but in an interpreter",
   Story go = lost_pool();
   go.child(Thread(kChild).waits(park).from({"Work@/opt/app/lib/libwork.so", "main@app"}));
   CHECK(has(cure_of(go), "load the Go library in the child only"));
+  runs_with(go, kApp, "/usr/lib/libpython3.11.so");  // loaded, with no part in the wait
+  CHECK(has(cure_of(go), "load the Go library in the child only"));
   Story python = go;
   runs_with(python, "/usr/bin/python3.11");
   CHECK(has(cure_of(python), "get_context(\"spawn\")"));
@@ -157,7 +160,11 @@ TEST_CASE("the cure is in the words of the program's own language", "[diagnose][
   runs_with(python, "/usr/bin/python3.11");
   runs_with(ruby, "/usr/bin/ruby3.1");
   runs_with(node, "/usr/bin/node");
-  runs_with(openmp, kApp, "/usr/lib/x86_64-linux-gnu/libgomp.so.1.0.0");
+  runs_with(openmp, kApp);
+  openmp.child(Thread(kChild).waits(unknown_word()).from(
+      {"GOMP_parallel@/usr/lib/x86_64-linux-gnu/libgomp.so.1.0.0", "submit@pool", "main@app"}));
+  openmp.parent(Thread(kReader + 9, "omp").waits(unknown_word()).from(
+      {"gomp_team_barrier_wait@/usr/lib/x86_64-linux-gnu/libgomp.so.1.0.0"}));
   CHECK(has(cure_of(python), "get_context(\"spawn\")"));
   CHECK(has(cure_of(ruby), "Process.spawn"));
   CHECK(has(cure_of(node), "child_process"));
@@ -166,6 +173,23 @@ TEST_CASE("the cure is in the words of the program's own language", "[diagnose][
   std::set<std::string> different{cure_of(python), cure_of(ruby), cure_of(node), cure_of(openmp),
                                   cure_of(lost_pool())};
   CHECK(different.size() == 5);
+}
+
+TEST_CASE("a call of libc has the same cure from outside as from within", "[diagnose][finding]") {
+  Word word = libc_lock();
+  word.functions = {"__lll_lock_wait_private@libc", "__tz_convert@libc", "localtime_r@libc"};
+  Story story;
+  story.parent(Thread(kReader, "clock").runs().from({"localtime_r@libc", "tick@app"}));
+  story.child(Thread(kChild).waits(word).from({"stamp@app", "main@app"}));
+  CHECK(cure_of(story) == libc_call_cure(record::UnsafeCall::localtime_r));
+}
+
+TEST_CASE("a mutex that compares its owner is set up anew, whoever saw it", "[diagnose][finding]") {
+  Story story;
+  story.parent(Thread(kReader, "reader").in_call("read").from({"fill@app"}));
+  story.child(Thread(kChild).waits(mutex(kReader, 1)).from({"open_table@app", "main@app"}));
+  CHECK(has(cure_of(story), "pthread_mutex_init()"));
+  CHECK_FALSE(has(cure_of(orphaned()), "pthread_mutex_init()"));
 }
 
 TEST_CASE("orphaned locks and lost threads have cures of their own", "[diagnose][finding]") {

@@ -42,10 +42,30 @@ TEST_CASE("the program's own code may park: only a thread that knows of the wait
       const Diagnosis known = knows(story, how).judge();
       REQUIRE(known.answer == Answer::kDeadlock);
       CHECK(known.finding->kind == "lost-thread");
-      CHECK(says(known, "Thread 101 (worker) knows of what it waits on"));
+      CHECK(says(known, how == WaitLink::How::kCode
+                            ? "Thread 101 (worker) runs code that refers to what it waits on."
+                            : "Thread 101 (worker) knows of what it waits on"));
       CHECK_FALSE(says(known, "on purpose"));
     }
   }
+}
+
+TEST_CASE("of a lock an idle thread is not named for the code it is in", "[diagnose][parked]") {
+  Word lock = unknown_word();
+  lock.words = {1};
+  lock.expected = 1;
+  lock.functions = {"syscall@libc", "parking_lot_core::parking_lot::park@app",
+                    "<parking_lot::raw_mutex::RawMutex>::lock_slow@app"};
+  Story story = waiting(lock);
+  knows(story, WaitLink::How::kCode);
+  REQUIRE(story.judge().finding);
+  CHECK(story.judge().finding->kind == "orphaned-lock");
+  CHECK_FALSE(says(story.judge(), "refers to"));
+  CHECK(says(knows(story, WaitLink::How::kStack).judge(), "(worker) knows of what it waits on"));
+  Story busy;
+  busy.parent(Thread(kWorker, "worker").in_call("read").from({"work@app"}).starts_in("work@app"));
+  busy.child(Thread(kChild).waits(lock).from({"main@app"}));
+  CHECK(says(knows(busy, WaitLink::How::kCode).judge(), "refers to what it waits on"));
 }
 
 TEST_CASE("an at-fork handler does not wait for ever on purpose", "[diagnose][parked]") {

@@ -100,6 +100,39 @@ TEST_CASE("of a lock that glibc resets the note says so", "[judge][libc-calls]")
   CHECK_THAT(f.explanation, Contains("glibc sets free in the child of fork()"));
 }
 
+TEST_CASE("the note on a replaced allocator says whose it is, and nothing of glibc's locks",
+          "[judge][libc-calls]") {
+  constexpr std::uint64_t kAllocator = 0x9000;
+  Story story;
+  story.arena.module(kAllocator, kAllocator + 0x1000, "/usr/lib/libjemalloc.so.2");
+  story.forked(1, 200, {});
+  record::Finding call = call_of(UnsafeCall::malloc);
+  call.range_begin = kAllocator + 0x100;
+  story.arena.finding(call);
+  const Finding f = story.only();
+  CHECK(f.libc->at_fork == "unknown");
+  CHECK(f.libc->lock == "locks of libjemalloc.so.2");
+  CHECK_FALSE(f.range);
+  CHECK_THAT(f.explanation, Contains("that of libjemalloc.so.2 here, not glibc's") &&
+                                Contains("No at-fork handler of that was seen") &&
+                                !Contains("sets free"));
+  record::Atfork handlers{};
+  handlers.function[0] = kAllocator + 0x200;
+  story.arena.as(100, 101).atfork(handlers);
+  CHECK_THAT(story.only().explanation, Contains("has registered at-fork handlers"));
+}
+
+TEST_CASE("a call that goes to libc's own malloc is libc's", "[judge][libc-calls]") {
+  Story story;
+  story.forked(1, 200, {});
+  record::Finding call = call_of(UnsafeCall::malloc);
+  call.range_begin = 0x5100;
+  story.arena.finding(call);
+  const Finding f = story.only();
+  CHECK(f.libc->at_fork == "reset");
+  CHECK_THAT(f.explanation, Contains("glibc sets free in the child of fork()"));
+}
+
 TEST_CASE("in a Python program the cure is Python's", "[judge][libc-calls]") {
   Story story("/usr/bin/python3");
   story.forked(1, 200, {});

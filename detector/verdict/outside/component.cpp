@@ -28,16 +28,6 @@ std::optional<Component> component_of(const Frame& frame) {
   return component;
 }
 
-/// Libraries whose functions are there to wait with, for whatever the program likes.
-bool is_waiting_library(const std::string& path) {
-  constexpr std::string_view kLibraries[] = {"libglib-2.",       "libQt5Core.", "libQt6Core.",
-                                             "libboost_thread.", "libabsl_",    "libnspr4.",
-                                             "libapr-1.",        "libuv."};
-  const std::string name = base_name(path);
-  return std::any_of(std::begin(kLibraries), std::end(kLibraries),
-                     [&](std::string_view library) { return name.starts_with(library); });
-}
-
 }  // namespace
 
 std::string namespace_of(const std::string& function) {
@@ -89,6 +79,15 @@ bool may_miss_threads(const Component& component, const std::string& exe) {
   constexpr std::string_view kPools[] = {"rayon_core", "rayon", "tokio",
                                          "tbb",        "arrow", "grpc_core"};
   return std::find(std::begin(kPools), std::end(kPools), component.name) != std::end(kPools);
+}
+
+bool is_waiting_library(const std::string& path) {
+  constexpr std::string_view kLibraries[] = {"libglib-2.",       "libQt5Core.", "libQt6Core.",
+                                             "libboost_thread.", "libabsl_",    "libnspr4.",
+                                             "libapr-1.",        "libuv."};
+  const std::string name = base_name(path);
+  return std::any_of(std::begin(kLibraries), std::end(kLibraries),
+                     [&](std::string_view library) { return name.starts_with(library); });
 }
 
 bool is_inside_fork(const std::vector<Frame>& stack) {

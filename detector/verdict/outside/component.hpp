@@ -37,6 +37,9 @@ std::string namespace_of(const std::string& function);
 /// loop's callback), so of it only known pools count.
 bool may_miss_threads(const Component& component, const std::string& exe);
 
+/// A library whose functions are there to wait with, for whatever the program likes.
+bool is_waiting_library(const std::string& path);
+
 /// fork() has not returned: what waits is an at-fork handler.
 bool is_inside_fork(const std::vector<Frame>& stack);
 

@@ -7,6 +7,7 @@
 
 #include "detector/verdict/address_space.hpp"
 #include "detector/verdict/cures.hpp"
+#include "detector/verdict/libc_calls.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -115,6 +116,15 @@ std::string remembered_sentence(const std::vector<RememberedThread>& threads) {
   return text + ".";
 }
 
+/// Threads of a pool that sleep are in code that takes the pool's lock, and have it not.
+bool says_nothing(const WaitLink& link, const OutsideFacts& facts) {
+  if (facts.kind != record::Kind::kOrphanedLock || link.how != WaitLink::How::kCode) return false;
+  return std::any_of(facts.lost.begin(), facts.lost.end(), [&](const ThreadEvidence* thread) {
+    const Wait wait = wait_of(*thread, facts.evidence.process.abi);
+    return thread->tid == link.lost && wait.futex && wait.for_ever;
+  });
+}
+
 /// "Thread 12 (pool-0) knows of what it waits on: its stack has a pointer to it."
 std::string link_sentence(const WaitLink& link, const std::vector<const ThreadEvidence*>& lost) {
   std::string who = "A thread that was not copied";
@@ -127,7 +137,7 @@ std::string link_sentence(const WaitLink& link, const std::vector<const ThreadEv
     case WaitLink::How::kHeap:
       return who + " knows of what it waits on: pointers lead there from its stack.";
     case WaitLink::How::kCode:
-      return who + " knows of what it waits on: the code it was in refers to it.";
+      return who + " runs code that refers to what it waits on.";
   }
   return {};
 }
@@ -173,26 +183,26 @@ LockType lock_type_of(const ThreadView& view) {
   return LockType::kUnknown;
 }
 
-/// Go's runtime makes its futex calls in functions of its own, in a program or in a C library.
-bool waits_in_go(const std::vector<Frame>& stack) {
-  return stack.size() > 1 && stack[0].function == "runtime.futex" &&
-         stack[1].function.starts_with("runtime.");
+/// Signal, broadcast and destroy of what other threads waited on, which a fork keeps.
+bool touches_inherited_waiters(const std::string& function) {
+  return function.starts_with("pthread_cond_signal") ||
+         function.starts_with("pthread_cond_broadcast") ||
+         function.starts_with("pthread_cond_destroy") ||
+         function.starts_with("pthread_barrier_destroy");
 }
 
-std::string cure_of(const OutsideFacts& facts, const ThreadDiagnosis& thread) {
-  const ProcessEvidence& process = facts.evidence.process;
-  CureFacts cure;
-  Runtime runtime = runtime_of(process.exe, process.modules);
-  if (runtime == Runtime::kNative && waits_in_go(thread.stack)) runtime = Runtime::kGo;
-  if (facts.kind == record::Kind::kLibcLock && runtime == Runtime::kNative)
-    return "Start the process with posix_spawn(), or let the child call only async-signal-safe "
-           "functions (signal-safety(7)) until it calls execve: libc does not free this lock at a "
-           "fork. Or fork before threads are started.";
-  cure.runtime = runtime;
-  cure.kind = facts.kind;
+std::string cure_of(const OutsideFacts& facts, const Finding& finding) {
+  const RecognisedLock& lock = facts.culprit->lock;
+  CureFacts cure = cure_facts_of(finding, facts.evidence.process.exe, facts.kind);
   cure.lock_type = lock_type_of(*facts.culprit);
-  cure.lock = thread.place;
-  cure.executable = process.exe;
+  cure.compares_owner = cure.lock_type == LockType::kMutexRecursive ||
+                        cure.lock_type == LockType::kMutexErrorcheck || lock.robust ||
+                        lock.type.find("inheriting") != std::string::npos;
+  const Frame* called = called_libc_function(facts.culprit->thread->stack);
+  if (called != nullptr && touches_inherited_waiters(called->function))
+    cure.evidence = record::Evidence::kInheritedWaiters;
+  if (facts.kind == record::Kind::kLibcLock)
+    cure.libc_cure = libc_call_cure(called != nullptr ? called->function : "");
   return cure_for(cure);
 }
 
@@ -372,7 +382,7 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
                           facts.views.size()));
   }
   for (const WaitLink& link : evidence.wait_links)
-    if (link.waiter == view.thread->tid && !is_owned(view.family))
+    if (link.waiter == view.thread->tid && !is_owned(view.family) && !says_nothing(link, facts))
       reasons.push_back(link_sentence(link, facts.lost));
   if (diagnosis.answer == Answer::kProbable) {
     if (facts.unknown_to_lost)
@@ -435,7 +445,7 @@ Finding outside_finding(const Diagnosis& diagnosis, const OutsideFacts& facts) {
     if (!finding.explanation.empty()) finding.explanation += " ";
     finding.explanation += reason;
   }
-  finding.cure = cure_of(facts, thread);
+  finding.cure = cure_of(facts, finding);
   return finding;
 }
 

@@ -160,11 +160,9 @@ std::optional<Finding> judge_spin(const Evidence& evidence,
            : fmt::format("{} of the process it was copied from {} code of {} and {} not copied.",
                          capitalised(names_of(missed)), missed.size() == 1 ? "runs" : "run",
                          component.words(), missed.size() == 1 ? "was" : "were"));
-  CureFacts cure;
-  cure.runtime = runtime_of(process.exe, process.modules);
-  cure.kind = lock ? record::Kind::kOrphanedLock : record::Kind::kLostThread;
+  CureFacts cure = cure_facts_of(
+      finding, process.exe, lock ? record::Kind::kOrphanedLock : record::Kind::kLostThread);
   if (lock) cure.lock_type = record::LockType::kSpinlock;
-  cure.executable = process.exe;
   finding.cure = cure_for(cure);
   finding.outcome = "blocked";
   return finding;
