@@ -132,6 +132,7 @@ CASES = [
       lock, symbol in (("mutex", "MUTEX"), ("rwlock", "RWLOCK"), ("parking_lot", "PARKING_LOT"),
                        ("once", "ONCE"))),
     healthy("rust-own-thread", 8, ("{folder}/rayon_fork", "own-thread"), part="rayon"),
+    *locks("sqlite", 10, program("sqlite", "connection", "WHERE"), "sqlite|holder|held by thread"),
     *locks("ocaml-mutex", 8, program("ocaml_lock", "WHERE"), "libc|caml|ocaml_lock", ("held", "free")),
 
     *locks("static-local", 9, program("static_local", "table", "WHERE"), "price_table",
@@ -186,6 +187,10 @@ CASES = [
           restless=True),
     healthy("d-collector-handler", 28, program("gc", "handler"), restless=True),
     healthy("d-collector-free", 28, program("gc", "free")),
+    hangs("tcmalloc", 28, program("tcmalloc", "bypass"), f"{LOCK} fork-bypass", "tcmalloc",
+          restless=True),
+    healthy("tcmalloc-handler", 28, program("tcmalloc", "handler"), restless=True),
+    healthy("tcmalloc-free", 28, program("tcmalloc", "free")),
 
     hangs("go-shared", 29, ("{folder}/go_fork",), f"{LOST} runtime-not-forkable", "libwork|[Gg]o",
           part="go"),
@@ -207,6 +212,9 @@ CASES = [
     hangs("python-executor-beside", 32, python("executor", "beside"), LOST, "fetch"),
     healthy("python-executor-own", 32, python("executor", "own")),
     hangs("python-get-beside", 32, python("get", "beside"), LOST, "next_row"),
+    hangs("onnxruntime", 32, python("onnx", "held"), LOST, "onnx", restless=True),
+    healthy("onnxruntime-child", 32, python("onnx", "free")),
+    healthy("duckdb", 32, python("duckdb", "held")),
     healthy("numba", 32, python("numba", "held")),
     healthy("telemetry", 32, python("telemetry", "held")),
 ]

@@ -87,6 +87,14 @@ def summary(results, views):
                    for key in ("class", "culprit", "silent")} for view in views}
 
 
+def alike(results):
+    """Of the cases that several views found: how many have one fingerprint, and how many there are."""
+    prints = [{entry["said"]["fingerprint"] for entry in views.values() if entry["said"]["fingerprint"]
+               and entry["said"]["answer"] in GRAVE} for views in results.values()
+              if sum(entry["said"]["answer"] in GRAVE for entry in views.values()) > 1]
+    return sum(len(one) == 1 for one in prints), len(prints)
+
+
 def met(counts):
     return (counts["silent"]["right"] == counts["silent"]["of"] and
             all(counts[key]["right"] >= aim * counts[key]["of"] for key, aim in AIMS.items()))
@@ -120,4 +128,5 @@ def table(wanted, results, views):
                  (f" ({100 * one['right'] / one['of']:.0f} %)" if one["of"] else "")
                  for key, one in counts.items()]
         lines.append(f"{view}: {', '.join(parts)}")
+    lines.append("one fingerprint by every view that found it: {} of {}".format(*alike(results)))
     return "\n".join(lines)

@@ -109,10 +109,11 @@ kinds() {
   # shellcheck disable=SC2046
   one absl g++ -std=c++17 -O1 -g -pthread -D_GNU_SOURCE "$kinds/absl.cpp" \
     $(pkg-config --cflags --libs absl_synchronization)
+  one tcmalloc g++ -std=c++17 -O1 -g -pthread -D_GNU_SOURCE "$kinds/tcmalloc.cpp" -ltcmalloc_minimal
   one static_local g++ -std=c++17 -O1 -g -pthread -D_GNU_SOURCE "$kinds/static_local.cpp"
   one posix_musl musl-gcc -O1 -g -pthread -D_GNU_SOURCE "$kinds/posix.c"
   for pair in lmdb:-llmdb uv:-luv tbbmalloc:-ltbbmalloc pthreadpool:-lpthreadpool \
-    nanomsg:-lnanomsg rdkafka:-lrdkafka; do
+    nanomsg:-lnanomsg rdkafka:-lrdkafka sqlite:-lsqlite3; do
     c "${pair%%:*}" "$kinds/${pair%%:*}.c" "${pair#*:}"
   done
   c fftw "$kinds/fftw.c" -lfftw3_threads -lfftw3 -lm

@@ -146,18 +146,20 @@ def matrix(name):
 
 
 def onnx_multiply():
-    """A model of one product, made here: A times B."""
+    """A model of two products, made here: A times B and B times A, at once."""
     import numpy
     import onnxruntime
     global SESSION
     values = numpy.ones((800, 800), numpy.float32)
     if SESSION is None:
-        node = message((1, b"A"), (1, b"B"), (2, b"C"), (4, b"MatMul"))
-        graph = message((1, node), (2, b"g"), (11, matrix(b"A")), (11, matrix(b"B")),
-                        (12, matrix(b"C")))
+        nodes = [(1, message((1, one), (1, other), (2, result), (4, b"MatMul")))
+                 for one, other, result in ((b"A", b"B", b"C"), (b"B", b"A", b"D"))]
+        graph = message(*nodes, (2, b"g"), (11, matrix(b"A")), (11, matrix(b"B")),
+                        (12, matrix(b"C")), (12, matrix(b"D")))
         model = message((1, 8), (7, graph), (8, message((1, b""), (2, 13))))
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 3
+        options.intra_op_num_threads = options.inter_op_num_threads = 3
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_PARALLEL
         SESSION = onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
     return SESSION.run(None, {"A": values, "B": values})
 
