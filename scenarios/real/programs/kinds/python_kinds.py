@@ -1,7 +1,8 @@
 """What Python programs wait for in a forked child: python_kinds.py WHAT WHERE FOLDER. WHERE is held (by
 a thread of the parent, or left to it to be done), beside (the same, and the child has a thread of its
-own that waits for events), own (healthy: a thread of the child has it, or is to do it) or free
-(healthy: nobody has it). The child prints "target PID" first and "done" at the end.
+own that waits for events), second (the same, and that is its first thread), own (healthy: a thread of
+the child has it, or is to do it) or free (healthy: nobody has it). The child prints "target PID" first
+and "done" at the end.
 """
 
 import concurrent.futures
@@ -230,6 +231,9 @@ def child(routine, hold):
     if WHERE == "own" and hold is not None:
         start_thread(hold, "holder")
         INSIDE.acquire()
+    if WHERE == "second":
+        start_thread(routine, "second")
+        wait_for_events()
     routine()
     os.write(1, b"done\n")
 
