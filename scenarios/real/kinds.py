@@ -151,7 +151,7 @@ CASES = [
 
     hangs("timed-loop", 13, program("pool", "timed"), LOST, "job_done|pool-", restless=True),
     healthy("timed-loop-own", 13, program("pool", "own-timed"), restless=True),
-    healthy("beats", 13, program("pool", "beats"), restless=True),
+    *(healthy(name, 13, program("pool", name), restless=True) for name in ("beats", "ticks")),
     hangs("rdkafka-flush", 13, program("rdkafka"), LOST, "rdkafka|rdk:|rd_kafka", restless=True),
     hangs("python-get", 13, python("get", "held"), LOST, "next_row"),
     hangs("python-get-timed", 13, python("get-timed", "held"), LOST, "next_row", restless=True),
@@ -161,7 +161,8 @@ CASES = [
           restless=True),
     healthy("python-get-own", 13, python("get-timed", "own"), restless=True),
     healthy("python-condition-own", 13, python("condition-timed", "own"), restless=True),
-    healthy("python-beats", 13, python("beats", "free"), restless=True),
+    *(healthy(f"python-{name}", 13, python(name, "held"), restless=True)
+      for name in ("beats", "ticks", "sleeps", "computes")),
 
     hangs("tbbmalloc", 14, program("tbbmalloc", "memory", "held"), EITHER, "tbbmalloc",
           restless=True),
@@ -172,7 +173,7 @@ CASES = [
     hangs("spin-yield", 14, program("pool", "yield"), EITHER, "pool-|yield_for_job",
           restless=True),
     healthy("spin-own", 14, program("pool", "own-spin"), restless=True),
-    healthy("computes", 14, program("pool", "computes"), restless=True),
+    *(healthy(name, 14, program("pool", name), restless=True) for name in ("computes", "alike")),
     hangs("openmp-active", 14, ("/usr/bin/env", "OMP_WAIT_POLICY=active", "OMP_NUM_THREADS=3",
                                 "GOMP_SPINCOUNT=infinite", "{folder}/openmp_fork", "region"), LOST,
           "gomp", part="openmp", restless=True),
@@ -183,6 +184,7 @@ CASES = [
             ("held", "own"), kind=EITHER, restless=True)),
     hangs("nap-for-pool", 28, program("pool", "nap"), EITHER, "pool-|nap_for_job",
           restless=True),
+    *(healthy(name, 28, program("pool", name), restless=True) for name in ("naps", "sleeps")),
     hangs("d-collector", 28, program("gc", "bypass"), f"{LOCK} fork-bypass", "gphobos|_D|collect",
           restless=True),
     healthy("d-collector-handler", 28, program("gc", "handler"), restless=True),

@@ -8,9 +8,13 @@
  *   other         the child has another pool of the same program, made anew
  *   own-...       healthy: the pool that it waits for is its own, and at work
  *   beats         healthy: it waits with a limit, and works in between
+ *   ticks, naps   healthy: the same with nothing to be seen in between, until SIGTERM's handler
+ *   sleeps        healthy: it sleeps, again and again
  *   computes      healthy: no wait at all
+ *   alike         healthy: the same, by a function that lost threads were in, too
  *   pipe          healthy: it waits in poll() for its parent's pipe */
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
@@ -125,6 +129,41 @@ static void compute(void) {
   for (unsigned long i = 1;; ++i) sum += 1.0 / (double)i;
 }
 
+static void* compute_too(void* unused) {
+  inside();
+  compute();
+  return unused;
+}
+
+static atomic_int stopped;
+static void stop(int unused) {
+  (void)unused;
+  stopped = 1;
+}
+
+static void tick(void) {
+  static volatile unsigned long ticks;
+  signal(SIGTERM, stop);
+  pthread_mutex_lock(&pool_mutex);
+  while (!stopped) {
+    struct timespec when;
+    deadline(&when, 50000000);
+    pthread_cond_timedwait(&job_done, &pool_mutex, &when);
+    ++ticks;
+  }
+  pthread_mutex_unlock(&pool_mutex);
+}
+
+static void nap_until_stopped(void) {
+  struct timespec nap = {0, 2000000};
+  signal(SIGTERM, stop);
+  while (!stopped) nanosleep(&nap, NULL);
+}
+
+static void sleep_on(void) {
+  for (;;) usleep(20000);
+}
+
 static int from_parent[2];
 static void poll_pipe(void) {
   struct pollfd events = {from_parent[0], POLLIN, 0};
@@ -167,7 +206,10 @@ static void child(void) {
   if (!strcmp(how, "yield")) yield_for_job();
   if (!strcmp(how, "eventfd")) poll_for_job();
   if (!strcmp(how, "beats")) beat();
-  if (!strcmp(how, "computes")) compute();
+  if (!strcmp(how, "ticks")) tick();
+  if (!strcmp(how, "naps")) nap_until_stopped();
+  if (!strcmp(how, "sleeps")) sleep_on();
+  if (!strcmp(how, "computes") || !strcmp(how, "alike")) compute();
   if (!strcmp(how, "pipe")) poll_pipe();
   wait_for_job();
 }
@@ -183,6 +225,10 @@ int main(int argc, char** argv) {
   if (!strcmp(mode, "other") || !strcmp(mode, "own-other")) {
     start("io-0", io_worker, NULL);
     start("io-1", io_worker, NULL);
+  }
+  if (!strcmp(mode, "alike")) {
+    start("computes", compute_too, NULL);
+    await_inside();
   }
   add_job();
   wait_for_job();

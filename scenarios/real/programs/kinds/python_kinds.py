@@ -10,8 +10,10 @@ import importlib
 import os
 import queue
 import select
+import signal
 import sys
 import threading
+import time
 
 INSIDE = threading.Semaphore(0)
 CACHE_LOCK, CACHE_RLOCK = threading.Lock(), threading.RLock()
@@ -93,6 +95,27 @@ def beat():
             beats += 1
             file.write(f"{beats}\n")
             file.flush()
+
+
+def tick():
+    """Healthy: the same with nothing to be seen, until SIGTERM's handler."""
+    signal.signal(signal.SIGTERM, lambda *_: STOP.set())
+    ticks = 0
+    while not STOP.wait(0.05):
+        ticks += 1
+
+
+def sleep_on():
+    """Healthy: what the main thread of many a daemon does."""
+    while True:
+        time.sleep(0.02)
+
+
+def compute():
+    """Healthy: no wait at all."""
+    total = 0
+    while total >= 0:
+        total += 1
 
 
 def fetch():
@@ -210,6 +233,9 @@ WAITS = {  # WHAT: what the holder does before the fork, and the child after it
     "condition-timed": (feed, wait_until_ready),
     "event-timed": (feed, wait_until_stopped),
     "beats": (feed, beat),
+    "ticks": (feed, tick),
+    "sleeps": (feed, sleep_on),
+    "computes": (feed, compute),
     "telemetry": (telemetry, telemetry),
 }
 POOLS = {  # used in both
