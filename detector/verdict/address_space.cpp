@@ -4,6 +4,7 @@
 #include <initializer_list>
 #include <string_view>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -44,11 +45,7 @@ bool is_standard_library(const Frame& frame) {
 }
 
 bool is_runtime(const Frame& frame) {
-  const std::string name = base_name(frame.module);
-  for (const char* library : {"libc.so", "libstdc++.so", "libc++.so", "libpthread.so"}) {
-    if (name.starts_with(library)) return true;
-  }
-  return is_standard_library(frame);
+  return is_runtime_module(frame.module) || is_standard_library(frame);
 }
 
 AddressSpace::AddressSpace(std::vector<ModuleRecord> modules, const HelloRecord* hello,

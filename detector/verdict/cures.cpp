@@ -6,6 +6,7 @@
 #include <cctype>
 #include <string_view>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -119,10 +120,11 @@ Runtime runtime_of(const std::string& executable, const std::vector<ModuleRecord
       has_library(modules, "libnode.so")) {
     return Runtime::kNode;
   }
-  for (std::string_view library : {"libgomp.so", "libomp.so", "libiomp5.so"}) {
-    if (has_library(modules, library)) return Runtime::kOpenMp;
-  }
-  return Runtime::kNative;
+  const bool open_mp = std::any_of(modules.begin(), modules.end(), [](const ModuleRecord& module) {
+    return is_library(module.path, "libgomp") || is_library(module.path, "libomp") ||
+           is_library(module.path, "libiomp5");
+  });
+  return open_mp ? Runtime::kOpenMp : Runtime::kNative;
 }
 
 std::string cure_for(const CureFacts& facts) {

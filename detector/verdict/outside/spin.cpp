@@ -6,6 +6,7 @@
 #include <map>
 #include <string_view>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/address_space.hpp"
 #include "detector/verdict/cures.hpp"
 #include "detector/verdict/outside/component.hpp"

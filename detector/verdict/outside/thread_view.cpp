@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/address_space.hpp"
 #include "detector/verdict/words.hpp"
 
@@ -131,14 +132,6 @@ LockOwner owner_of(const Evidence& evidence, const ThreadEvidence& waiter,
 }
 
 }  // namespace
-
-bool is_libc_module(const std::string& path) {
-  const std::string name = base_name(path);
-  const std::string_view view = name;
-  return view.starts_with("libc.so") || view.starts_with("libc-2.") ||
-         view.starts_with("libpthread") || view.starts_with("ld-linux") ||
-         view.starts_with("ld-2.") || view.starts_with("ld-musl") || view.starts_with("ld.so");
-}
 
 const Frame* innermost_program_frame(const std::vector<Frame>& stack) {
   for (const Frame& frame : stack)

@@ -49,7 +49,6 @@ const ThreadEvidence* forking_thread(const Evidence& evidence);
 const Frame* innermost_program_frame(const std::vector<Frame>& stack);
 /// libc's function that the program called: the outermost of the innermost frames in libc.
 const Frame* called_libc_function(const std::vector<Frame>& stack);
-bool is_libc_module(const std::string& path);
 
 /// "pool-worker-" for "pool-worker-12": what the threads of a pool have in common.
 std::string name_stem(const std::string& name);
