@@ -15,6 +15,7 @@ enum class Reach {
   kItself,   ///< nobody needs to: it runs, or a time limit ends it
   kInside,   ///< only another thread of the process
   kOutside,  ///< another process, the kernel, a debugger; or not known
+  kUnseen,   ///< of a core file: perhaps another process, for who maps the memory is not known
 };
 
 struct ThreadView {
