@@ -6,9 +6,11 @@
 #include <tuple>
 #include <utility>
 
+#include "detector/record/held_lock.hpp"
 #include "detector/verdict/cures.hpp"
 #include "detector/verdict/explain.hpp"
 #include "detector/verdict/findings.hpp"
+#include "detector/verdict/handlers.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -29,9 +31,10 @@ std::uint64_t hash_of(std::span<const std::uint64_t> stack) {
 
 /// Locks of the forking thread itself are those its at-fork handlers took to protect them. A lock
 /// in shared memory can still be unlocked by its holder in the parent. Who waited for a semaphore
-/// last may be a consumer as well as its holder: without a child that waits that says nothing.
+/// last may be a consumer as well as its holder: without a child that waits that says nothing. Of one
+/// that the child has set up anew nobody is the holder.
 bool is_orphaned(const record::HeldLock& held, const record::Fork& fork) {
-  return !held.self && held.owner != fork.parent_tid &&
+  return !held.self && held.owner != fork.parent_tid && held.reserved != record::kRepairedInChild &&
          !(held.flags & (record::kLockShared | record::kLockEvidence));
 }
 
@@ -72,6 +75,11 @@ Candidate candidate_of(const ForkRecord& fork, const record::HeldLock& held,
       fork, held, finding.lock, finding.holder.name, finding.holder.exited, outcome.end};
   finding.verdict = verdict_of(facts);
   finding.explanation = explanation_of(facts);
+  if (const auto handler =
+          silent_child_handler(finding.lock, finding.holder.acquired, fork, context, space)) {
+    finding.severity = severity_word(record::Severity::kNote);
+    finding.explanation += " " + perhaps_repaired_words(*handler);
+  }
   CureFacts cure;
   cure.runtime = runtime_of(space.executable(), space.modules());
   cure.kind = record::Kind::kOrphanedLock;
