@@ -11,6 +11,7 @@
 #include <cstdarg>
 #include <cstring>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/tracker/history.hpp"
 #include "detector/tracker/inject.hpp"
 #include "detector/tracker/registry.hpp"
@@ -40,14 +41,6 @@ std::size_t whole_pages(std::size_t size) {
   return (size + kPage - 1) / kPage * kPage;
 }
 
-const char* base_name_of(const void* address) {
-  const link_map* object = object_of(address);
-  if (object == nullptr) return nullptr;
-  const char* path = object->l_name;
-  const char* slash = std::strrchr(path, '/');
-  return slash != nullptr ? slash + 1 : path;
-}
-
 /// What the program calls by this name. An executable that is not position-independent gives a
 /// function that it takes the address of one in its own procedure linkage table: then it is what
 /// comes after this library.
@@ -69,9 +62,8 @@ bool deletes_by_free() {
   const void* operator_delete = called_as(kDelete);
   if (operator_delete == nullptr) operator_delete = dlsym(RTLD_NEXT, kDelete);
   if (operator_delete == nullptr) return true;
-  const char* name = base_name_of(operator_delete);
-  return name != nullptr && (std::strncmp(name, "libstdc++.so", 12) == 0 ||
-                             std::strncmp(name, "libc++", 6) == 0);
+  const link_map* object = object_of(operator_delete);
+  return object != nullptr && is_cxx_runtime(object->l_name);
 }
 
 }  // namespace

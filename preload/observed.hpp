@@ -6,6 +6,7 @@
 // vfork asks the kernel who is running. Async-signal-safe.
 #pragma once
 
+#include "detector/tracker/fork_events.hpp"
 #include "detector/tracker/lock_names.hpp"
 #include "detector/tracker/registry.hpp"
 
@@ -18,9 +19,11 @@ namespace forkscope {
 /// vfork) and gives null. preload/vfork_child.cpp.
 ThreadRecord* after_vfork(ThreadRecord& thread, record::Call call, const void* return_address);
 
-/// `lock` was initialised or destroyed: `thread`, the calling one, has it no longer.
+/// `lock` was initialised or destroyed: `thread`, the calling one, has it no longer, nor has one that
+/// was not copied.
 inline void forget_own(ThreadRecord& thread, const void* lock) {
   lock_names::forget(lock);
+  note_repaired(lock);
   if (!thread.empty()) table::erase(thread, lock);
 }
 

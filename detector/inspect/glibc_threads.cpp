@@ -6,6 +6,7 @@
 
 #include "detector/inspect/exported_symbol.hpp"
 #include "detector/inspect/wrapped_start.hpp"
+#include "detector/record/module_kind.hpp"
 
 namespace forkscope {
 namespace {
@@ -16,12 +17,13 @@ constexpr std::uint32_t kEnded = 0x10 | 0x20;
 /// CANCELSTATE, CANCELTYPE, CANCELED, EXITING, TERMINATED, SETXID: what the word may hold at all.
 constexpr std::uint32_t kKnownBits = 0x7f;
 
-const ModuleRecord* module_named(const ProcessEvidence& process, std::string_view prefix) {
-  for (const ModuleRecord& module : process.modules) {
-    const std::string_view path = module.path;
-    if (path.substr(path.rfind('/') + 1).starts_with(prefix)) return &module;
-  }
-  return nullptr;
+template <class Predicate>
+const ModuleRecord* find_module(const ProcessEvidence& process, Predicate is_it) {
+  const auto& modules = process.modules;
+  const auto found = std::find_if(modules.begin(), modules.end(), [&](const ModuleRecord& module) {
+    return is_it(module.path);
+  });
+  return found == modules.end() ? nullptr : &*found;
 }
 
 /// Offsets of fields and lists, as libc describes them to debuggers: bits, elements, byte offset.
@@ -47,8 +49,11 @@ struct Layout {
 };
 
 std::optional<Layout> layout_of(ProcessMemory& memory, const ProcessEvidence& process) {
-  const ModuleRecord* libc = module_named(process, "libc.so.6");
-  const ModuleRecord* loader = module_named(process, "ld-linux");
+  const ModuleRecord* libc = find_module(
+      process, [](std::string_view path) { return is_library(path, "libc") && !is_musl(path); });
+  const ModuleRecord* loader = find_module(process, [](std::string_view path) {
+    return module_kind(path) == ModuleKind::kLoader && !is_musl(path);
+  });
   if (libc == nullptr || loader == nullptr) return std::nullopt;
   const auto global = ExportedSymbols(memory, *loader).find("_rtld_global");
   Description description(memory, *libc);

@@ -8,6 +8,8 @@
 #include <set>
 #include <string_view>
 
+#include "detector/record/module_kind.hpp"
+
 namespace forkscope {
 namespace {
 
@@ -84,10 +86,8 @@ Abi abi_of(ProcessMemory& memory, const std::vector<Mapping>& mappings) {
 
 Libc libc_of(const std::vector<ModuleRecord>& modules) {
   for (const ModuleRecord& module : modules) {
-    const std::string_view path = module.path;
-    const std::string_view name = path.substr(path.rfind('/') + 1);
-    if (name.starts_with("libc.so.6") || name.starts_with("libc-2.")) return Libc::kGlibc;
-    if (name.starts_with("ld-musl-") || name.starts_with("libc.musl-")) return Libc::kMusl;
+    if (is_musl(module.path)) return Libc::kMusl;
+    if (module_kind(module.path) == ModuleKind::kLibc) return Libc::kGlibc;
   }
   return Libc::kUnknown;
 }

@@ -8,6 +8,7 @@
 #include "detector/inspect/python/python_reader.hpp"
 #include "detector/inspect/stopped_threads.hpp"
 #include "detector/inspect/walk_stack.hpp"
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/address_space.hpp"
 #include "detector/verdict/outside/thread_view.hpp"
 

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "detector/record/byte_reader.hpp"
+#include "detector/record/module_kind.hpp"
 #include "detector/record/unsafe_calls.hpp"
 
 namespace forkscope {
@@ -361,7 +362,7 @@ void name_main_programs(Session& session) {
   std::map<std::uint32_t, const std::string*> executables;
   for (const HelloRecord& hello : session.hellos) executables.emplace(hello.meta.image, &hello.exe);
   for (ModuleRecord& module : session.modules) {
-    if (!module.path.empty()) continue;
+    if (!module.path.empty() || module.bias == kNothingLoaded) continue;
     const auto found = executables.find(module.meta.image);
     if (found != executables.end()) module.path = *found->second;
   }

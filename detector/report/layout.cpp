@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -90,7 +91,7 @@ bool library_internal(const Frame& frame) {
       frame.file.find("/c++/") != std::string::npos) {
     return true;
   }
-  return frame.file.empty() && base_name(frame.module).starts_with("libstdc++.so");
+  return frame.file.empty() && is_cxx_runtime(frame.module);
 }
 
 /// What calls main() or a thread's start routine.

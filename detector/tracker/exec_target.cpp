@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/tracker/sys.hpp"
 
 namespace forkscope {
@@ -14,8 +15,7 @@ namespace {
 using record::NotObserved;
 
 bool loader_of_glibc(const char* path) {
-  const char* slash = std::strrchr(path, '/');
-  return std::strncmp(slash != nullptr ? slash + 1 : path, "ld-linux", 8) == 0;
+  return module_kind(path) == ModuleKind::kLoader && !is_musl(path);
 }
 
 /// Whether the kernel raises the process's rights: AT_SECURE, and the loader drops LD_PRELOAD.

@@ -156,7 +156,7 @@ std::uint64_t write_finding_in(Workspace& work, const Meeting& meeting) {
   if (meeting.kind == Kind::kMissingMemory) ++finding.waiter[0];
   finding.lock = reinterpret_cast<std::uint64_t>(meeting.object);
   if (meeting.object_size > 0) {
-    finding.lock_module = note_module(finding.lock);
+    finding.lock_module = note_lock(finding.lock);
     std::memcpy(finding.lock_words, meeting.object,
                 std::min<std::size_t>(meeting.object_size, sizeof finding.lock_words));
   } else {

@@ -1,8 +1,10 @@
 #include "detector/tracker/fork_events.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
+#include "detector/record/held_lock.hpp"
 #include "detector/tracker/custom_locks.hpp"
 #include "detector/tracker/file_locks.hpp"
 #include "detector/tracker/history.hpp"
@@ -30,6 +32,9 @@ using namespace record;
 // Written by the child only, right after the fork, while it has one thread.
 constinit HeldLock held[kMaxForkHeld];
 constinit std::uint32_t held_total = 0;
+
+/// The same locks in this process's Fork record. Null: it has none.
+constinit HeldLock* held_in_record = nullptr;
 
 void store_held(const void* lock, std::uint64_t caller, std::int32_t tid, LockType type,
                 std::uint8_t flags, bool self) {
@@ -147,7 +152,10 @@ void write_fork(const ThreadRecord& self, std::int32_t parent) {
     fill.put(info);
     return true;
   });
-  fill.bytes(held, stored * sizeof(HeldLock));
+  for (std::uint32_t i = 0; i < stored; ++i) {
+    HeldLock* written = fill.put(held[i]);
+    if (i == 0) held_in_record = written;
+  }
   process.publish(space, Type::kFork);
   write_declared(self, fork.id);
 }
@@ -238,6 +246,7 @@ void fork_in_child() {
   }
 
   held_total = 0;
+  held_in_record = nullptr;
   registry.each([&](const ThreadRecord& thread) {
     if (&thread != self && of_last_fork(thread, self)) collect_held(thread, thread.tid, false);
     return true;
@@ -303,6 +312,14 @@ std::uint64_t note_spawn(Api api, std::int32_t child, const void* return_address
 void note_spawn_failed(Api api, int error, std::uint64_t id) {
   process.count(&Counters::fork_failures);
   process.append(Type::kForkFailed, ForkFailed{id, api, {}, error});
+}
+
+void note_repaired(const void* lock) {
+  if (held_in_record == nullptr) return;
+  const auto address = reinterpret_cast<std::uint64_t>(lock);
+  for (std::uint32_t i = 0; i < std::min(held_total, kMaxForkHeld); ++i)
+    if (held[i].address == address)  // a reader may look at it just now
+      std::atomic_ref(held_in_record[i].reserved).store(kRepairedInChild, std::memory_order_relaxed);
 }
 
 ForkHeld last_fork_held() { return {held, std::min(held_total, kMaxForkHeld), held_total}; }

@@ -44,4 +44,8 @@ struct ForkHeld {
 };
 ForkHeld last_fork_held();
 
+/// `lock` was initialised or destroyed: says so in this process's Fork record, if it is one of those.
+/// Async-signal-safe.
+void note_repaired(const void* lock);
+
 }  // namespace forkscope

@@ -66,8 +66,9 @@ T* at(Store& in, std::uint32_t offset) {
   return reinterpret_cast<T*>(reinterpret_cast<char*>(&in) + offset);
 }
 
-std::uint32_t offset_of(const Store& in, const Use& use) {
-  return std::uint32_t(reinterpret_cast<const char*>(&use) - reinterpret_cast<const char*>(&in));
+template <typename T>
+std::uint32_t offset_of(const Store& in, const T& object) {
+  return std::uint32_t(reinterpret_cast<const char*>(&object) - reinterpret_cast<const char*>(&in));
 }
 
 /// Offset of zeroed memory, or 0.
@@ -134,9 +135,13 @@ bool on_any_stack(std::uintptr_t address) {
   return stack;
 }
 
-Place place_of(const void* lock) {
+bool in_module(std::uint64_t address) {
   dl_find_object object{};
-  return _dl_find_object(const_cast<void*>(lock), &object) == 0 ? Place::kModule : Place::kOther;
+  return _dl_find_object(reinterpret_cast<void*>(address), &object) == 0;
+}
+
+Place place_of(const void* lock) {
+  return in_module(reinterpret_cast<std::uint64_t>(lock)) ? Place::kModule : Place::kOther;
 }
 
 /// The stack of the acquire: its innermost words, and with `whole`, at the acquire itself, its
@@ -217,7 +222,8 @@ std::uint32_t find_use(Store& in, const ThreadRecord& thread, std::uintptr_t add
   return found;
 }
 
-/// The same, by way of the thread's own record where it has it.
+/// The same, by way of the thread's own record where it has it. That may be out of date: the lock was
+/// dropped by another thread, and its place in the store is another lock's.
 Use* seen_use(Store& in, const ThreadRecord& thread, std::uintptr_t word) {
   const std::uintptr_t address = word & ~std::uintptr_t{1};
   const std::uint32_t index = seen_index(reinterpret_cast<const void*>(address));
@@ -225,10 +231,12 @@ Use* seen_use(Store& in, const ThreadRecord& thread, std::uintptr_t word) {
   for (const std::uint32_t place : {index, index ^ 1})
     if (thread.seen[place].word.load(std::memory_order_relaxed) == word)
       offset = thread.seen_uses[place];
-  if (offset == 0) offset = find_use(in, thread, address);
-  if (offset == 0) return nullptr;
-  Use* use = at<Use>(in, offset);
-  return use->owner.load(std::memory_order_relaxed) == owner_word(thread) ? use : nullptr;
+  const auto is_its = [&](const Use& use) {
+    return use.owner.load(std::memory_order_relaxed) == owner_word(thread) &&
+           at<Lock>(in, use.lock)->address.load(std::memory_order_relaxed) == address;
+  };
+  if (offset == 0 || !is_its(*at<Use>(in, offset))) offset = find_use(in, thread, address);
+  return offset != 0 ? at<Use>(in, offset) : nullptr;
 }
 
 /// A Use of this thread's, one whose thread has ended if there is such a one.
@@ -254,6 +262,7 @@ Use* claim_use(Store& in, const ThreadRecord& thread, Lock& lock) {
   const std::uint32_t offset = take(in, sizeof(Use), in.size);
   if (offset == 0) return nullptr;
   claimed = at<Use>(in, offset);
+  claimed->lock = offset_of(in, lock);
   claimed->owner.store(own, std::memory_order_relaxed);
   claimed->next = lock.uses.load(std::memory_order_relaxed);
   while (!lock.uses.compare_exchange_weak(claimed->next, offset, std::memory_order_release)) {
@@ -311,17 +320,18 @@ void clear_seen(ThreadRecord& thread) {
   for (Seen& seen : thread.seen) seen.word.store(0, std::memory_order_relaxed);
 }
 
+void drop(Use& use, std::uintptr_t address) {
+  const std::uint64_t word = use.owner.exchange(0, std::memory_order_relaxed);
+  ThreadRecord* thread = word != 0 ? registry.at(std::uint32_t(word >> 32)) : nullptr;
+  if (thread == nullptr) return;
+  const std::uint32_t index = seen_index(reinterpret_cast<const void*>(address));
+  for (const std::uint32_t place : {index, index ^ 1})
+    for (std::uintptr_t known : {address, address | 1})
+      thread->seen[place].word.compare_exchange_strong(known, 0, std::memory_order_relaxed);
+}
+
 void drop(Store& in, Lock& lock, std::uintptr_t address) {
-  each_use(in, lock, [&](Use& use) {
-    const std::uint64_t word = use.owner.exchange(0, std::memory_order_relaxed);
-    ThreadRecord* thread = word != 0 ? registry.at(std::uint32_t(word >> 32)) : nullptr;
-    if (thread == nullptr) return true;
-    const std::uint32_t index = seen_index(reinterpret_cast<const void*>(address));
-    for (const std::uint32_t place : {index, index ^ 1})
-      for (std::uintptr_t known : {address, address | 1})
-        thread->seen[place].word.compare_exchange_strong(known, 0, std::memory_order_relaxed);
-    return true;
-  });
+  each_use(in, lock, [&](Use& use) { return drop(use, address), true; });
   lock.address.store(0, std::memory_order_release);
 }
 
@@ -419,7 +429,8 @@ void note_release(ThreadRecord& thread, const Release& release) {
     seen.word.store(word, std::memory_order_relaxed);
     return;
   }
-  use->count += known ? seen.times : 1;
+  const bool counted_it = known && thread.seen_uses[seen_index(lock)] == offset_of(*in, *use);
+  use->count += counted_it ? seen.times : 1;
   if ((release.flags & kLockReader) == 0) use->wrote = true;
   const bool timed = thread.timed.load(std::memory_order_relaxed) == lock;
   if (timed) {
@@ -496,10 +507,15 @@ void forget_range(const void* begin, std::size_t size) {
 void forget_unloaded() {
   Store* in = store.load(std::memory_order_acquire);
   if (in == nullptr) return;
-  drop_where(*in, [](const Lock& one, std::uintptr_t address) {
-    dl_find_object object{};
-    return one.place == Place::kModule &&
-           _dl_find_object(reinterpret_cast<void*>(address), &object) != 0;
+  drop_where(*in, [in](const Lock& one, std::uintptr_t address) {
+    if (one.place == Place::kModule && !in_module(address)) return true;
+    // Whoever took it took it in code that is gone: another's may come to lie at its address.
+    each_use(*in, one, [&](Use& use) {
+      if (use.owner.load(std::memory_order_relaxed) != 0 && !in_module(use.caller))
+        drop(use, address);
+      return true;
+    });
+    return false;
   });
 }
 
@@ -525,11 +541,13 @@ const Site* site_of(const Use& use) {
 
 std::uint64_t uses(const Use& use, const void* lock) {
   const ThreadRecord& thread = thread_of(use);
+  const std::uint32_t offset = offset_of(*store.load(std::memory_order_acquire), use);
   std::uint64_t since = 0;
   for (const std::uint32_t place : {seen_index(lock), seen_index(lock) ^ 1}) {
     const Seen& seen = thread.seen[place];
-    if ((seen.word.load(std::memory_order_relaxed) & ~std::uintptr_t{1}) ==
-        reinterpret_cast<std::uintptr_t>(lock))
+    if (thread.seen_uses[place] == offset &&
+        (seen.word.load(std::memory_order_relaxed) & ~std::uintptr_t{1}) ==
+            reinterpret_cast<std::uintptr_t>(lock))
       since += seen.times - seen.left;
   }
   return use.count + since;

@@ -37,6 +37,7 @@ struct Use {
   bool wrote;                        ///< taken for writing at least once; false with readers only
   bool exact;                        ///< the Site was kept at an acquire, not at a release
   bool tried;                        ///< in a child: told of a sem_trywait
+  std::uint32_t lock;                ///< offset of its lock, whose address may be another one by now
   std::uint64_t caller;              ///< return address of the acquire
   std::uint64_t count;               ///< times taken; those in ThreadRecord::seen come on top
   std::uint64_t samples;             ///< times taken that were timed ...

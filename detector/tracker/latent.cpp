@@ -6,6 +6,7 @@
 #include "detector/tracker/lock_words.hpp"
 #include "detector/tracker/process.hpp"
 #include "detector/tracker/sys.hpp"
+#include "detector/tracker/unsafe_sites.hpp"
 
 namespace forkscope {
 
@@ -26,8 +27,9 @@ bool made_good_by_libc(LockType type) {
 }
 
 std::uint64_t key_of(const void* lock, const void* caller, Call call) {
-  return process.repeat_key({reinterpret_cast<std::uint64_t>(lock),
-                             reinterpret_cast<std::uint64_t>(caller), std::uint64_t(call)});
+  // By the names of their modules: another may have come to lie at the same addresses.
+  return process.repeat_key({unsafe_sites::key_of(std::uint64_t(call), lock),
+                             unsafe_sites::key_of(std::uint64_t(call), caller)});
 }
 
 }  // namespace

@@ -1,9 +1,6 @@
 #include "detector/tracker/lock_words.hpp"
 
-#include <gnu/libc-version.h>
-
 #include <atomic>
-#include <cstdlib>
 
 #include "detector/tracker/sys.hpp"
 
@@ -24,38 +21,61 @@ bool surely_taken(const void* lock, record::LockType type) {
 
 namespace {
 
-/// Whether this libc's condition variables have two groups of waiters, the older of which must be
-/// empty before a signal can go to the younger (glibc 2.25 to 2.40).
-bool condition_has_groups() {
-  static constinit std::atomic<int> answer{-1};  // any thread finds the same
-  int known = answer.load(std::memory_order_relaxed);
-  if (known >= 0) return known != 0;
-  const char* version = gnu_get_libc_version();  // "2.36"
-  int minor = 0;
-  if (version[0] == '2' && version[1] == '.')
-    for (const char* digit = version + 2; *digit >= '0' && *digit <= '9'; ++digit)
-      minor = minor * 10 + (*digit - '0');
-  known = minor >= 25 && minor <= 40;
-  answer.store(known, std::memory_order_relaxed);
-  return known != 0;
+/// A new condition variable for several processes is zero but for that bit of __wrefs.
+const ConditionLayout* layout_of_libc() {
+  pthread_condattr_t attributes;
+  pthread_cond_t condition;
+  if (pthread_condattr_init(&attributes) != 0 ||
+      pthread_condattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED) != 0 ||
+      pthread_cond_init(&condition, &attributes) != 0)
+    return nullptr;
+  for (const ConditionLayout* layout : {&kConditionWithReferences, &kConditionWithoutReferences})
+    if (load<std::uint32_t>(&condition, std::size_t(layout->waiters)) == kConditionShared)
+      return layout;
+  return nullptr;
+}
+
+std::uint32_t waiter_word(const void* condition, const ConditionLayout& layout) {
+  return load<std::uint32_t>(condition, std::size_t(layout.waiters));
 }
 
 }  // namespace
 
-bool condition_signal_blocks(const void* condition, bool broadcast) {
-  // struct __pthread_cond_s of those versions.
-  constexpr std::size_t kSequence = 0, kStart = 8, kReferences = 16, kSize = 24, kOriginalSize = 32;
-  if (!condition_has_groups() || !condition_has_waiters(condition)) return false;
-  auto original = load<std::uint32_t>(condition, kOriginalSize);
-  if ((original & 3) != 0) return true;  // its internal lock: whoever has it is gone
-  auto sequence = load<std::uint64_t>(condition, kSequence);
-  auto start = load<std::uint64_t>(condition, kStart);
+const ConditionLayout* condition_layout() {
+  static constinit const ConditionLayout unknown{};
+  static constinit std::atomic<const ConditionLayout*> answer{nullptr};  // any thread finds the same
+  const ConditionLayout* known = answer.load(std::memory_order_relaxed);
+  if (known == nullptr) {
+    const ConditionLayout* found = layout_of_libc();
+    known = found != nullptr ? found : &unknown;
+    answer.store(known, std::memory_order_relaxed);
+  }
+  return known != &unknown ? known : nullptr;
+}
+
+bool condition_is_shared(const void* condition, const ConditionLayout* layout) {
+  return layout == nullptr || (waiter_word(condition, *layout) & kConditionShared) != 0;
+}
+
+bool condition_has_waiters(const void* condition, const ConditionLayout* layout) {
+  return layout != nullptr && waiter_word(condition, *layout) >> kConditionWaiterShift != 0;
+}
+
+bool condition_signal_blocks(const void* condition, bool broadcast, const ConditionLayout* layout) {
+  if (!condition_has_waiters(condition, layout)) return false;
+  auto original = load<std::uint32_t>(condition, std::size_t(layout->original));
+  if ((original & kConditionLockMask) != 0) return true;  // whoever has it is gone
+  if (layout->references < 0) return false;
+  auto sequence = load<std::uint64_t>(condition, kConditionSequence);
+  auto start = load<std::uint64_t>(condition, kConditionStart);
   std::size_t older = (sequence & 1) ^ 1;
-  auto size = [&](std::size_t group) { return load<std::uint32_t>(condition, kSize + 4 * group); };
+  auto size = [&](std::size_t group) {
+    return load<std::uint32_t>(condition, std::size_t(layout->sizes) + 4 * group);
+  };
   bool younger_is_empty =
       std::uint32_t((sequence >> 1) - (start >> 1) - (original >> 2)) + size(older ^ 1) == 0;
   if (younger_is_empty || (!broadcast && size(older) != 0)) return false;
-  return (load<std::uint32_t>(condition, kReferences + 4 * older) >> 1) != 0;
+  return (load<std::uint32_t>(condition, std::size_t(layout->references) + 4 * older) >> 1) != 0;
 }
 
 }  // namespace forkscope::lock_words

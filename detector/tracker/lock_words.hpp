@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "detector/record/glibc_condition.hpp"
 #include "detector/record/record.hpp"
 
 namespace forkscope::lock_words {
@@ -75,14 +76,17 @@ inline bool barrier_has_waiters(const void* barrier) {
   return load<std::uint32_t>(barrier, 16) != load<std::uint32_t>(barrier);
 }
 
+/// How the libc that runs lays out its condition variables; null when it is none of those known.
+const ConditionLayout* condition_layout();
+/// Initialised with PTHREAD_PROCESS_SHARED; also when that is not known.
+bool condition_is_shared(const void* condition, const ConditionLayout* layout = condition_layout());
 /// pthread_cond_destroy waits for them (nptl/pthread_cond_destroy.c).
-inline bool condition_has_waiters(const void* condition) {
-  return (load<std::uint32_t>(condition, 36) >> 3) != 0;
-}
-
-/// Whether pthread_cond_signal or _broadcast waits now for waiters that were woken to leave
-/// (__condvar_quiesce_and_switch_g1 in nptl/pthread_cond_common.c).
-bool condition_signal_blocks(const void* condition, bool broadcast);
+bool condition_has_waiters(const void* condition,
+                           const ConditionLayout* layout = condition_layout());
+/// Whether pthread_cond_signal or _broadcast waits now: for the internal lock, or for waiters that
+/// were woken to leave (__condvar_quiesce_and_switch_g1 in nptl/pthread_cond_common.c until 2.40).
+bool condition_signal_blocks(const void* condition, bool broadcast,
+                             const ConditionLayout* layout = condition_layout());
 
 inline bool taken(const void* lock, record::LockType type) {
   switch (type) {

@@ -13,11 +13,6 @@ namespace {
 
 using namespace record;
 
-/// glibc: bit 0 of __wrefs is set for PTHREAD_PROCESS_SHARED (nptl/pthread_cond_common.c).
-bool condition_is_shared(const pthread_cond_t* condition) {
-  return (condition->__data.__wrefs & 1u) != 0;
-}
-
 Meeting meeting_at(ThreadRecord& thread, const WaitObject& object, Call call,
                    const void* return_address) {
   Meeting meeting;
@@ -68,7 +63,7 @@ Act act_of_wait() { return may_be_ended_otherwise() ? Act::kNo : Act::kYes; }
 
 std::uint64_t meet_condition(ThreadRecord& thread, pthread_cond_t* condition,
                              pthread_mutex_t* mutex, Call call, const void* return_address) {
-  if (process.generation == 0 || condition_is_shared(condition)) return 0;
+  if (process.generation == 0 || lock_words::condition_is_shared(condition)) return 0;
   const ThreadRecord* partner = nullptr;
   Evidence evidence = Evidence::kNobodyLeft;
   registry.each([&](const ThreadRecord& other) {

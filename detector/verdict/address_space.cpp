@@ -4,6 +4,7 @@
 #include <initializer_list>
 #include <string_view>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -44,11 +45,7 @@ bool is_standard_library(const Frame& frame) {
 }
 
 bool is_runtime(const Frame& frame) {
-  const std::string name = base_name(frame.module);
-  for (const char* library : {"libc.so", "libstdc++.so", "libc++.so", "libpthread.so"}) {
-    if (name.starts_with(library)) return true;
-  }
-  return is_standard_library(frame);
+  return is_runtime_module(frame.module) || is_standard_library(frame);
 }
 
 AddressSpace::AddressSpace(std::vector<ModuleRecord> modules, const HelloRecord* hello,
@@ -140,18 +137,18 @@ LockInfo AddressSpace::nameless(std::uint64_t address, const std::string& type) 
 }
 
 AddressSpaces::AddressSpaces(const Session& session, Namer& namer)
-    : session_(&session), namer_(&namer) {
+    : namer_(&namer), history_(session) {
   for (const HelloRecord& hello : session.hellos) hellos_.emplace(hello.meta.image, &hello);
 }
 
-const AddressSpace& AddressSpaces::of(std::int32_t pid, std::uint32_t image) {
-  const std::pair key{pid, image};
+const AddressSpace& AddressSpaces::of(const RecordMeta& record) {
+  const auto key = history_.period(record.pid, record.image, record.offset);
   auto found = spaces_.find(key);
   if (found == spaces_.end()) {
-    const auto hello = hellos_.find(image);
+    const auto hello = hellos_.find(record.image);
     found =
         spaces_
-            .emplace(key, AddressSpace(modules_of(*session_, pid, image),
+            .emplace(key, AddressSpace(history_.modules(record.pid, record.image, record.offset),
                                        hello == hellos_.end() ? nullptr : hello->second, *namer_))
             .first;
   }

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "detector/record/module_history.hpp"
 #include "detector/verdict/report.hpp"
 
 namespace forkscope {
@@ -39,9 +40,10 @@ class AddressSpace {
   const std::vector<ModuleRecord>& modules() const { return modules_; }
   /// Path of the executable, empty when its start was not recorded.
   const std::string& executable() const { return executable_; }
+  /// Null when the address is in none.
+  const ModuleRecord* module_at(std::uint64_t address) const;
 
  private:
-  const ModuleRecord* module_at(std::uint64_t address) const;
   void append(std::vector<Frame>& frames, std::uint64_t address, bool call) const;
 
   std::vector<ModuleRecord> modules_;  // sorted by start, disjoint
@@ -59,13 +61,14 @@ bool is_runtime(const Frame& frame);
 class AddressSpaces {
  public:
   AddressSpaces(const Session& session, Namer& namer);
-  const AddressSpace& of(std::int32_t pid, std::uint32_t image);
+  /// Of the process that wrote the record, at that time: another module may lie at an address later.
+  const AddressSpace& of(const RecordMeta& record);
 
  private:
-  const Session* session_;
   Namer* namer_;
   std::map<std::uint32_t, const HelloRecord*> hellos_;
-  std::map<std::pair<std::int32_t, std::uint32_t>, AddressSpace> spaces_;
+  ModuleHistory history_;
+  std::map<ModuleHistory::Period, AddressSpace> spaces_;
 };
 
 }  // namespace forkscope

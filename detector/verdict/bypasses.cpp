@@ -76,7 +76,7 @@ std::vector<Candidate> fork_bypasses(const Context& context,
   for (std::size_t i = 0; i < context.session.forks.size(); ++i) {
     const ForkRecord& fork = context.session.forks[i];
     if (!is_bypass(fork.fork) || outcomes[i].end == ChildEnd::kExec) continue;
-    const AddressSpace& space = context.spaces.of(fork.fork.parent, fork.meta.image);
+    const AddressSpace& space = context.spaces.of(fork.meta);
     const auto reason = context.declared_safe.find(fork.fork.id);
     const Site site{fork.meta.image, fork.fork.api, call_site(fork.fork, space),
                     reason == context.declared_safe.end() ? "" : reason->second};

@@ -3,6 +3,7 @@
 #include <string_view>
 #include <utility>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {

@@ -156,8 +156,13 @@ LockInfo object_of(const SharedDescriptor& one) {
 
 Candidate candidate_of(const Told& told, const SharedDescriptorsRecord& record,
                        const ForkRecord& fork, const Context& context) {
-  const AddressSpace& space = context.spaces.of(record.header.child, record.meta.image);
-  const AddressSpace& parent = context.spaces.of(fork.fork.parent, fork.meta.image);
+  // Both write to it until they end.
+  RecordMeta end = record.meta;
+  end.offset = kEndOfSession;
+  end.pid = record.header.child;
+  const AddressSpace& space = context.spaces.of(end);
+  end.pid = fork.fork.parent;
+  const AddressSpace& parent = context.spaces.of(end);
   const SharedDescriptor& one = told.facts.descriptor;
   Candidate candidate;
   candidate.time = record.meta.time;

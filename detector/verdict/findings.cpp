@@ -179,7 +179,7 @@ bool is_no_risk(const record::Finding& f, const Finding& finding) {
 Candidate candidate_of(const FindingRecord& record, const Context& context,
                        const Unwinder& unwind) {
   const record::Finding& f = record.finding;
-  const AddressSpace& space = context.spaces.of(record.meta.pid, record.meta.image);
+  const AddressSpace& space = context.spaces.of(record.meta);
   const auto fork_entry = context.fork_by_id.find(f.fork);
   const ForkRecord* fork = fork_entry == context.fork_by_id.end() ? nullptr : fork_entry->second;
   std::optional<record::Outcome> outcome;
@@ -211,7 +211,7 @@ Candidate candidate_of(const FindingRecord& record, const Context& context,
   }
   finding.waiter.stack = space.stack(std::span(f.waiter, f.waiter_frames));
   if (fork != nullptr) {
-    finding.fork_stack = context.spaces.of(fork->fork.parent, fork->meta.image)
+    finding.fork_stack = context.spaces.of(fork->meta)
                              .stack(std::span(fork->fork.stack, fork->fork.frames));
   }
   for (const record::ThreadInfo& thread : record.threads) {

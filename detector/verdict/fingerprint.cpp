@@ -6,6 +6,7 @@
 #include <cctype>
 #include <cstdint>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/address_space.hpp"
 #include "detector/verdict/words.hpp"
 
@@ -14,13 +15,6 @@ namespace {
 
 /// Frames of the wait that count where the lock itself has no name to tell it from others.
 constexpr std::size_t kNamelessFrames = 3;
-
-bool is_runtime_module(const std::string& module) {
-  const std::string name = base_name(module);
-  for (const char* library : {"libc.so", "libstdc++.so", "libc++.so", "libpthread.so", "ld-linux"})
-    if (name.starts_with(library)) return true;
-  return false;
-}
 
 bool is_program_frame(const Frame& frame) {
   return !frame.inlined && !is_runtime_module(frame.module) && !is_standard_library(frame);

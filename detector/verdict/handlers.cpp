@@ -238,7 +238,7 @@ Candidate registration_finding(const AtforkRecord& record, const char* evidence,
 
 void find_late(const AtforkRecord& record, const Context& context,
                const std::vector<ChildOutcome>& outcomes, std::vector<Candidate>& found) {
-  const AddressSpace& space = context.spaces.of(record.meta.pid, record.meta.image);
+  const AddressSpace& space = context.spaces.of(record.meta);
   const ForkRecord* earlier = nullptr;
   std::uint64_t count = 0;
   for (std::size_t i = 0; i < context.session.forks.size(); ++i) {
@@ -256,7 +256,8 @@ void find_late(const AtforkRecord& record, const Context& context,
   Candidate candidate = registration_finding(record, "registered-late", space);
   Finding& finding = candidate.finding;
   finding.fork = earlier->fork.id;
-  finding.fork_stack = space.stack({earlier->fork.stack, earlier->fork.frames});
+  finding.fork_stack =
+      context.spaces.of(earlier->meta).stack({earlier->fork.stack, earlier->fork.frames});
   finding.verdict = fmt::format("registered at-fork handlers after {} beside other threads",
                                 count == 1 ? "a fork" : fmt::format("{} forks", count));
   finding.explanation = fmt::format(
@@ -274,7 +275,7 @@ void find_late(const AtforkRecord& record, const Context& context,
 void find_in_handler(const AtforkRecord& record, const Context& context,
                      std::vector<Candidate>& found) {
   if (!record.atfork.inside_handler) return;
-  const AddressSpace& space = context.spaces.of(record.meta.pid, record.meta.image);
+  const AddressSpace& space = context.spaces.of(record.meta);
   Candidate candidate = registration_finding(record, "registered-in-handler", space);
   Finding& finding = candidate.finding;
   finding.verdict = "registered at-fork handlers inside an at-fork handler";
@@ -307,7 +308,7 @@ std::vector<Candidate> handler_findings(const Context& context,
     const auto fork = context.fork_by_id.find(record.header.fork);
     if (fork == context.fork_by_id.end()) continue;
     const AddressSpace& space =
-        context.spaces.of(fork->second->fork.parent, fork->second->meta.image);
+        context.spaces.of(fork->second->meta);
     const bool in_child = record.header.last_phase == HandlerPhase::kChild;
     if (!in_child) find_inversions(record, *fork->second, book, space, found);
     if (!in_child || !execed.count(record.header.fork))

@@ -21,7 +21,7 @@ std::string error_name(const char* point, int number) {
 
 InjectedReport injected_report(const InjectedRecord& record, const Context& context) {
   const record::Injected& injected = record.injected;
-  const AddressSpace& space = context.spaces.of(record.meta.pid, record.meta.image);
+  const AddressSpace& space = context.spaces.of(record.meta);
   const InjectActionFacts& facts = facts_of(injected.action);
   InjectedReport report;
   report.spec = record.spec;

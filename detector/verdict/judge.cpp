@@ -190,10 +190,10 @@ Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwi
   for (std::size_t i = 0; i < session.forks.size(); ++i) {
     const ForkRecord& fork = session.forks[i];
     report.forks.push_back(fork_report(fork, outcomes[i],
-                                       spaces.of(fork.fork.parent, fork.meta.image), context,
+                                       spaces.of(fork.meta), context,
                                        with_findings.count(fork.fork.id) > 0));
     report.forks.back().handlers =
-        book.reports(fork.fork.id, spaces.of(fork.fork.parent, fork.meta.image));
+        book.reports(fork.fork.id, spaces.of(fork.meta));
   }
   report_injections(report, context, facts);
   report.not_observed = unobserved_programs(session);

@@ -20,6 +20,14 @@ bool was_lost(const ForkRecord& fork, std::int32_t tid) {
                      });
 }
 
+/// Another object may have come to lie at the guard's address.
+bool is_same_static(const StaticInitRecord& child, const StaticInitRecord& parent,
+                    const Context& context) {
+  const ModuleRecord* a = context.spaces.of(child.meta).module_at(child.init.object);
+  const ModuleRecord* b = context.spaces.of(parent.meta).module_at(parent.init.object);
+  return (a == nullptr) == (b == nullptr) && (a == nullptr || a->path == b->path);
+}
+
 /// As the tracker would have written it in the child, had it known what the parent's thread does.
 FindingRecord finding_record(const StaticInitRecord& child, const StaticInitRecord& parent,
                              const ForkRecord& fork, const Context& context,
@@ -44,7 +52,7 @@ FindingRecord finding_record(const StaticInitRecord& child, const StaticInitReco
   made.memory = {parent.stack};
   std::vector<std::uint64_t> stack{child.init.acquired.pc};
   if (unwind) {
-    const auto& modules = context.spaces.of(child.meta.pid, child.meta.image).modules();
+    const auto& modules = context.spaces.of(child.meta).modules();
     const UnwoundStack unwound = unwind(child.init.acquired, {child.stack}, modules);
     if (!unwound.addresses.empty()) stack = unwound.addresses;
   }
@@ -69,7 +77,8 @@ std::vector<Candidate> latent_statics(const Context& context, const Unwinder& un
     for (const StaticInitRecord* parent : others->second) {
       // Which came first does not matter, nor do the records tell: had the thread been done before
       // the fork, the child would have found it done.
-      if (parent->meta.image != child.meta.image || !was_lost(*fork->second, parent->meta.tid))
+      if (parent->meta.image != child.meta.image || !was_lost(*fork->second, parent->meta.tid) ||
+          !is_same_static(child, *parent, context))
         continue;
       candidates.push_back(finding_of(
           finding_record(child, *parent, *fork->second, context, unwind), context, unwind));

@@ -123,7 +123,7 @@ Candidate libc_candidate_of(const InjectedRecord& injected, const Context& conte
   finding.outcome = "probe";
   finding.count = injected.times;
   finding.waiter.tid = 0;
-  finding.fork_stack = context.spaces.of(injected.meta.pid, injected.meta.image)
+  finding.fork_stack = context.spaces.of(injected.meta)
                            .stack(std::span(seen.stack, seen.frames));
   const std::string call = call_words(facts_of(seen.probed).word);
   const std::string inside = call_words(record::kUnsafeCalls[seen.function].name);

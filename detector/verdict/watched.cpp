@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <span>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/handlers.hpp"
 #include "detector/verdict/libc_calls.hpp"
 #include "detector/verdict/words.hpp"
@@ -113,7 +114,7 @@ void add_handler(Finding& finding, std::uint32_t image, const Context& context,
   const auto called_by_libc = [&](const Frame& function) {
     for (std::size_t i = 0; i + 1 < stack.size(); ++i)
       if (stack[i].function == function.function && stack[i].module == function.module &&
-          base_name(stack[i + 1].module).starts_with("libc.so"))
+          is_libc_module(stack[i + 1].module))
         return true;
     return false;
   };
@@ -161,7 +162,7 @@ void join_watched_findings(std::vector<Candidate>& candidates, Context& context,
     Finding& finding = candidate.finding;
     if (const std::size_t index = fork_of(watched, context); index != kNoFork) {
       const ForkRecord& fork = context.session.forks[index];
-      const AddressSpace& space = context.spaces.of(fork.fork.parent, fork.meta.image);
+      const AddressSpace& space = context.spaces.of(fork.meta);
       add_fork(finding, fork, space);
       name_lock(finding.lock, context, fork.meta);
       if (finding.lock.address != 0) add_holder(finding, fork, space);

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "detector/record/module_kind.hpp"
+
 // The switches have no default, so that the compiler names a forgotten enumerator. What follows
 // them is for values that came from a damaged record.
 namespace forkscope {
@@ -319,8 +321,7 @@ std::string share_words(std::uint32_t per_million) {
 }
 
 bool is_python_module(const std::string& path) {
-  const std::string name = base_name(path);
-  return name.starts_with("python") || name.starts_with("libpython");
+  return module_kind(path) == ModuleKind::kPython;
 }
 
 std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }

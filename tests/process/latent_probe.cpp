@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -272,6 +273,27 @@ int unloaded(const std::string& plugin) {
                   if (dlsym(loaded, "plugin_lock") != mutex) std::exit(77);
                 });
 }
+/// The lock of one plugin, then of another at its place, then one in memory at the place of both.
+int replaced(const std::string& plugin) {
+  const std::string folder = plugin.substr(0, plugin.rfind('/') + 1);
+  pthread_mutex_t* place = nullptr;
+  for (const std::string name : {"latent_plugin", "second_plugin"}) {
+    void* loaded = dlopen((folder + "lib" + name + ".so").c_str(), RTLD_NOW);
+    auto* mutex = static_cast<pthread_mutex_t*>(dlsym(loaded, "plugin_lock"));
+    const auto take = reinterpret_cast<void (*)()>(dlsym(loaded, (name + "_use").c_str()));
+    if (take == nullptr) return -1;
+    if (place != nullptr && mutex != place) return 77;
+    place = mutex;
+    if (const int status = beside(take, take); status != 0) return status;
+    dlclose(loaded);
+  }
+  constexpr std::uintptr_t kPage = 4096;
+  void* page = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(place) / kPage * kPage);
+  if (mmap(page, kPage, PROT_READ | PROT_WRITE,
+           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != page)
+    return 77;
+  return beside([&] { use(place); }, [&] { use(place); });
+}
 int protected_by_handlers(const std::string&) {
   pthread_atfork([] { pthread_mutex_lock(&plain); }, [] { pthread_mutex_unlock(&plain); },
                  [] { pthread_mutex_unlock(&plain); });
@@ -284,6 +306,28 @@ int made_anew_by_handlers(const std::string&) {
 }
 /// As an allocator does it: more locks than a thread's table has room for.
 pthread_mutex_t arenas[300];
+int held(const Action& in_child) {
+  const Holder other(
+      "other", [] { pthread_mutex_lock(&plain); }, [] { pthread_mutex_unlock(&plain); });
+  return child_does(in_child);
+}
+int held_untouched(const std::string&) {
+  return held([] {});
+}
+int held_made_anew(const std::string&) {
+  return held([] {
+    pthread_mutex_init(&plain, nullptr);
+    use(&plain);
+  });
+}
+int held_made_anew_by_handler(const std::string&) {
+  pthread_atfork(nullptr, nullptr, [] { pthread_mutex_init(&plain, nullptr); });
+  return held([] {});
+}
+int held_assigned_by_handler(const std::string&) {
+  pthread_atfork(nullptr, nullptr, [] { plain = PTHREAD_MUTEX_INITIALIZER; });
+  return held([] {});
+}
 int many_protected(const std::string&) {
   const auto all = [](int (*what)(pthread_mutex_t*)) {
     for (auto& one : arenas) what(&one);
@@ -345,9 +389,14 @@ const std::map<std::string, int (*)(const std::string&)> kModes = {
     {"unmapped", unmapped},
     {"on-stack", on_stack},
     {"unloaded", unloaded},
+    {"replaced", replaced},
     {"protected-by-handlers", protected_by_handlers},
     {"made-anew-by-handlers", made_anew_by_handlers},
     {"many-protected", many_protected},
+    {"held-untouched", held_untouched},
+    {"held-made-anew", held_made_anew},
+    {"held-made-anew-by-handler", held_made_anew_by_handler},
+    {"held-assigned-by-handler", held_assigned_by_handler},
     {"shared-memory", shared_memory},
     {"posted-by-another", posted_by_another},
     {"child-execs", child_execs},

@@ -51,6 +51,18 @@ TEST_CASE("a lock that a handler may have made anew by an assignment is a hazard
   CHECK(report["findings"][0]["evidence"] == "took-before");
 }
 
+TEST_CASE("a held lock that the child sets up anew is no hazard, one that it may have is a note") {
+  const json untouched = observe("held-untouched");
+  REQUIRE(untouched["findings"].size() == 1);
+  CHECK(untouched["findings"][0]["kind"] == "orphaned-lock");
+  CHECK(untouched["findings"][0]["severity"] == "hazard");
+  CHECK(observe("held-made-anew")["findings"].empty());
+  CHECK(observe("held-made-anew-by-handler")["findings"].empty());
+  const json assigned = observe("held-assigned-by-handler");
+  REQUIRE(assigned["findings"].size() == 1);
+  CHECK(assigned["findings"][0]["severity"] == "note");
+}
+
 TEST_CASE("more locks than are remembered are said to be") {
   CHECK(observe("too-many-locks")["summary"]["full_histories"] == 1);
   CHECK(observe("many-locks")["summary"]["full_histories"] == 0);
@@ -70,6 +82,24 @@ TEST_CASE("a latent finding has both stacks, the fork's, and how often the lock 
   CHECK(has_function(finding["holder"]["acquired"], "(anonymous namespace)::use"));
   CHECK(has_function(finding["fork_stack"], "(anonymous namespace)::child_does"));
   CHECK(observe("many-locks")["findings"][0]["holder"]["uses"] == 3);
+}
+
+TEST_CASE("a lock is its own module's, whatever lay at its address before") {
+  const json report = observe("replaced");
+  const json& findings = report["findings"];
+  REQUIRE(findings.size() == 3);
+  const auto module_of = [](const json& lock) {
+    return lock["module"].is_string() ? lock["module"].get<std::string>() : "";
+  };
+  for (const std::string plugin : {"latent_plugin", "second_plugin"}) {
+    const json& finding = findings[plugin == "second_plugin"];
+    INFO(finding.dump(1));
+    CHECK(module_of(finding["lock"]).ends_with("/lib" + plugin + ".so"));
+    CHECK(has_function(finding["holder"]["acquired"], plugin + "_use"));
+    CHECK(has_function(finding["waiter"]["stack"], plugin + "_use"));
+  }
+  CHECK(module_of(findings[2]["lock"]).empty());
+  CHECK(findings[2]["lock"]["address"] == findings[0]["lock"]["address"]);
 }
 
 TEST_CASE("nothing is said of another lock at the same address, nor of a protected one") {

@@ -2,12 +2,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <random>
 
+#include "detector/record/module_history.hpp"
+#include "detector/record/module_kind.hpp"
 #include "detector/record/session.hpp"
 #include "tests/unit/support/arena_builder.hpp"
 
@@ -327,6 +330,64 @@ TEST_CASE("modules: a library loaded later at the same place replaces the first"
   const auto modules = modules_of(arena.session(), 100, 1);
   REQUIRE(modules.size() == 1);
   CHECK(modules[0].path == "/lib/libnow.so");
+}
+
+TEST_CASE("modules: a record is of the newest module before it", "[session]") {
+  ArenaBuilder arena;
+  arena.hello("/usr/bin/reader", {"reader"});
+  const std::uint64_t first = arena.module(0x8000, 0x9000, "/lib/libfirst.so");
+  const std::uint64_t in_first = arena.exit(0);
+  const record::Module gone{0x8000, 0x9000, kNothingLoaded, 0, 0};
+  arena.add(record::Type::kModule, {std::as_bytes(std::span(&gone, 1))});
+  const std::uint64_t in_none = arena.exit(0);
+  arena.module(0x8000, 0xa000, "/lib/libsecond.so");
+  const std::uint64_t in_second = arena.exit(0);
+  arena.module(0x8000, 0x9000, "/lib/libfirst.so");
+  const std::uint64_t in_first_again = arena.exit(0);
+  const Session session = arena.session();
+  const ModuleHistory history(session);
+  const auto at = [&](std::uint64_t offset) {
+    const auto modules = history.modules(100, 1, offset);
+    return modules.empty() ? "" : modules.at(0).path;
+  };
+  CHECK(at(in_first) == "/lib/libfirst.so");
+  CHECK(at(in_none) == "");
+  CHECK(at(in_second) == "/lib/libsecond.so");
+  CHECK(at(in_first_again) == "/lib/libfirst.so");
+  CHECK(at(first - 1) == "/lib/libfirst.so");  // where nothing else is known
+  CHECK(history.period(100, 1, in_first) != history.period(100, 1, in_second));
+  CHECK(history.period(100, 1, in_first_again) == history.period(100, 1, kEndOfSession));
+}
+
+TEST_CASE("modules: a child has what its parent had when it forked", "[session]") {
+  ArenaBuilder arena;
+  arena.as(100, 100, 1).hello("/usr/bin/reader", {"reader"});
+  arena.module(0x8000, 0x9000, "/lib/libfirst.so");
+  arena.as(200, 200, 1).fork(fork_of(1, 200));
+  arena.as(100, 100, 1).module(0x8000, 0x9000, "/lib/libsecond.so");
+  arena.as(300, 300, 1).fork(fork_of(2, 300));
+  const std::uint64_t end = arena.exit(0);
+  const Session session = arena.session();
+  const ModuleHistory history(session);
+  CHECK(history.modules(200, 1, end).at(0).path == "/lib/libfirst.so");
+  CHECK(history.modules(300, 1, end).at(0).path == "/lib/libsecond.so");
+}
+
+TEST_CASE("modules: a pid that is used again is another process", "[session]") {
+  ArenaBuilder arena;
+  arena.as(100, 100, 1).hello("/usr/bin/reader", {"reader"});
+  arena.module(0x8000, 0x9000, "/lib/libfirst.so");
+  arena.as(200, 200, 1).fork(fork_of(1, 200));
+  arena.as(200, 200, 1).module(0x4000, 0x5000, "/lib/libown.so");
+  arena.as(100, 100, 1).module(0x8000, 0x9000, "/lib/libsecond.so");
+  arena.as(200, 200, 1).fork(fork_of(2, 200));
+  const std::uint64_t end = arena.exit(0);
+  const Session session = arena.session();
+  const auto modules = ModuleHistory(session).modules(200, 1, end);
+  const auto at = std::find_if(modules.begin(), modules.end(),
+                               [](const ModuleRecord& module) { return module.start == 0x8000; });
+  REQUIRE(at != modules.end());
+  CHECK(at->path == "/lib/libsecond.so");
 }
 
 TEST_CASE("modules: a circle of parents ends", "[session]") {

@@ -30,21 +30,6 @@ std::vector<std::int32_t> lost_tids(const Story& story) {
 
 }  // namespace
 
-TEST_CASE("libc is known by its file, of any version and make", "[thread_view]") {
-  for (const char* path :
-       {"/usr/lib/x86_64-linux-gnu/libc.so.6", "/lib/libc-2.31.so", "/lib/libpthread-2.31.so",
-        "/lib64/libpthread.so.0", "/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1",
-        "/lib/ld-musl-x86_64.so.1", "/lib/ld-2.31.so", "libc.so.6"}) {
-    INFO(path);
-    CHECK(is_libc_module(path));
-  }
-  for (const char* path : {"/opt/libcrypto.so.3", "/opt/libc++.so.1", "/opt/libcurl.so.4",
-                           "/usr/bin/ld", "", "/opt/libc.so.6/app"}) {
-    INFO(path);
-    CHECK_FALSE(is_libc_module(path));
-  }
-}
-
 TEST_CASE("the program's frame is the first that is nobody's library", "[thread_view]") {
   const auto frames =
       stack({"futex_wait@libc", "pthread_cond_wait@libc",

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/address_space.hpp"
 #include "detector/verdict/outside/thread_view.hpp"
 #include "detector/verdict/words.hpp"

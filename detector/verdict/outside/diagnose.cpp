@@ -53,7 +53,7 @@ Diagnosis diagnose(const Evidence& evidence, const DataNamer& name) {
   const auto lost = in_order_of_interest(scene, ruling);
   Diagnosis result;
   describe(result, scene, name);
-  for (const ThreadEvidence* thread : lost) result.lost.push_back(lost_report(*thread));
+  for (const ThreadEvidence* thread : lost) result.lost.push_back(lost_report(*thread, scene.process.abi));
   result.answer = ruling.answer;
   result.readable = ruling.readable;
   const OutsideFacts facts{evidence,     scene.views,   lost,         ruling.missed,

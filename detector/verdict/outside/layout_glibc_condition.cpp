@@ -1,31 +1,20 @@
-// pthread_cond_t of glibc 2.25 and later (sysdeps/nptl/bits/thread-shared-types.h;
-// nptl/pthread_cond_wait.c explains the algorithm). Two layouts: __g_refs went away in 2.41, and
-// what follows it moved up by eight bytes.
+// pthread_cond_t of glibc 2.25 and later (record/glibc_condition.hpp; nptl/pthread_cond_wait.c explains
+// the algorithm).
+#include "detector/record/glibc_condition.hpp"
 #include "detector/verdict/outside/layout_fit.hpp"
 
 namespace forkscope::layout {
 namespace {
 
-/// Offsets within the structure; __wseq is at 0 and __g1_start at 8 in both.
-struct Fields {
-  std::int64_t references;  ///< __g_refs[2], -1: none
-  std::int64_t original, waiters, signals;
-};
-constexpr Fields kOld{16, 32, 36, 40}, kNew{-1, 24, 28, 32};
-constexpr std::int64_t kSequence = 0, kStart = 8;
-
-// Bits of __wrefs, and of __g1_orig_size.
-constexpr std::uint32_t kShared = 1, kDestroying = 4;
-constexpr int kWaiterShift = 3;
-constexpr std::uint32_t kLockMask = 3;
+constexpr std::uint32_t kDestroying = 4;  // a bit of __wrefs
 
 struct Words {
   std::uint64_t sequence, start;
   std::uint32_t original, waiters, references[2], signals[2];
 };
 
-std::optional<Words> words(const Scene& scene, std::int64_t at, const Fields& fields) {
-  auto sequence = scene.two_words(at + kSequence), start = scene.two_words(at + kStart);
+std::optional<Words> words(const Scene& scene, std::int64_t at, const ConditionLayout& fields) {
+  auto sequence = scene.two_words(at + kConditionSequence), start = scene.two_words(at + kConditionStart);
   auto original = scene.word(at + fields.original), waiters = scene.word(at + fields.waiters);
   auto signals0 = scene.word(at + fields.signals), signals1 = scene.word(at + fields.signals + 4);
   if (!sequence || !start || !original || !waiters || !signals0 || !signals1) return std::nullopt;
@@ -42,10 +31,10 @@ std::optional<Words> words(const Scene& scene, std::int64_t at, const Fields& fi
 /// Points for a structure with `waiters` in it, negative when it is none.
 int common_points(const Scene& scene, const Words& words, bool is_old) {
   constexpr int kNot = -1000;
-  const std::uint32_t waiters = words.waiters >> kWaiterShift;
-  if (((words.waiters & kShared) == 0) != scene.wait.is_private) return kNot;
+  const std::uint32_t waiters = words.waiters >> kConditionWaiterShift;
+  if (((words.waiters & kConditionShared) == 0) != scene.wait.is_private) return kNot;
   if (!is_count(waiters)) return kNot;
-  if ((words.original & kLockMask) == kLockMask) return kNot;
+  if ((words.original & kConditionLockMask) == kConditionLockMask) return kNot;
   // Positions of waiters: the sequence counts in twos, and so did the start before 2.41.
   const std::uint64_t next = words.sequence >> 1;
   const std::uint64_t first = is_old ? words.start >> 1 : words.start;
@@ -60,13 +49,13 @@ int common_points(const Scene& scene, const Words& words, bool is_old) {
 void add(const Scene& scene, const Words& words, std::int64_t at, int points, bool is_destroyed,
          const char* does) {
   RecognisedLock lock = scene.lock(LockFamily::kCondition, "condition variable", at);
-  lock.process_shared = (words.waiters & kShared) != 0;
-  lock.state = counted(words.waiters >> kWaiterShift, is_destroyed ? "waiter" : "recorded waiter");
+  lock.process_shared = (words.waiters & kConditionShared) != 0;
+  lock.state = counted(words.waiters >> kConditionWaiterShift, is_destroyed ? "waiter" : "recorded waiter");
   if (*does != 0) lock.state += std::string(", ") + does;
   scene.add(std::move(lock), points);
 }
 
-void read_waiter(const Scene& scene, const Fields& fields) {
+void read_waiter(const Scene& scene, const ConditionLayout& fields) {
   const bool is_old = fields.references >= 0;
   for (int group : {0, 1}) {
     const std::int64_t at = -(fields.signals + 4 * group);
@@ -84,7 +73,7 @@ void read_waiter(const Scene& scene, const Fields& fields) {
       auto available = std::int32_t(scene.wait.expected - std::uint32_t(found->start));
       if (available > 0) continue;
       points += available == 0 ? kSmallNumber : kZero;
-      auto sizes = scene.two_words(at + 16), unused = scene.two_words(at + 40);
+      auto sizes = scene.two_words(at + fields.sizes), unused = scene.two_words(at + 40);
       if (!sizes) continue;
       if (unused && *unused == 0) points += 2 * kZero;
     }
@@ -94,7 +83,7 @@ void read_waiter(const Scene& scene, const Fields& fields) {
 
 /// pthread_cond_destroy waits for the waiters, and everybody for the internal lock. Until 2.40 a
 /// signal waits for the waiters of the older group (__condvar_quiesce_and_switch_g1).
-void read_others(const Scene& scene, const Fields& fields) {
+void read_others(const Scene& scene, const ConditionLayout& fields) {
   if (!scene.plain_untimed()) return;
   const bool is_old = fields.references >= 0;
   auto try_word = [&](std::int64_t offset, auto fits, const char* does) {
@@ -110,11 +99,11 @@ void read_others(const Scene& scene, const Fields& fields) {
   try_word(
       fields.waiters,
       [&](const Words&) {
-        return (expected & kDestroying) != 0 && (expected >> kWaiterShift) != 0;
+        return (expected & kDestroying) != 0 && (expected >> kConditionWaiterShift) != 0;
       },
       "being destroyed");
   try_word(
-      fields.original, [&](const Words&) { return (expected & kLockMask) == 2; },
+      fields.original, [&](const Words&) { return (expected & kConditionLockMask) == 2; },
       "its internal lock is taken");
   if (!is_old) return;
   for (int group : {0, 1})
@@ -128,7 +117,7 @@ void read_others(const Scene& scene, const Fields& fields) {
 
 void read_glibc_condition(const Scene& scene) {
   if (scene.wait.pi) return;
-  for (const Fields& fields : {kOld, kNew}) {
+  for (const ConditionLayout& fields : {kConditionWithReferences, kConditionWithoutReferences}) {
     read_waiter(scene, fields);
     read_others(scene, fields);
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/outside/layout_functions.hpp"
 
 namespace forkscope::layout {
@@ -27,24 +28,19 @@ Reason of(const Known& entry) {
   return result;
 }
 
-bool starts_with_any(std::string_view text, std::initializer_list<std::string_view> starts) {
-  return std::any_of(starts.begin(), starts.end(),
-                     [&](std::string_view start) { return text.starts_with(start); });
-}
-
 void from_module(const WaitHint& hint, Reason& result) {
   using From = Reason::From;
   const bool in_libc = is_libc_module(hint.module);
   const std::string& module = in_libc ? hint.caller_module : hint.module;
-  if (!in_libc && module.starts_with("libgomp.so")) {
+  if (!in_libc && is_library(module, "libgomp")) {
     result = {From::kModule,
               {kGompBarrier, kGompLock, kSemaphore},
               kGompBarrier,
               "OpenMP barrier",
               false};
-  } else if (result.through_syscall && starts_with_any(module, {"libabsl_"})) {
+  } else if (result.through_syscall && module.starts_with("libabsl_")) {
     result = {From::kModule, {kAbseil}, kAbseil, "Abseil's waiter", true};
-  } else if (result.through_syscall && starts_with_any(module, {"libstdc++.so"})) {
+  } else if (result.through_syscall && is_cxx_runtime(module)) {
     result = {From::kModule,
               {kStaticGuard, kAtomicWait},
               kStaticGuard,
@@ -74,11 +70,6 @@ std::string plain_name(std::string_view function) {
   for (char c : function)
     if (c != '<' && c != '>') result += c;
   return result;
-}
-
-bool is_libc_module(std::string_view module) {
-  return starts_with_any(module, {"libc.so", "libc-2.", "libpthread.so", "libpthread-2.",
-                                  "ld-linux", "ld-2.", "ld.so", "ld64.so", "ld-musl", "librt"});
 }
 
 Reason reason(const WaitHint& hint) {

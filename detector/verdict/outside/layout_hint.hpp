@@ -44,7 +44,4 @@ Reason reason(const WaitHint& hint);
 /// "@@GLIBC_2.34"), glibc's internal prefix, and the angle brackets of Rust paths.
 std::string plain_name(std::string_view function);
 
-/// Whether a file name is that of libc, libpthread or the loader.
-bool is_libc_module(std::string_view module);
-
 }  // namespace forkscope::layout

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/outside/layout_fit.hpp"
 #include "detector/verdict/outside/layout_hint.hpp"
 

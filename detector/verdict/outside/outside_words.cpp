@@ -274,12 +274,12 @@ ThreadDiagnosis thread_diagnosis(const ThreadView& view, const DataNamer& name) 
   return result;
 }
 
-ThreadReport lost_report(const ThreadEvidence& thread) {
+ThreadReport lost_report(const ThreadEvidence& thread, Abi abi) {
   ThreadReport report;
   report.tid = thread.tid;
   report.name = thread.name;
   report.start = thread.start_routine;
-  report.state = wait_of(thread, Abi::kX86_64).does;
+  report.state = wait_of(thread, abi).does;
   if (!thread.python.empty()) {
     const PythonFrame& frame = thread.python.front();
     report.state += fmt::format(" in {} ({}:{})", frame.function, base_name(frame.file), frame.line);
@@ -314,6 +314,11 @@ std::string outside_sentence(const Diagnosis& diagnosis, const OutsideFacts& fac
   if (facts.culprit != nullptr && facts.signal_handlers)
     return "cannot be judged: " + ever_waiting_thread(diagnosis, facts) +
            "; a signal handler of the program may end that";
+  if (facts.culprit != nullptr && facts.culprit->reach == Reach::kUnseen)
+    return fmt::format("cannot be judged: {} {}; a core file does not tell whether other processes "
+                       "share that memory, one of which might end the wait",
+                       thread_words(facts.culprit->thread->tid, facts.culprit->thread->name),
+                       diagnosis_of(diagnosis, facts, *facts.culprit).does);
   if (facts.culprit != nullptr && facts.culprit->lock.owner != 0)
     return fmt::format("cannot be judged: {} {}, held by thread {} of before the fork; whether that is "
                        "the one that forked and lives on here cannot be seen any more",
@@ -438,7 +443,8 @@ Finding outside_finding(const Diagnosis& diagnosis, const OutsideFacts& facts) {
   finding.waiter.python = thread.python;
   if (const Frame* called = called_libc_function(thread.stack))
     finding.waiter.call = called->function;
-  for (const ThreadEvidence* lost : facts.lost) finding.lost.push_back(lost_report(*lost));
+  for (const ThreadEvidence* lost : facts.lost)
+    finding.lost.push_back(lost_report(*lost, facts.evidence.process.abi));
   for (const std::string& reason : diagnosis.reasons.empty()
                                        ? outside_reasons(diagnosis, facts)
                                        : diagnosis.reasons) {

@@ -26,7 +26,7 @@ struct OutsideFacts {
 
 std::string program_name(const ProcessEvidence& process);
 ThreadDiagnosis thread_diagnosis(const ThreadView& view, const DataNamer& name);
-ThreadReport lost_report(const ThreadEvidence& thread);
+ThreadReport lost_report(const ThreadEvidence& thread, Abi abi);
 
 std::string outside_sentence(const Diagnosis& diagnosis, const OutsideFacts& facts);
 std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const OutsideFacts& facts);

@@ -1,6 +1,7 @@
 // Closed processes: every thread waits for another one.
 #include <algorithm>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/address_space.hpp"
 #include "detector/verdict/outside/component.hpp"
 #include "detector/verdict/outside/rules.hpp"
@@ -20,9 +21,7 @@ bool expects_others(LockFamily family) {
 
 /// Threads of std::thread start in the C++ library, whatever they are there for.
 bool is_library_start(const Frame& start) {
-  const std::string name = base_name(start.module);
-  return is_standard_library(start) || name.starts_with("libstdc++.so") ||
-         name.starts_with("libc++.so");
+  return is_standard_library(start) || is_cxx_runtime(start.module);
 }
 
 /// Whether threads that were not copied run the code that waits here. A library's threads are its

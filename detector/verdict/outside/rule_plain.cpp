@@ -32,6 +32,17 @@ std::optional<Ruling> beyond_judgement(const Scene& scene) {
   return std::nullopt;
 }
 
+std::optional<Ruling> unseen_sharers(const Scene& scene) {
+  const auto view =
+      std::find_if(scene.views.begin(), scene.views.end(), [](const ThreadView& candidate) {
+        return candidate.reach == Reach::kUnseen && candidate.wait.for_ever;
+      });
+  if (view == scene.views.end()) return std::nullopt;
+  Ruling ruling = simply(Answer::kUnknown);
+  ruling.culprit = &*view;
+  return ruling;
+}
+
 std::optional<Ruling> goes_on(const Scene& scene) {
   return simply(any(scene, WaitKind::kRunning) ? Answer::kRunning : Answer::kWaiting);
 }

@@ -20,11 +20,13 @@ std::optional<Ruling> missing_role(const Scene& scene);
 /// A lock that a thread took before the fork, and nothing tells any more whether that is the thread
 /// that forked and lives on as the first one here.
 std::optional<Ruling> unknown_holder(const Scene& scene);
+/// Of a core file: whether another process might have ended the wait is not to be seen.
+std::optional<Ruling> unseen_sharers(const Scene& scene);
 /// What no other rule speaks of: it runs, or waits for something that can come.
 std::optional<Ruling> goes_on(const Scene& scene);
 
 using Rule = std::optional<Ruling> (*)(const Scene&);
 constexpr Rule kInOrder[] = {beyond_judgement, absent_owner,   nobody_left,
-                             missing_role,     unknown_holder, goes_on};
+                             missing_role,     unknown_holder, unseen_sharers, goes_on};
 
 }  // namespace forkscope::rules

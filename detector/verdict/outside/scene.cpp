@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/address_space.hpp"
 #include "detector/verdict/outside/layout_hint.hpp"
 #include "detector/verdict/words.hpp"

@@ -6,6 +6,7 @@
 #include <map>
 #include <string_view>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/address_space.hpp"
 #include "detector/verdict/cures.hpp"
 #include "detector/verdict/outside/component.hpp"
@@ -150,7 +151,7 @@ std::optional<Finding> judge_spin(const Evidence& evidence,
                  thread_words(tid, name), call_of(loop.function), names_of(missed));
   finding.waiter.tid = tid;
   finding.waiter.stack = stack;
-  for (const ThreadEvidence* thread : lost) finding.lost.push_back(lost_report(*thread));
+  for (const ThreadEvidence* thread : lost) finding.lost.push_back(lost_report(*thread, process.abi));
   finding.explanation = fmt::format(
       "It was always ready to run, and {} looks found it in {}, called from the same place, with "
       "the same registers whenever the instruction was the same: the loop computes nothing, it "

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/address_space.hpp"
 #include "detector/verdict/words.hpp"
 
@@ -40,6 +41,25 @@ WaitHint hint_of(const std::vector<Frame>& stack) {
   return hint;
 }
 
+bool lies_in_module(const ProcessEvidence& process, std::uint64_t address) {
+  return std::any_of(process.modules.begin(), process.modules.end(), [&](const ModuleRecord& module) {
+    return address >= module.start && address < module.end;
+  });
+}
+
+/// What a core file tells of a mapping that is not plainly shared. NT_FILE has no flags, and which
+/// segments are there depends on a filter that is not in the file (core(5)). Memory without a file
+/// is the process's own, for MAP_SHARED memory has one, without a name in any folder; the loader
+/// maps modules MAP_PRIVATE. Of any other file nobody can tell.
+Reach reach_in_core(const Mapping& mapping, const ProcessEvidence& process, std::uint64_t address) {
+  const bool has_files = std::any_of(
+      process.mappings.begin(), process.mappings.end(),
+      [](const Mapping& one) { return one.path.starts_with('/'); });
+  const bool is_own = mapping.path == "[stack]" ||
+                      (has_files && (!mapping.path.starts_with('/') || lies_in_module(process, address)));
+  return is_own ? Reach::kInside : Reach::kUnseen;
+}
+
 /// A private futex is found by address within the process; another one by the page behind it, which
 /// is the process's own unless it is mapped MAP_SHARED (futex(2), kernel/futex/core.c).
 Reach reach_of(const FutexWait& futex, const ProcessEvidence& process) {
@@ -48,6 +68,7 @@ Reach reach_of(const FutexWait& futex, const ProcessEvidence& process) {
   if (futex.is_private) return Reach::kInside;
   const Mapping* mapping = mapping_at(process, futex.address);
   if (mapping == nullptr || mapping->shared) return Reach::kOutside;
+  if (process.from_core) return reach_in_core(*mapping, process, futex.address);
   // A page of a file that nobody may write here is found by the file, as others map it.
   return mapping->writable || mapping->inode == 0 ? Reach::kInside : Reach::kOutside;
 }
@@ -100,6 +121,18 @@ LockOwner held_by_forker(const Evidence& evidence, const ThreadEvidence& waiter,
   return owner;
 }
 
+/// Of a core file there is no parent to look at. Its id is known, though, and it is the id of the
+/// thread that forked, where the copy goes on on the stack of the parent's first thread.
+bool was_forker_of_core(const Evidence& evidence, std::int32_t owner) {
+  const ProcessEvidence& process = evidence.process;
+  const ThreadEvidence& first = process.threads.front();
+  if (!process.from_core || !process.forked.value_or(false) || owner != process.parent ||
+      !first.call)
+    return false;
+  const Mapping* stack = mapping_at(process, first.call->sp);
+  return stack != nullptr && stack->path == "[stack]";
+}
+
 LockOwner owner_of(const Evidence& evidence, const ThreadEvidence& waiter,
                    const RecognisedLock& lock) {
   LockOwner owner;
@@ -123,6 +156,14 @@ LockOwner owner_of(const Evidence& evidence, const ThreadEvidence& waiter,
     owner.where = LockOwner::Where::kAncestor;
     return owner;
   }
+  if (was_forker_of_core(evidence, lock.owner)) {
+    owner = as_owner(evidence.process, evidence.process.threads.front());
+    owner.where = waits_first ? LockOwner::Where::kItself : LockOwner::Where::kHere;
+    if (!waits_first) return owner;
+    owner.pid = evidence.process.parent;
+    owner.tid = lock.owner;
+    return owner;
+  }
   owner.tid = lock.owner;
   // The same goes for one that has ended in the parent since.
   const bool gone = evidence.process.all_threads && (waits_first || forker != nullptr);
@@ -131,14 +172,6 @@ LockOwner owner_of(const Evidence& evidence, const ThreadEvidence& waiter,
 }
 
 }  // namespace
-
-bool is_libc_module(const std::string& path) {
-  const std::string name = base_name(path);
-  const std::string_view view = name;
-  return view.starts_with("libc.so") || view.starts_with("libc-2.") ||
-         view.starts_with("libpthread") || view.starts_with("ld-linux") ||
-         view.starts_with("ld-2.") || view.starts_with("ld-musl") || view.starts_with("ld.so");
-}
 
 const Frame* innermost_program_frame(const std::vector<Frame>& stack) {
   for (const Frame& frame : stack)

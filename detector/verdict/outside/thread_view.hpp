@@ -15,6 +15,7 @@ enum class Reach {
   kItself,   ///< nobody needs to: it runs, or a time limit ends it
   kInside,   ///< only another thread of the process
   kOutside,  ///< another process, the kernel, a debugger; or not known
+  kUnseen,   ///< of a core file: perhaps another process, for who maps the memory is not known
 };
 
 struct ThreadView {
@@ -49,7 +50,6 @@ const ThreadEvidence* forking_thread(const Evidence& evidence);
 const Frame* innermost_program_frame(const std::vector<Frame>& stack);
 /// libc's function that the program called: the outermost of the innermost frames in libc.
 const Frame* called_libc_function(const std::vector<Frame>& stack);
-bool is_libc_module(const std::string& path);
 
 /// "pool-worker-" for "pool-worker-12": what the threads of a pool have in common.
 std::string name_stem(const std::string& name);

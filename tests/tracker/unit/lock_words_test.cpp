@@ -1,11 +1,14 @@
 // What the words of real locks of this libc say, in every state a lock can be in. Where a state has
 // a thread that waits, the words themselves tell when it does.
 #include <cxxabi.h>
+#include <gnu/libc-version.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <string_view>
 #include <thread>
 
 #include "detector/tracker/lock_words.hpp"
@@ -226,6 +229,40 @@ TEST_CASE("a condition variable counts who waits at it") {
   CHECK_FALSE(condition_has_waiters(&condition));
   pthread_cond_destroy(&condition);
   pthread_mutex_destroy(&mutex);
+}
+
+TEST_CASE("the words of a condition variable are where the libc that runs has them") {
+  REQUIRE(condition_layout() != nullptr);
+  CHECK(std::string_view(gnu_get_libc_version()) != "2.36" ||
+        condition_layout() == &kConditionWithReferences);
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  pthread_cond_t condition;
+  pthread_cond_init(&condition, &attributes);
+  CHECK(condition_is_shared(&condition));
+  pthread_cond_destroy(&condition);
+  condition = PTHREAD_COND_INITIALIZER;
+  CHECK_FALSE(condition_is_shared(&condition));
+  CHECK(condition_is_shared(&condition, nullptr));  // not known: nothing is said of it
+  CHECK_FALSE(condition_has_waiters(&condition, nullptr));
+}
+
+TEST_CASE("each layout of a condition variable is read by its own words") {
+  // __wseq 2, one waiter, and a __g_signals[1] that an older libc would take for waiters.
+  const std::uint32_t since_2_41[12] = {2, 0, 0, 0, 0, 1, 0, 1u << 3, 0, 24, 0, 0};
+  const std::uint32_t only_signals[12] = {2, 0, 0, 0, 0, 0, 0, 0, 0, 24, 0, 0};
+  // __g_refs[0] 1, of the older group; one waiter in the younger, which a broadcast is for.
+  const std::uint32_t until_2_40[12] = {3, 0, 0, 0, 1u << 1, 0, 0, 1, 0, 1u << 3, 0, 0};
+  CHECK(condition_has_waiters(since_2_41, &kConditionWithoutReferences));
+  CHECK_FALSE(condition_has_waiters(only_signals, &kConditionWithoutReferences));
+  CHECK(condition_has_waiters(until_2_40, &kConditionWithReferences));
+  CHECK(condition_signal_blocks(until_2_40, true, &kConditionWithReferences));
+  CHECK_FALSE(condition_signal_blocks(since_2_41, true, &kConditionWithoutReferences));
+  std::uint32_t locked[12];
+  std::copy(std::begin(since_2_41), std::end(since_2_41), locked);
+  locked[6] = 2;  // __g1_orig_size: the internal lock
+  CHECK(condition_signal_blocks(locked, false, &kConditionWithoutReferences));
 }
 
 TEST_CASE("a mutex says its type, its attributes and its owner") {
