@@ -5,6 +5,7 @@
 
 #include "detector/report/layout.hpp"
 #include "detector/report/print.hpp"
+#include "detector/verdict/fingerprint.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -35,15 +36,19 @@ std::string block(const std::string& name, const std::string& lines, const TextO
   return lines.empty() ? "" : label(name, options) + lines;
 }
 
-std::string headline(const Finding& finding, const TextOptions& options) {
+std::string process_of(const Finding& finding) {
   std::string process = fmt::format("process {}", finding.process);
   if (!finding.program.empty()) process += " (" + printable(finding.program) + ")";
+  return process;
+}
+
+std::string headline(const Finding& finding, const TextOptions& options) {
   std::string others;
   if (finding.count > 1) {
     others = fmt::format(" [and {} more like it]", finding.count - 1);
   }
   return fmt::format("forkscope: {}{} in {}: {}{}\n", finding.known ? "known " : "",
-                     styled(alarm_word(finding), style_of(finding.severity), options), process,
+                     styled(alarm_word(finding), style_of(finding.severity), options), process_of(finding),
                      printable(finding.verdict), others);
 }
 
@@ -229,15 +234,27 @@ std::string end_block(const Finding& finding, const TextOptions& options) {
   return block("then", wrapped(line, kBlock, options.width), options);
 }
 
-}  // namespace
+/// For who keeps a baseline; that there is none concerns everybody whose run is to fail on new ones.
+std::string fingerprint_block(const Finding& finding, const TextOptions& options) {
+  if (finding.fingerprint == kUnidentified)
+    return block("fingerprint",
+                 wrapped(finding.fingerprint + ": no function or variable of the program is known to "
+                                               "be part of it. It is never taken for another "
+                                               "finding, and no baseline accepts it.",
+                         kBlock, options.width),
+                 options);
+  if (!options.verbose || finding.fingerprint.empty()) return "";
+  return block("fingerprint", wrapped(finding.fingerprint, kBlock, options.width), options);
+}
 
-std::string finding_text(const Finding& finding, const TextOptions& options) {
-  std::string text = headline(finding, options);
-  text += finding.range ? range_block(finding, options) : lock_block(finding, options);
+std::string body(const Finding& finding, const TextOptions& options) {
+  std::string text = finding.range ? range_block(finding, options) : lock_block(finding, options);
   text += holder_blocks(finding, options);
   text += lost_block(finding, options);
   text +=
-      block("fork at", stack_lines(finding.fork_stack, kBlock, options.width, main_view(options)),
+      block("fork at",
+            python_lines(finding.fork_python, options) +
+                stack_lines(finding.fork_stack, kBlock, options.width, main_view(options)),
             options);
   text += waiter_block(finding, options);
   text += handler_block(finding, options);
@@ -245,9 +262,23 @@ std::string finding_text(const Finding& finding, const TextOptions& options) {
   text += declared_block(finding, options);
   text += block("why", wrapped(finding.explanation, kBlock, options.width), options);
   text += block("cure", wrapped(finding.cure, kBlock, options.width), options);
-  if (options.verbose && !finding.fingerprint.empty())
-    text += block("fingerprint", wrapped(finding.fingerprint, kBlock, options.width), options);
-  return text;
+  return text + fingerprint_block(finding, options);
+}
+
+}  // namespace
+
+std::string finding_text(const Finding& finding, const TextOptions& options) {
+  return headline(finding, options) + body(finding, options);
+}
+
+std::string headline_text(const Finding& finding, const TextOptions& options) {
+  return headline(finding, options) + waiter_block(finding, options);
+}
+
+std::string details_text(const Finding& finding, const TextOptions& options) {
+  return fmt::format("forkscope: in detail, {}: {}\n", process_of(finding),
+                     printable(finding.verdict)) +
+         body(finding, options);
 }
 
 }  // namespace forkscope

@@ -57,6 +57,9 @@ std::optional<Words> words(const Scene& scene) {
 RecognisedLock mutex(const Scene& scene, std::uint32_t kind) {
   RecognisedLock lock = scene.lock(LockFamily::kMutex, name_of(kind));
   lock.robust = (kind & kRobust) != 0;
+  const std::uint32_t type = kind & kTypeMask;
+  lock.compares_owner =
+      type == kRecursive || type == kErrorcheck || (kind & (kRobust | kInherit)) != 0;
   // Set in every robust one (pthread_mutex_init.c), so it says nothing there.
   lock.process_shared = (kind & (kShared | kRobust)) == kShared;
   return lock;
