@@ -110,7 +110,7 @@ std::string DataNames::name(std::uint64_t address) {
   }
   std::uint64_t start = symbol.start;
   Variable* variable = variable_at(address, start);
-  const bool mangled = symbol.name.starts_with("_Z") || symbol.name.starts_with("_R");
+  const bool mangled = is_mangled(symbol.name);
   if (variable == nullptr) return this->symbol(address);
   // A mangled symbol names the scope too; otherwise DWARF knows better than "lock.1234".
   std::string name;

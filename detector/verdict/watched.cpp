@@ -5,6 +5,7 @@
 
 #include "detector/record/module_kind.hpp"
 #include "detector/verdict/handlers.hpp"
+#include "detector/verdict/known_waits.hpp"
 #include "detector/verdict/libc_calls.hpp"
 #include "detector/verdict/words.hpp"
 
@@ -73,12 +74,23 @@ bool is_wait_of(const Finding& recorded, const Finding& watched) {
                      [&](const Frame& frame) { return frame.address == call; });
 }
 
+/// What the Python code that waits makes of a lock of CPython's, which C functions alone do not tell.
+void correct_kind(Finding& recorded) {
+  const bool lost = recorded.kind == kind_word(record::Kind::kLostThread);
+  if (!lost && recorded.kind != kind_word(record::Kind::kOrphanedLock)) return;
+  if (recorded.waiter.python.empty()) return;
+  const auto kind = lost ? record::Kind::kLostThread : record::Kind::kOrphanedLock;
+  const KnownWait known = known_wait(recorded.waiter.stack, recorded.waiter.python, false);
+  recorded.kind = kind_word(kind_of_known(kind, known));
+}
+
 /// What was seen from outside of a thread that the library reports.
 void add_view(Finding& recorded, const Finding& watched) {
   if (recorded.waiter.tid == watched.waiter.tid) {
     if (!watched.waiter.python.empty()) recorded.waiter.python = watched.waiter.python;
     if (recorded.waiter.stack.empty()) recorded.waiter.stack = watched.waiter.stack;
     if (recorded.fork_python.empty()) recorded.fork_python = watched.fork_python;
+    correct_kind(recorded);
   }
   // Of an event nobody owns there is no holder outside; of a lock it must be the same thread.
   if (recorded.holder.tid == watched.holder.tid) {
@@ -86,6 +98,19 @@ void add_view(Finding& recorded, const Finding& watched) {
     if (!watched.holder.python.empty()) recorded.holder.python = watched.holder.python;
     if (recorded.holder.name.empty()) recorded.holder.name = watched.holder.name;
   }
+}
+
+/// The library knows who took a lock that does not say so itself: from outside the same wait looks as
+/// one for any lost thread.
+void add_evidence(Finding& watched, const Finding& recorded) {
+  if (watched.kind != kind_word(record::Kind::kLostThread) ||
+      recorded.kind != kind_word(record::Kind::kOrphanedLock) || recorded.holder.tid == 0) {
+    return;
+  }
+  watched.kind = recorded.kind;
+  watched.evidence = recorded.evidence;
+  watched.lock.type = recorded.lock.type;
+  watched.cure = recorded.cure;
 }
 
 /// What the library knew of the holder: where it took the lock, and who created it.
@@ -103,7 +128,10 @@ void add_holder(Finding::Holder& holder, const Finding::Holder& known) {
 /// What the library knew of the wait, which it could not judge: what the lock is there for, and who
 /// had to do with it.
 void add_wait(Finding& finding, const Finding& recorded) {
-  if (!finding.handler) finding.kind = recorded.kind;
+  // The function that waits may say that it is a lock, where the record knows no owner.
+  const bool lock = finding.kind == kind_word(record::Kind::kOrphanedLock) &&
+                    recorded.kind == kind_word(record::Kind::kLostThread);
+  if (!finding.handler && !lock) finding.kind = recorded.kind;
   add_holder(finding.holder, recorded.holder);
   if (recorded.evidence == evidence_word(record::Evidence::kNobodyLeft)) return;
   finding.evidence = recorded.evidence;
@@ -217,9 +245,11 @@ void join_watched_findings(std::vector<Candidate>& candidates, Context& context,
       const Finding& recorded = candidates[i].finding;
       if (!is_same_process(recorded, finding)) continue;
       if (is_wait_of(recorded, finding)) {
+        add_evidence(finding, recorded);
         add_wait(finding, recorded);
       } else if (proves_hang(watched) && is_warning_of(recorded, finding)) {
         if (recorded.libc) add_warning(finding, recorded);
+        add_evidence(finding, recorded);
         add_holder(finding.holder, recorded.holder);
       } else {
         continue;
