@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "detector/inspect/first_look.hpp"
+#include "detector/cli/threads.hpp"
 
 namespace forkscope::cli {
 namespace {
@@ -24,7 +25,7 @@ FirstLooks::~FirstLooks() { stop(); }
 
 void FirstLooks::start() {
   arena_.take_looks(true);
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread("findings lack what a look at the process adds", [this] { run(); });
 }
 
 void FirstLooks::stop() {

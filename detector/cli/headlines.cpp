@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "detector/symbols/symbols.hpp"
+#include "detector/cli/threads.hpp"
 
 namespace forkscope::cli {
 namespace {
@@ -24,7 +25,7 @@ bool any_of(const Finding& finding, const std::set<std::uint64_t>& records) {
 }  // namespace
 
 void Headlines::start() {
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread("findings are reported without a headline first", [this] { run(); });
 }
 
 void Headlines::stop() {

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "detector/cli/output.hpp"
+#include "detector/cli/threads.hpp"
 #include "detector/inspect/frozen_stack.hpp"
 
 namespace forkscope::cli {
@@ -52,7 +53,7 @@ Reporter::~Reporter() { stop(); }
 
 void Reporter::start() {
   if (settings_.quiet) return;
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread("findings are reported at the end only", [this] { run(); });
   // A rule or a baseline may speak of what only debug information names.
   if (settings_.noise == nullptr || settings_.noise->empty()) headlines_.start();
 }

@@ -126,6 +126,10 @@ Ending run_program(const RunOptions& options) {
                      options.watch ? std::function(watched) : nullptr, looked, &noise, namer.get(),
                      on_deadlock_action(on_deadlock) != OnDeadlock::kReport});
   told = &reporter;
+  struct StopLooks {  // they tell the reporter, also where an error ends this
+    FirstLooks& looks;
+    ~StopLooks() { looks.stop(); }
+  } const stop_looks{looks};
   std::optional<Watchdog> watchdog;
   if (options.watch) {
     // A temporary folder is nobody's to look into.
@@ -140,12 +144,22 @@ Ending run_program(const RunOptions& options) {
                                   {on_deadlock_action(on_deadlock), changed, namer.get()}});
   }
 
-  pid_t program = launch(path, options.command, environment, *signals);
-  session.keep();
+  // What can be lacking is asked for before the program starts, which is not left alone then.
   reporter.start();
   looks.start();
-  if (watchdog) watchdog->start(program);
-  if (options.on_start) options.on_start(program);
+  if (watchdog) watchdog->start();
+  const DescriptorLimit descriptors;
+  descriptors.require_some();
+  pid_t program = launch(path, options.command, environment, *signals, descriptors);
+  session.keep();
+  if (watchdog) watchdog->watch(program);
+  if (options.on_start) {
+    try {
+      options.on_start(program);
+    } catch (const std::exception& error) {
+      say(error.what());
+    }
+  }
   RunEnd end = supervise(program, *signals, arena, reporter, {options.timeout, options.quiet});
 
   // The report may take a while: let Ctrl-C end it, with nothing left to clean up. The records stay
