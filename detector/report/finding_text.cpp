@@ -253,7 +253,7 @@ std::string body(const Finding& finding, const TextOptions& options) {
   text += lost_block(finding, options);
   text +=
       block("fork at",
-            python_lines(finding.fork_python, options) +
+            python_lines(finding.fork_python, kBlock, options) +
                 stack_lines(finding.fork_stack, kBlock, options.width, main_view(options)),
             options);
   text += waiter_block(finding, options);

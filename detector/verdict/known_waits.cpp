@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/address_space.hpp"
 #include "detector/verdict/fingerprint.hpp"
 #include "detector/verdict/outside/layout_functions.hpp"

@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <string_view>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/address_space.hpp"
 #include "detector/verdict/outside/component.hpp"
 #include "detector/verdict/outside/thread_view.hpp"
