@@ -156,7 +156,7 @@ std::vector<CodeName> code_names(ModuleFile& file, std::uint64_t address) {
   }
   // Assembler has lines but no functions; lambdas and local classes may have no linkage name.
   CodeName& physical = names.back();
-  const bool mangled = symbol.starts_with("_Z") || symbol.starts_with("_R");
+  const bool mangled = is_mangled(symbol);
   const bool named = !calls.empty() && linkage_name(&calls.front()) != nullptr;
   if (!symbol.empty() && (physical.function.empty() || (mangled && !named))) {
     physical.function = demangle(symbol);

@@ -104,7 +104,7 @@ std::string DataNames::name(std::uint64_t address) {
   }
   std::uint64_t start = symbol.start;
   Variable* variable = variable_at(address, start);
-  const bool mangled = symbol.name.starts_with("_Z") || symbol.name.starts_with("_R");
+  const bool mangled = is_mangled(symbol.name);
   if (variable == nullptr) {
     if (symbol.name.empty()) return {};
     std::string name = demangle(symbol.name);

@@ -61,21 +61,46 @@ std::string legacy_rust(std::string_view name) {
   return out;
 }
 
+/// What GCC and LLVM append for clones of a function, of the same source line to a reader.
+bool is_clone_word(std::string_view word) {
+  static constexpr std::string_view kWords[] = {"constprop", "isra",       "part", "cold", "llvm",
+                                                "lto_priv",  "localalias", "clone"};
+  return std::find(std::begin(kWords), std::end(kWords), word) != std::end(kWords);
+}
+
+/// Without ".constprop.0", ".isra.1", ".part.2", ".cold", ".llvm.123", and the ".0" of numbered local
+/// statics. Other dots are part of a name: Go's are "runtime.m0" and "main.init.0".
+std::string_view without_clone(std::string_view name) {
+  for (std::size_t dot; (dot = name.rfind('.')) != std::string_view::npos && dot > 0;) {
+    const std::string_view last = name.substr(dot + 1);
+    if (is_clone_word(last)) {
+      name = name.substr(0, dot);
+      continue;
+    }
+    if (last.empty() || last.find_first_not_of("0123456789") != std::string_view::npos) break;
+    const std::string_view front = name.substr(0, dot);
+    const std::size_t before = front.rfind('.');
+    if (before != std::string_view::npos && !is_clone_word(front.substr(before + 1))) break;
+    name = front;
+  }
+  return name;
+}
+
 }  // namespace
 
 std::string demangle(std::string_view name) {
   if (const std::size_t at = name.find('@'); at != std::string_view::npos && at > 0) {
     name = name.substr(0, at);
   }
-  // GCC and LLVM mark clones of a function with ".constprop.0", ".isra.1", ".part.2", ".cold",
-  // ".llvm.123", and numbered local statics with ".0": of the same source line to a reader.
-  const std::size_t dot = name.find('.');
-  const std::string_view base =
-      dot == std::string_view::npos || dot == 0 ? name : name.substr(0, dot);
+  if (name.starts_with("_D")) {
+    const std::string_view base = without_clone(name);
+    return demangle_d(base).value_or(std::string(base));
+  }
+  if (!name.starts_with("_R") && !name.starts_with("_Z")) return std::string(without_clone(name));
+  const std::string_view base = name.substr(0, name.find('.'));
   if (base.starts_with("_R")) {
     return demangle_rust_v0(base).value_or(std::string(name));
   }
-  if (!base.starts_with("_Z")) return std::string(base);
   // Dots are part of legacy Rust names ("core..fmt"), so only a name without them loses its suffix.
   for (const std::string_view candidate : {name, base}) {
     int status = 0;

@@ -179,6 +179,30 @@ TEST_CASE("demangle: C++ names, with clones and versions folded into their funct
   CHECK(demangle("") == "");
 }
 
+TEST_CASE("demangle: the dots of Go's names are part of them, those of clones are not") {
+  CHECK(demangle("runtime.m0") == "runtime.m0");
+  CHECK(demangle("runtime.futex") == "runtime.futex");
+  CHECK(demangle("main.init.0") == "main.init.0");
+  CHECK(demangle("sync.(*Mutex).Lock") == "sync.(*Mutex).Lock");
+  CHECK(demangle("copy.part.0.isra.0.cold") == "copy");
+  CHECK(demangle("counter.1234") == "counter");
+  CHECK(demangle("copy.llvm.98765") == "copy");
+  CHECK(demangle(".L4") == ".L4");
+}
+
+TEST_CASE("demangle: D names become paths without types") {
+  CHECK(demangle("_Dmain") == "D main");
+  CHECK(demangle("_D4core4sync5mutex5Mutex4lockMFZv") == "core.sync.mutex.Mutex.lock");
+  CHECK(demangle("_D3app9fileTableC4core4sync5mutex5Mutex") == "app.fileTable");
+  CHECK(demangle("_D3app__T4withTiZ5countFZv") == "app.with!(...).count");
+  CHECK(demangle("_D3app11__T4withTiZ5countFZv") == "app.with!(...).count");
+  CHECK(demangle("_D3app5cacheQk4fillFZv") == "app.cache.app.fill");
+  for (const char* name : {"_D", "_Dx", "_D99999999999999999999a", "_DQa", "_D3ap"}) {
+    INFO(name);
+    CHECK(demangle(name) == name);
+  }
+}
+
 TEST_CASE("demangle: legacy Rust names lose their hash and their escapes") {
   CHECK(demangle("_ZN4core3fmt5write17h0123456789abcdefE") == "core::fmt::write");
   CHECK(demangle(
