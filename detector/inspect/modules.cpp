@@ -87,7 +87,10 @@ Libc libc_of(const std::vector<ModuleRecord>& modules) {
     const std::string_view path = module.path;
     const std::string_view name = path.substr(path.rfind('/') + 1);
     if (name.starts_with("libc.so.6") || name.starts_with("libc-2.")) return Libc::kGlibc;
-    if (name.starts_with("ld-musl-") || name.starts_with("libc.musl-")) return Libc::kMusl;
+    // Debian's ld-musl-x86_64.so.1 is a link to a libc.so. glibc's file of that name is a text for
+    // the linker, and is never mapped.
+    if (name.starts_with("ld-musl-") || name.starts_with("libc.musl-") || name == "libc.so")
+      return Libc::kMusl;
   }
   return Libc::kUnknown;
 }

@@ -26,11 +26,11 @@ const Capture kGlibc[] = {
     {"glibc-recursive", kMutex, "recursive mutex", kCertain, kMutex, kLikely, true},
     {"glibc-errorcheck", kMutex, "error-checking mutex", kCertain, kMutex, kLikely, true},
     {"glibc-adaptive", kMutex, "adaptive mutex", kCertain, kMutex, kLikely, true},
-    {"glibc-robust", kMutex, "mutex", kCertain, kMutex, kLikely, true},
-    {"glibc-robust-recursive", kMutex, "recursive mutex", kCertain, kMutex, kLikely, true},
-    {"glibc-shared-mutex", kMutex, "mutex", kCertain, kMutex, kLikely, true},
-    {"glibc-inherit", kMutex, "priority-inheriting mutex", kCertain, kMutex, kLikely, true},
-    {"glibc-inherit-recursive", kMutex, "priority-inheriting recursive mutex", kCertain, kMutex,
+    {"glibc-robust", kMutex, "robust mutex", kCertain, kMutex, kLikely, true},
+    {"glibc-robust-recursive", kMutex, "robust recursive mutex", kCertain, kMutex, kLikely, true},
+    {"glibc-shared-mutex", kMutex, "process-shared mutex", kCertain, kMutex, kLikely, true},
+    {"glibc-inherit", kMutex, "priority-inheritance mutex", kCertain, kMutex, kLikely, true},
+    {"glibc-inherit-recursive", kMutex, "priority-inheritance recursive mutex", kCertain, kMutex,
      kLikely, true},
     {"glibc-timed-mutex", kMutex, "mutex", kCertain, kMutex, kLikely, true},
     {"glibc-rwlock-read-write", kRwlock, "read-write lock", kCertain, kRwlock, kLikely, true,
@@ -78,7 +78,7 @@ const Capture kMusl[] = {
 };
 
 const Capture kRuntimes[] = {
-    {"gcc-guard", kStaticGuard, "initialisation of a static variable", kCertain, kStaticGuard,
+    {"gcc-guard", kStaticGuard, "initialisation of the static variable", kCertain, kStaticGuard,
      kLikely, false},
     {"gcc-atomic-int", kAtomicWait, "atomic variable", kCertain, kUnknown, kNone, false},
     {"gcc-atomic-long", kAtomicWait, "atomic variable", kCertain, kUnknown, kNone, false},

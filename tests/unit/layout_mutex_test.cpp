@@ -38,9 +38,19 @@ TEST_CASE("a mutex reached by a function that waits for mutexes is certain", "[l
   }
 }
 
+TEST_CASE("the kind of a mutex does not depend on its owner being recorded yet",
+          "[layout][glibc]") {
+  LockScene scene;
+  scene.words({2, 1, 0, 1, 1}).waits();
+  const auto lock = scene.in({"__lll_lock_wait", "pthread_mutex_lock", "main"}).look();
+  REQUIRE(lock.confidence == Confidence::kCertain);
+  REQUIRE(lock.type == "recursive mutex");
+  REQUIRE(lock.owner == 0);
+}
+
 TEST_CASE("a process-shared mutex is waited for with the shared operation", "[layout][glibc]") {
   const auto lock = mutex(128).shared().look();
-  require_owned(lock, "mutex");
+  require_owned(lock, "process-shared mutex");
   REQUIRE(lock.process_shared);
   REQUIRE(mutex(128).look().family != LockFamily::kMutex);
   REQUIRE(mutex(0).shared().look().family != LockFamily::kMutex);
@@ -51,7 +61,7 @@ TEST_CASE("a robust mutex has its owner in the lock word", "[layout][glibc]") {
   scene.words({0x80000000 | kTid, 1, kTid, 1, 16 | 128}).waits().shared();
   scene.put(24, std::uint64_t(0x7f0000002000)).put(32, std::uint64_t(0x7f0000002000));
   const auto lock = scene.look();
-  require_owned(lock, "mutex");
+  require_owned(lock, "robust mutex");
   REQUIRE(lock.robust);
   REQUIRE_FALSE(lock.process_shared);  // the bit is set in every robust one
 
@@ -63,7 +73,7 @@ TEST_CASE("a priority-inheriting mutex is waited for in the kernel", "[layout][g
   LockScene scene;
   scene.words({0x80000000 | kTid, 1, kTid, 1, 32}).waits().pi();
   scene.wait.expected = 0;  // not compared
-  require_owned(scene.look(), "priority-inheriting mutex");
+  require_owned(scene.look(), "priority-inheritance mutex");
   scene.put(0, 0x80000000 | (kTid + 1));  // owner word of somebody else: not this structure
   REQUIRE(scene.look().family == LockFamily::kUnknown);
 }
@@ -71,7 +81,7 @@ TEST_CASE("a priority-inheriting mutex is waited for in the kernel", "[layout][g
 TEST_CASE("a priority-protected mutex keeps its ceiling in the lock word", "[layout][glibc]") {
   LockScene scene;
   scene.words({5u << 19 | 2, 0, kTid, 1, 64}).waits();
-  require_owned(scene.look(), "mutex");
+  require_owned(scene.look(), "priority-protected mutex");
 }
 
 TEST_CASE("words that no mutex has are refused", "[layout][glibc]") {

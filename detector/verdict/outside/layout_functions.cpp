@@ -94,7 +94,7 @@ const Known kKnown[] = {
      Match::kName,
      kStaticGuard,
      {kStaticGuard},
-     "initialisation of a static variable"},
+     "initialisation of the static variable"},
 
     // CPython. Its parking lot waits on a semaphore of the waiting thread; events do so as well.
     {"PyMutex_LockTimed", Match::kName, kPyMutex, {kPyMutex}, "Python's internal mutex"},

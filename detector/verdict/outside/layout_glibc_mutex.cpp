@@ -2,6 +2,7 @@
 // own). All that is read here lies at the same offsets on every 64-bit architecture. mtx_t,
 // std::mutex and the loader's recursive locks are the same structure.
 #include "detector/verdict/outside/layout_fit.hpp"
+#include "detector/verdict/words.hpp"
 
 namespace forkscope::layout {
 namespace {
@@ -13,7 +14,7 @@ constexpr std::uint32_t kTypeMask = 3, kRobust = 16, kInherit = 32, kProtect = 6
                         kElision = 256, kNoElision = 512;
 constexpr std::uint32_t kKnownBits =
     kTypeMask | kRobust | kInherit | kProtect | kShared | kElision | kNoElision;
-constexpr std::uint32_t kRecursive = 1, kErrorcheck = 2, kAdaptive = 3;
+constexpr std::uint32_t kRecursive = 1;
 
 // The lock word of robust and priority-inheriting mutexes (futex(2)).
 constexpr std::uint32_t kWaiters = 0x80000000, kOwnerDied = 0x40000000, kTidMask = 0x3fffffff;
@@ -30,17 +31,18 @@ bool valid(std::uint32_t kind) {
   return (kind & kElision) == 0 || (kind & (kTypeMask | kRobust | kInherit | kProtect)) == 0;
 }
 
+/// In the words of the library's records (MutexWords), so that both speak of one lock alike.
 std::string name_of(std::uint32_t kind) {
-  switch (kind & kTypeMask) {
-    case kRecursive:
-      return "recursive mutex";
-    case kErrorcheck:
-      return "error-checking mutex";
-    case kAdaptive:
-      return "adaptive mutex";
-    default:
-      return "mutex";
-  }
+  using record::LockType;
+  constexpr LockType kTypes[] = {LockType::kMutexNormal, LockType::kMutexRecursive,
+                                 LockType::kMutexErrorcheck, LockType::kMutexAdaptive};
+  const bool robust = (kind & kRobust) != 0;
+  unsigned flags = robust ? record::kLockRobust : 0;
+  if ((kind & kInherit) != 0) flags |= record::kLockPi;
+  if ((kind & kProtect) != 0) flags |= record::kLockPp;
+  // Set in every robust one (pthread_mutex_init.c), so it says nothing there.
+  if ((kind & kShared) != 0 && !robust) flags |= record::kLockPshared;
+  return lock_type_words(kTypes[kind & kTypeMask], std::uint8_t(flags));
 }
 
 struct Words {
@@ -57,7 +59,6 @@ std::optional<Words> words(const Scene& scene) {
 RecognisedLock mutex(const Scene& scene, std::uint32_t kind) {
   RecognisedLock lock = scene.lock(LockFamily::kMutex, name_of(kind));
   lock.robust = (kind & kRobust) != 0;
-  // Set in every robust one (pthread_mutex_init.c), so it says nothing there.
   lock.process_shared = (kind & (kShared | kRobust)) == kShared;
   return lock;
 }
@@ -118,7 +119,6 @@ void read_tid_word(const Scene& scene, const Words& words) {
   int points = common_points(scene, words);
   if (points < 0) return;
   RecognisedLock lock = mutex(scene, words.kind);
-  if (inherit) lock.type = "priority-inheriting " + lock.type;
   const std::uint32_t tid = words.lock & kTidMask;
   if ((words.lock & kWaiters) != 0) points += kMark;
   if ((words.lock & kOwnerDied) != 0) {

@@ -48,7 +48,7 @@ void from_module(const WaitHint& hint, Reason& result) {
     result = {From::kModule,
               {kStaticGuard, kAtomicWait},
               kStaticGuard,
-              "initialisation of a static variable",
+              "initialisation of the static variable",
               true};
   }
 }

@@ -61,7 +61,7 @@ void read_static_guard(const Scene& scene) {
   if (!scene.aligned(0, 8)) return;
   auto rest = scene.word(4);
   if (!rest || *rest != 0) return;
-  RecognisedLock lock = scene.lock(LockFamily::kStaticGuard, "initialisation of a static variable");
+  RecognisedLock lock = scene.lock(LockFamily::kStaticGuard, "initialisation of the static variable");
   lock.held = true;
   scene.add(std::move(lock), 2 * kMark + kAgrees + kZero);
 }

@@ -31,9 +31,9 @@ std::vector<Candidate> readings(const FutexWait& wait, const EvidenceMemory& mem
     read_glibc_join(scene);
     read_glibc_once(scene);
     read_glibc_internal(scene);
-  } else {
-    read_musl(scene);
   }
+  // A program that is linked statically does not say which it has.
+  if (libc != Libc::kGlibc) read_musl(scene);
   read_static_guard(scene);
   read_libgomp(scene);
   read_rust(scene);
@@ -50,7 +50,7 @@ std::vector<Candidate> readings(const FutexWait& wait, const EvidenceMemory& mem
 std::vector<Candidate> moved_on(const FutexWait& wait, const EvidenceMemory& memory, Abi abi,
                                 Libc libc) {
   std::vector<Candidate> found;
-  if (libc == Libc::kMusl) read_musl_requeued({wait, memory, abi, found});
+  if (libc != Libc::kGlibc) read_musl_requeued({wait, memory, abi, found});
   return found;
 }
 
@@ -82,9 +82,10 @@ RecognisedLock with_function(const FutexWait& wait, const Reason& why,
     RecognisedLock lock = candidate.lock;
     const bool function = why.from == Reason::From::kFunction;
     lock.confidence = function ? Confidence::kCertain : Confidence::kLikely;
-    // A function's name for it may say more than the bytes: a critical section, a latch.
+    // A function's name for it may say more than the bytes: a critical section, a latch. Of a mutex
+    // the bytes say more: which kind it is.
     if (function && lock.family == why.first && candidate.points < kRich &&
-        lock.family != LockFamily::kLibcLock)
+        lock.family != LockFamily::kLibcLock && lock.family != LockFamily::kMutex)
       lock.type = why.type;
     return lock;
   }
