@@ -90,7 +90,9 @@ void look_for_links(Evidence& evidence, ProcessMemory& memory, const std::vector
                     Namer& namer) {
   const bool stacks = std::any_of(evidence.process.threads.begin(), evidence.process.threads.end(),
                                   [](const ThreadEvidence& t) { return !t.stack.empty(); });
-  if (stacks) evidence.wait_links = wait_links(memory, evidence, left, namer);
+  if (!stacks) return;
+  evidence.wait_links = wait_links(memory, evidence, left, namer);
+  evidence.living_links = living_links(memory, evidence, namer);
 }
 
 }  // namespace

@@ -14,7 +14,8 @@ namespace forkscope {
 namespace {
 
 constexpr std::size_t kMostThreads = 64;
-constexpr std::uint64_t kMostStack = 64 << 10, kRememberedStack = 16 << 10;
+constexpr std::uint64_t kMostStack = 64 << 10, kRememberedStack = 16 << 10,
+                        kWholeStack = 1 << 20;
 constexpr std::size_t kMostObjects = 4096;
 constexpr std::uint64_t kMostBytes = 4 << 20, kLargestObject = 1 << 20;
 /// How far from a pointer an object reaches whose size is not known. The awaited word of a lock is
@@ -30,8 +31,20 @@ struct Object {
   std::uint64_t start = 0, end = 0;
 };
 
-/// A thread that was not copied.
-struct Lost {
+/// Where the thing lies that is waited for: some locks let each waiter sleep on a word of its own.
+std::uint64_t lock_address(const ThreadView& view) {
+  const bool own_word = view.family == LockFamily::kAbseil ||
+                        view.family == LockFamily::kParkingLot || view.family == LockFamily::kPyMutex;
+  return own_word && view.lock.address != 0 ? view.lock.address : view.wait.futex->address;
+}
+
+enum class Whose {
+  kLost,    ///< threads that were not copied, of any wait that may be on purpose
+  kLiving,  ///< the other threads of the process, of locks that do not say who holds them
+};
+
+/// A thread that may know of the waits.
+struct Candidate {
   std::int32_t tid = 0;
   Object stack{};
   std::vector<std::uint64_t> code{};  ///< addresses in functions it was in
@@ -41,13 +54,18 @@ struct Lost {
 
 class Search {
  public:
-  Search(ProcessMemory& memory, const Evidence& evidence, Namer& namer)
+  Search(ProcessMemory& memory, const Evidence& evidence, Namer& namer, Whose whose)
       : memory_(memory), process_(evidence.process), namer_(namer), code_(memory) {
-    for (const ThreadEvidence& thread : process_.threads) {
-      const Wait wait = wait_of(thread, process_.abi);
-      if (!wait.futex || !wait.for_ever || !may_park(thread.stack, process_.exe)) continue;
-      const std::uint64_t address = wait.futex->address;
+    for (const ThreadView& view : view_threads(evidence)) {
+      if (!view.wait.futex || !view.wait.for_ever) continue;
+      const ThreadEvidence& thread = *view.thread;
+      if (!is_ownerless_lock(view) &&
+          (whose == Whose::kLiving || !may_park(thread.stack, process_.exe))) {
+        continue;
+      }
+      const std::uint64_t address = lock_address(view);
       targets_.push_back({thread.tid, address, variable_at(address), false});
+      if (whose == Whose::kLiving) continue;
       // That a function waits there says nothing of who ends the wait.
       for (const Frame& frame : thread.stack)
         if (const ModuleRecord* module = module_at(frame.address - 1))
@@ -62,23 +80,35 @@ class Search {
            });
   }
 
+  /// A thread that waits for a lock does not hold that one, but may hold another.
+  void leave_out_wait_of(const ThreadEvidence& thread) {
+    const Wait wait = wait_of(thread, process_.abi);
+    std::uint64_t lock = wait.futex ? wait.futex->address : 0;
+    for (const Target& target : targets_)
+      if (target.tid == thread.tid) lock = target.address;
+    std::erase_if(targets_, [&](const Target& target) { return target.address == lock; });
+  }
+
+  /// A limit of work ended the search.
+  bool exhausted() const { return bytes_left_ == 0 || seen_.size() >= kMostObjects; }
+
   /// There is nothing (more) to find.
   bool done() const {
     return std::all_of(targets_.begin(), targets_.end(),
                        [](const Target& target) { return target.found; });
   }
 
-  /// What threads that were not copied know: from their stacks, from what those lead to, and from
+  /// What the threads know: from their stacks, from what those lead to, and from
   /// the code they were in, in this order for all of them. That code refers to a lock is true of
   /// every thread that ever takes it: one with a pointer to it is named before.
-  void look(const std::vector<Lost>& threads) {
+  void look(const std::vector<Candidate>& threads) {
     struct Found {
       std::deque<std::uint64_t> next;
       std::vector<std::uint64_t> called;
     };
     std::vector<Found> found;
     how_ = WaitLink::How::kStack;
-    for (const Lost& thread : threads) {
+    for (const Candidate& thread : threads) {
       tid_ = thread.tid;
       scan(thread.stack);
       found.push_back({std::exchange(next_, {}), std::exchange(called_, {})});
@@ -180,7 +210,7 @@ class Search {
     if (module != nullptr && code_.begins_at(value, *module)) called_.push_back(value);
   }
 
-  void look_at_code(const Lost& thread, std::vector<std::uint64_t> called) {
+  void look_at_code(const Candidate& thread, std::vector<std::uint64_t> called) {
     tid_ = thread.tid;
     called_ = std::move(called);
     for (const std::uint64_t pc : thread.code) look_at_code(pc, thread.calls);
@@ -263,8 +293,8 @@ class Search {
 
 std::vector<WaitLink> wait_links(ProcessMemory& memory, const Evidence& evidence,
                                  const std::vector<LeftThread>& left, Namer& namer) {
-  Search search(memory, evidence, namer);
-  std::vector<Lost> threads;
+  Search search(memory, evidence, namer, Whose::kLost);
+  std::vector<Candidate> threads;
   const std::vector<const ThreadEvidence*> lost = lost_threads(evidence);
   for (std::size_t i = 0; i < lost.size() && i < kMostThreads; ++i) {
     const ThreadEvidence& thread = *lost[i];
@@ -293,6 +323,31 @@ std::vector<WaitLink> wait_links(ProcessMemory& memory, const Evidence& evidence
   }
   search.look(threads);
   return std::move(search.links);
+}
+
+std::optional<std::vector<WaitLink>> living_links(ProcessMemory& memory, const Evidence& evidence,
+                                                  Namer& namer) {
+  const std::vector<ThreadEvidence>& threads = evidence.process.threads;
+  if (threads.size() < 2 || threads.size() > kMostThreads) return std::nullopt;
+  if (Search(memory, evidence, namer, Whose::kLiving).done()) return std::nullopt;
+  std::vector<WaitLink> links;
+  for (const ThreadEvidence& thread : threads) {
+    if (!thread.call) continue;
+    // Each for itself: what one is not to be blamed for, another may be.
+    Search search(memory, evidence, namer, Whose::kLiving);
+    search.leave_out_wait_of(thread);
+    const Mapping* stack = search.mapping_at(thread.call->sp);
+    if (stack == nullptr || search.done()) continue;
+    std::vector<std::uint64_t> code;
+    for (const Frame& frame : thread.stack) code.push_back(frame.address - 1);
+    // To its end: what a thread was started with stands in glibc's descriptor, above its stack.
+    const std::uint64_t sp = thread.call->sp;
+    search.look({{thread.tid, {sp, std::min(stack->end, sp + kWholeStack)}, std::move(code)}});
+    links.insert(links.end(), search.links.begin(), search.links.end());
+    // What was not looked at may know of any of them.
+    if (!search.done() && search.exhausted()) return std::nullopt;
+  }
+  return links;
 }
 
 }  // namespace forkscope

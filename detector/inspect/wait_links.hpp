@@ -8,6 +8,7 @@
 // for code, any for the rest. Nothing is stopped. Not thread-safe.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "detector/inspect/glibc_threads.hpp"
@@ -20,5 +21,12 @@ namespace forkscope {
 /// knows. `left`: where glibc has their stacks, for those whose process is gone.
 std::vector<WaitLink> wait_links(ProcessMemory& memory, const Evidence& evidence,
                                  const std::vector<LeftThread>& left, Namer& namer);
+
+/// For each thread of the process that waits for ever for a lock without an owner word: the first
+/// other thread of the process that is found to know of that lock, in the same way but from all the
+/// code it is in. A thread that waits for the same lock does not count. Nothing where there is no
+/// such wait, or more to look at than the bounds allow.
+std::optional<std::vector<WaitLink>> living_links(ProcessMemory& memory, const Evidence& evidence,
+                                                  Namer& namer);
 
 }  // namespace forkscope

@@ -3,14 +3,16 @@
 #include <algorithm>
 #include <set>
 
+#include "detector/inspect/queued_on.hpp"
 #include "detector/verdict/outside/waits.hpp"
 
 namespace forkscope {
 
 void copy_waited_words(ProcessEvidence& process, ProcessMemory& memory) {
   std::set<std::uint64_t> seen;
-  for (const ThreadEvidence& thread : process.threads) {
+  for (ThreadEvidence& thread : process.threads) {
     const Wait wait = wait_of(thread, process.abi);
+    if (wait.futex) thread.queued_on = abseil_lock(memory, process, thread, *wait.futex);
     if (!wait.futex || !seen.insert(wait.futex->address).second) continue;
     const std::uint64_t address = wait.futex->address;
     // The mapping bounds the copy: a lock may be the first or the last thing in it.

@@ -12,6 +12,7 @@
 #include "detector/verdict/handlers.hpp"
 #include "detector/verdict/libc_calls.hpp"
 #include "detector/verdict/fingerprint.hpp"
+#include "detector/verdict/known_waits.hpp"
 #include "detector/verdict/sentences.hpp"
 #include "detector/verdict/words.hpp"
 
@@ -165,6 +166,13 @@ CureFacts cure_facts(const record::Finding& f, const Finding& finding, const Add
   return facts;
 }
 
+/// What a library has built on the semaphore, condition variable or word that is waited for.
+KnownWait known_wait_of(const record::Finding& f, const Finding& finding) {
+  if (!may_be_built_on(f.lock_type) || f.evidence == record::Evidence::kInheritedWaiters) return {};
+  const bool raw = f.call == record::Call::kFutexWait || f.call == record::Call::kFutexTimedwait;
+  return known_wait(finding.waiter.stack, finding.waiter.python, raw);
+}
+
 /// A sem_trywait is no wait, but in CPython: a threading.Lock is tried first, and waited for only if
 /// that fails (Modules/_threadmodule.c, acquire_timed). Its own locks the interpreter takes with
 /// sem_wait at once, and nearly always with the GIL, which then the forking thread has: nobody else
@@ -210,6 +218,8 @@ Candidate candidate_of(const FindingRecord& record, const Context& context,
     finding.waiter.call = finding.libc->function;
   }
   finding.waiter.stack = space.stack(std::span(f.waiter, f.waiter_frames));
+  const KnownWait known = known_wait_of(f, finding);
+  if (!known.type.empty()) finding.lock.type = known.type;
   if (fork != nullptr) {
     finding.fork_stack = context.spaces.of(fork->fork.parent, fork->meta.image)
                              .stack(std::span(fork->fork.stack, fork->fork.frames));
@@ -232,7 +242,11 @@ Candidate candidate_of(const FindingRecord& record, const Context& context,
   finding.explanation = explanation_of(facts);
   if (repairer) finding.explanation += " " + perhaps_repaired_words(*repairer);
   if (finding.handler) finding.explanation += " " + inside_handler_words(*finding.handler);
-  finding.cure = cure_for(cure_facts(f, finding, space));
+  CureFacts cure = cure_facts(f, finding, space);
+  if (severity != record::Severity::kLatent && reported_kind(f) == f.kind)
+    cure.kind = kind_of_known(f.kind, known);
+  if (cure.kind != f.kind) finding.kind = kind_word(cure.kind);
+  finding.cure = cure_for(cure);
   finding.outcome = outcome_words(f, outcome, death);
   finding.records = {f.id};
   finding.count = std::max<std::uint64_t>(record.times, 1);

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "detector/verdict/handlers.hpp"
+#include "detector/verdict/known_waits.hpp"
 #include "detector/verdict/libc_calls.hpp"
 #include "detector/verdict/words.hpp"
 
@@ -51,11 +52,22 @@ bool is_warning_of(const Finding& recorded, const Finding& watched) {
          recorded.outcome != "let through";
 }
 
+/// What the Python code that waits makes of a lock of CPython's, which C functions alone do not tell.
+void correct_kind(Finding& recorded) {
+  const bool lost = recorded.kind == kind_word(record::Kind::kLostThread);
+  if (!lost && recorded.kind != kind_word(record::Kind::kOrphanedLock)) return;
+  if (recorded.waiter.python.empty()) return;
+  const auto kind = lost ? record::Kind::kLostThread : record::Kind::kOrphanedLock;
+  const KnownWait known = known_wait(recorded.waiter.stack, recorded.waiter.python, false);
+  recorded.kind = kind_word(kind_of_known(kind, known));
+}
+
 /// What was seen from outside of a thread that the library reports.
 void add_view(Finding& recorded, const Finding& watched) {
   if (recorded.waiter.tid == watched.waiter.tid) {
     recorded.waiter.python = watched.waiter.python;
     if (recorded.waiter.stack.empty()) recorded.waiter.stack = watched.waiter.stack;
+    correct_kind(recorded);
   }
   // Of an event nobody owns there is no holder outside; of a lock it must be the same thread.
   if (recorded.holder.tid == watched.holder.tid) {
@@ -63,6 +75,19 @@ void add_view(Finding& recorded, const Finding& watched) {
     recorded.holder.python = watched.holder.python;
     if (recorded.holder.name.empty()) recorded.holder.name = watched.holder.name;
   }
+}
+
+/// The library knows who took a lock that does not say so itself: from outside the same wait looks as
+/// one for any lost thread.
+void add_evidence(Finding& watched, const Finding& recorded) {
+  if (watched.kind != kind_word(record::Kind::kLostThread) ||
+      recorded.kind != kind_word(record::Kind::kOrphanedLock) || recorded.holder.tid == 0) {
+    return;
+  }
+  watched.kind = recorded.kind;
+  watched.evidence = recorded.evidence;
+  watched.lock.type = recorded.lock.type;
+  watched.cure = recorded.cure;
 }
 
 /// What the library knew of the holder: where it took the lock, and who created it.
@@ -181,6 +206,7 @@ void join_watched_findings(std::vector<Candidate>& candidates, Context& context,
       const Finding& recorded = candidates[i].finding;
       if (!is_same_process(recorded, finding) || !is_warning_of(recorded, finding)) continue;
       if (recorded.libc) add_warning(finding, recorded);
+      add_evidence(finding, recorded);
       add_holder(finding.holder, recorded.holder);
       replaced[i] = true;
     }

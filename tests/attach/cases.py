@@ -133,6 +133,12 @@ HUNG = [
             hangs("orphaned-lock", "cache_lock", "cache-filler"), threads=3),
     program(CHILD, "beside-a-server", "another thread of the child serves on",
             hangs("orphaned-lock", "cache_lock", "cache-filler"), threads=2),
+    program(CHILD, "ownerless", "a lock that does not say who holds it",
+            hangs("orphaned-lock", "font_lock", lost="font-loader")),
+    program(CHILD, "ownerless-beside-a-server", "the same; another thread of the child serves on",
+            hangs("orphaned-lock", "font_lock", lost="font-loader", probable=OTHERS), threads=2),
+    program(CHILD, "ownerless-in-second-thread", "the same; the first thread serves on",
+            hangs("orphaned-lock", "font_lock", lost="font-loader", probable=OTHERS), threads=2),
     *(program("hangs_in_libc", name, f"the lock inside {name}()", hangs("libc-lock"))
       for name in ("localtime", "setenv", "random", "dl_iterate_phdr", "setlocale",
                    "iconv_open")),
@@ -187,6 +193,7 @@ OF_THREADS = {
     "semaphore-of-reader": ("a semaphore, while a thread reads", 2),
     "mutex-of-reader": ("a mutex of a thread that reads", 2),
     "rwlock-of-reader": ("a lock of a thread that reads", 2),
+    "library-lock-of-reader": ("a lock without an owner word of a thread that reads", 2),
     "once-of-reader": ("pthread_once of a thread that reads", 2),
     "barrier-with-reader": ("a barrier, while a thread reads", 2),
     "timed-condition": ("pthread_cond_timedwait", 1),
@@ -303,7 +310,13 @@ OTHERS_THAN_GLIBC = [
          starts.deleted(CHILD, "simple"), hangs("orphaned-lock", "", "cache-filler")),
     Case("musl-hung", "musl: hung on a mutex of the parent's thread", starts.built(
         ["musl-gcc"], CHILD, "simple", 1),
-        hangs("orphaned-lock lost-thread", probable="of musl's locks less can be read")),
+        hangs("orphaned-lock", "cache_lock", lost="cache-filler")),
+    Case("static-musl-hung", "musl, static: hung on a mutex of the parent's thread", starts.built(
+        ["musl-gcc", "-static"], CHILD, "simple", 1),
+        hangs("orphaned-lock", "cache_lock", lost="cache-filler")),
+    Case("musl-forked-mutex", "musl: forked child, a mutex of a thread that reads", starts.built(
+        ["musl-gcc"], "waits_in_forked_child", "mutex-of-reader", 2),
+        waits("waiting", "unknown")),
     Case("32-bit", "32-bit: idle pool, epoll_wait", starts.built(
         ["gcc", "-m32"], "waits_for_threads", "pool-and-epoll", 4), waits("waiting", "unknown")),
     Case("namespaces", "in other PID and mount namespaces: idle pool",

@@ -30,7 +30,7 @@ def check_diagnosed(observed, facts):
     check_equal(finding["process"], facts["child"], "process of the finding")
     check_equal(int(finding["lock"]["address"], 16), int(facts["call"][1], 16),
                 "lock of the finding, against the futex of the hung process")
-    check_equal(finding["lock"]["type"], "semaphore", "type of the lock")
+    check_equal(finding["lock"]["type"], "Python lock", "type of the lock")
     check_equal(finding["evidence"], "waited-last", "evidence")
     check_equal(finding["holder"]["tid"], facts["holder"], "thread that waited last")
     check_equal(finding["waiter"]["call"], "sem_wait", "call")

@@ -154,3 +154,21 @@ TEST_CASE("two children that join the same way are one finding", "[judge][waits]
   story.arena.finding_end(story.arena.finding(finding), record::Outcome::kAcquired);
   CHECK(story.only().count == 2);
 }
+
+TEST_CASE("who waits tells a library's lock from its events", "[judge][waits]") {
+  const auto in = [](const char* function) {
+    Story story;
+    story.namer.function(kReadAll, function);
+    story.forked(1, 200, {});
+    story.arena.finding(wait(LockType::kFutex, Call::kFutexWait, Evidence::kNobodyLeft), {});
+    return story.only();
+  };
+  CHECK(in("read_all").kind == "lost-thread");
+  CHECK(in("read_all").lock.type == "futex word");
+  CHECK(in("g_mutex_lock").kind == "orphaned-lock");
+  CHECK(in("g_mutex_lock").lock.type == "GMutex");
+  CHECK(in("g_cond_wait").kind == "lost-thread");
+  CHECK(in("g_cond_wait").lock.type == "GCond");
+  // Of a lock of Python's the Python code would tell, which the library does not see.
+  CHECK(in("PyThread_acquire_lock_timed").kind == "lost-thread");
+}

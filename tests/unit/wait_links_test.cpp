@@ -103,6 +103,24 @@ class Scene {
   std::vector<WaitLink> links(const std::vector<LeftThread>& left = {}) {
     return wait_links(memory_, evidence_, left, names_);
   }
+  /// Another thread of the child lives, on the stack that is the lost thread's in other scenes.
+  Scene& beside(std::uint64_t its_word = 0) {
+    evidence_.process.threads.push_back(
+        thread(kChild + 1, kLostSp, its_word == 0 ? SYS_pause : SYS_futex, its_word));
+    return *this;
+  }
+  /// The child's thread waits in a function that takes a lock.
+  Scene& for_lock() {
+    Frame lock;
+    lock.module = "/usr/lib/libglib-2.0.so.0";
+    lock.function = "g_mutex_lock";
+    auto& stack = evidence_.process.threads.front().stack;
+    stack.insert(stack.begin(), lock);
+    return *this;
+  }
+  std::optional<std::vector<WaitLink>> living() {
+    return living_links(memory_, evidence_, names_);
+  }
   Scene& parent_gone() {
     evidence_.ancestors.clear();
     return *this;
@@ -222,4 +240,32 @@ TEST_CASE("links: of a parent that is gone the child's libc knows the stacks") {
   const auto links = scene.links({{0, 0, kLostSp + 0x400}});
   REQUIRE(links.size() == 1);
   CHECK(links[0].lost == 0);
+}
+
+TEST_CASE("links: who of the living may hold a lock that does not say so") {
+  Scene scene;
+  scene.waits_on(kWord).for_lock();
+  CHECK_FALSE(scene.living());  // there is nobody else
+  scene.beside();
+  REQUIRE(scene.living());
+  CHECK(scene.living()->empty());
+  scene.put(kLostSp + 64, kWord);
+  REQUIRE(scene.living()->size() == 1);
+  CHECK(scene.living()->front().waiter == kChild);
+  CHECK(scene.living()->front().lost == kChild + 1);
+}
+
+TEST_CASE("links: of an event it is not asked who of the living may cause it") {
+  Scene scene;
+  scene.waits_on(kWord).beside().put(kLostSp + 64, kWord);
+  CHECK_FALSE(scene.living());
+}
+
+TEST_CASE("links: who waits for a lock has not that one, but perhaps another") {
+  Scene same;
+  same.waits_on(kWord).for_lock().beside(kWord).put(kLostSp + 64, kWord);
+  CHECK(same.living()->empty());
+  Scene other;
+  other.waits_on(kWord).for_lock().beside(kWord + 64).put(kLostSp + 64, kWord);
+  CHECK(other.living()->size() == 1);
 }

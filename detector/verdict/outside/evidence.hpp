@@ -62,6 +62,8 @@ struct ThreadEvidence {
   bool stack_complete = false;  ///< reached the thread's first function
   std::vector<PythonFrame> python;  ///< innermost first
   std::optional<Frame> start_routine;
+  /// Of the lock in whose queue it is, where it sleeps on a word of its own; 0: none, or not known.
+  std::uint64_t queued_on = 0;
 };
 
 /// A line of /proc/PID/maps.
@@ -120,7 +122,7 @@ struct RememberedThread {
   std::optional<Frame> start_routine;
 };
 
-/// A thread that was not copied knows of what a thread of the child waits on for ever.
+/// A thread, mostly one that was not copied, knows of what a thread of the child waits on for ever.
 struct WaitLink {
   enum class How {
     kStack,  ///< its stack has a pointer to it
@@ -128,7 +130,7 @@ struct WaitLink {
     kCode,   ///< the functions it was in refer to it, or call one that does
   };
   std::int32_t waiter = 0;  ///< TID of the thread that waits
-  std::int32_t lost = 0;    ///< TID of the thread that was not copied, 0 unknown
+  std::int32_t lost = 0;    ///< TID of the one that knows, 0 unknown
   How how = How::kStack;
 };
 
@@ -146,6 +148,9 @@ struct Evidence {
   std::vector<RememberedThread> remembered_threads;
   /// What its memory tells of the threads that were not copied, for threads that wait for ever.
   std::vector<WaitLink> wait_links;
+  /// The same of the other threads of the process itself, for locks that do not say who holds them:
+  /// which of those may. Nothing: it was not looked for.
+  std::optional<std::vector<WaitLink>> living_links{};
   /// The thread of the nearest ancestor that forked it, by its TID there; 0: not known.
   std::int32_t forker_own_tid = 0;
   /// Its libc is one whose lists of threads can be read.

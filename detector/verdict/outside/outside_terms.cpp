@@ -34,6 +34,8 @@ std::string ground_word(Ground ground) {
       return "owner-word";
     case Ground::kNobodyLeft:
       return "nobody-left";
+    case Ground::kNobodyHolds:
+      return "nobody-holds";
     case Ground::kRoleGone:
       return "role-gone";
   }

@@ -48,10 +48,12 @@ std::string lock_clause(const ThreadView& view, const LockInfo& place) {
 }
 
 /// "waits for a mutex", "waits on a condition variable"
-bool waits_for(LockFamily family) { return is_owned(family) || family == LockFamily::kJoin; }
+bool waits_for(const ThreadView& view) {
+  return view.is_lock() || view.family == LockFamily::kJoin;
+}
 
 std::string wait_clause(const ThreadView& view, const LockInfo& place) {
-  const char* preposition = waits_for(view.family) ? "for" : "on";
+  const char* preposition = waits_for(view) ? "for" : "on";
   return fmt::format("waits {} {}", preposition, lock_clause(view, place));
 }
 
@@ -71,7 +73,7 @@ std::string wait_for_ever(const Diagnosis& diagnosis, const OutsideFacts& facts)
   const ThreadView& view = *facts.culprit;
   const ThreadDiagnosis& thread = diagnosis_of(diagnosis, facts, view);
   std::string text = thread_words(thread.tid, thread.name) + " waits for ever " +
-                     (waits_for(view.family) ? "for " : "on ") +
+                     (waits_for(view) ? "for " : "on ") +
                      lock_clause(view, thread.place);
   switch (view.owner.where) {
     case Where::kAncestor:
@@ -88,6 +90,8 @@ std::string wait_for_ever(const Diagnosis& diagnosis, const OutsideFacts& facts)
   text += in_module(view, facts.evidence.process.exe);
   if (!facts.missed.empty())
     return text + ", whose threads were not copied: " + list_names(facts.missed);
+  if (facts.ground == Ground::kNobodyHolds)
+    return text + ", which no thread here is seen to hold";
   return text + ", and nobody is left here who could end that";
 }
 
@@ -256,7 +260,7 @@ ThreadDiagnosis thread_diagnosis(const ThreadView& view, const DataNamer& name) 
   result.lock = view.lock;
   const std::uint64_t address =
       view.lock.address != 0 ? view.lock.address : view.wait.futex->address;
-  const bool read = view.lock.confidence >= Confidence::kLikely;
+  const bool read = view.lock.confidence >= Confidence::kLikely || !view.known.type.empty();
   result.place = name(address, read                                  ? view.lock.type
                                : view.family == LockFamily::kUnknown ? "futex word"
                                                                      : type_word(view.family));
@@ -382,7 +386,8 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
                           facts.views.size()));
   }
   for (const WaitLink& link : evidence.wait_links)
-    if (link.waiter == view.thread->tid && !is_owned(view.family) && !says_nothing(link, facts))
+    if (link.waiter == view.thread->tid && !says_nothing(link, facts) &&
+        (!is_owned(view.family) || facts.ground == Ground::kNobodyHolds))
       reasons.push_back(link_sentence(link, facts.lost));
   if (diagnosis.answer == Answer::kProbable) {
     if (facts.unknown_to_lost)
@@ -403,6 +408,11 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
     if (facts.lost.empty() && evidence.remembered_threads.empty())
       reasons.push_back("It is not certain because no trace is left of the threads that the process "
                         "had when it was forked.");
+    if (facts.ground == Ground::kNobodyHolds)
+      reasons.push_back(
+          "The other threads of the process are not seen to know of this lock, neither from their "
+          "stacks nor from the code they are in, and nothing changed for a third of a second. It is "
+          "not certain because they are alive, and one of them could release it.");
     if (!facts.closed && facts.ground == Ground::kRoleGone)
       reasons.push_back(fmt::format(
           "Nobody here does what {} did. It is not certain because other threads of the process are "

@@ -30,7 +30,7 @@ bool is_library_start(const Frame& start) {
 bool explained_by_lost(const Scene& scene, const ThreadView& view) {
   const Frame* frame = innermost_program_frame(view.thread->stack);
   if (frame == nullptr) return false;
-  if (!is_owned(view.family) && !expects_others(view.family) &&
+  if (!view.must_be_released() && !expects_others(view.family) &&
       may_park(view.thread->stack, scene.process.exe) && !scene.is_known_to_lost(view))
     return false;
   const auto& remembered = scene.evidence.remembered_threads;
@@ -82,7 +82,7 @@ std::optional<Ruling> nobody_left(const Scene& scene) {
   };
   // A handler may post, signal, jump out of the wait or end the process. A lock that nobody here
   // holds stays locked whatever it does.
-  ruling.signal_handlers = may_have_handlers(process) && !is_owned(view->family) &&
+  ruling.signal_handlers = may_have_handlers(process) && !view->must_be_released() &&
                            !handlers_only_make_notes(process, *view);
   if (ruling.signal_handlers && (!scene.forked || cycle || !scene.left_behind()))
     return with(Answer::kWaiting);
@@ -93,7 +93,7 @@ std::optional<Ruling> nobody_left(const Scene& scene) {
                         !evidence.memory_knows_threads
                     ? Answer::kUnknown
                     : Answer::kStuck);
-  const bool event = !is_owned(view->family);
+  const bool event = !view->must_be_released();
   const bool explained = explained_by_lost(scene, *view);
   ruling.unknown_to_lost = event && !explained;
   // POSIX lets a handler post a semaphore, and programs wait so for their signals.

@@ -12,6 +12,9 @@ namespace forkscope::rules {
 std::optional<Ruling> beyond_judgement(const Scene& scene);
 /// A lock whose holder is a thread that is not here. Nobody but the holder may release it.
 std::optional<Ruling> absent_owner(const Scene& scene);
+/// A lock that does not say who holds it, which a thread that was not copied is seen to know of and
+/// no other thread here is. Other threads live, so this is no proof.
+std::optional<Ruling> inherited_lock(const Scene& scene);
 /// Every thread sleeps until another one of them wakes it.
 std::optional<Ruling> nobody_left(const Scene& scene);
 /// The first thread waits in a part of the program whose threads were not copied, and no thread
@@ -25,6 +28,7 @@ std::optional<Ruling> goes_on(const Scene& scene);
 
 using Rule = std::optional<Ruling> (*)(const Scene&);
 constexpr Rule kInOrder[] = {beyond_judgement, absent_owner,   nobody_left,
-                             missing_role,     unknown_holder, goes_on};
+                             inherited_lock,   missing_role,   unknown_holder,
+                             goes_on};
 
 }  // namespace forkscope::rules

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "detector/verdict/address_space.hpp"
-#include "detector/verdict/outside/layout_hint.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -20,17 +19,6 @@ constexpr std::uint64_t signal_bit(int signal) { return std::uint64_t{1} << (sig
 constexpr std::uint64_t kHarmlessHandlers = signal_bit(SIGSEGV) | signal_bit(SIGBUS) |
                                             signal_bit(SIGFPE) | signal_bit(SIGILL) |
                                             signal_bit(SIGSYS) | signal_bit(32) | signal_bit(33);
-
-/// parking_lot parks threads for locks and for events alike; who called the parking tells which.
-bool waits_for_parking_lot_lock(const ThreadView& view) {
-  if (view.family != LockFamily::kParkingLot) return false;
-  for (const Frame& frame : view.thread->stack) {
-    const std::string name = layout::plain_name(frame.function);
-    if (name.starts_with("parking_lot::raw_")) return true;
-    if (!is_libc_module(frame.module) && !name.starts_with("parking_lot_core::")) return false;
-  }
-  return false;
-}
 
 bool all(const std::vector<ThreadView>& views, bool (*is)(const ThreadView&)) {
   return std::all_of(views.begin(), views.end(), is);
@@ -67,8 +55,7 @@ bool Scene::is_known_to_lost(const ThreadView& view) const {
 
 record::Kind kind_of_unowned(const ThreadView& view) {
   if (view.family == LockFamily::kLibcLock) return record::Kind::kLibcLock;
-  return is_owned(view.family) || waits_for_parking_lot_lock(view) ? record::Kind::kOrphanedLock
-                                                                   : record::Kind::kLostThread;
+  return view.is_lock() ? record::Kind::kOrphanedLock : record::Kind::kLostThread;
 }
 
 bool has_python(const ProcessEvidence& process) {

@@ -18,6 +18,7 @@ enum class Ground {
   kNone,
   kOwnerWord,   ///< the lock names an owner, and it is not here
   kNobodyLeft,  ///< every thread waits for another one
+  kNobodyHolds, ///< the lock names no owner, and none of the living threads is seen to hold it
   kRoleGone,    ///< nobody here does what threads did that were not copied
 };
 

@@ -193,6 +193,11 @@ std::vector<const ThreadEvidence*> lost_threads(const Evidence& evidence) {
   return lost;
 }
 
+bool is_ownerless_lock(const ThreadView& view) {
+  if (!view.must_be_released() || view.lock.owner != 0) return false;
+  return view.owner.where == LockOwner::Where::kUnknown;
+}
+
 std::vector<ThreadView> view_threads(const Evidence& evidence) {
   const ProcessEvidence& process = evidence.process;
   const EvidenceMemory memory(process.memory);
@@ -207,11 +212,17 @@ std::vector<ThreadView> view_threads(const Evidence& evidence) {
       WaitHint hint = hint_of(thread.stack);
       hint.address_module = data_module(process, view.wait.futex->address);
       view.lock = recognise(*view.wait.futex, memory, process.abi, process.libc, hint);
+      if (view.lock.family == LockFamily::kAbseil && thread.queued_on != 0)
+        view.lock.address = thread.queued_on;
       // What the bytes merely do not exclude is no ground for a name or a verdict.
       view.family = view.lock.confidence >= Confidence::kLikely
                         ? view.lock.family
                         : family_of_call(called_libc_function(thread.stack));
       view.reach = reach_of(*view.wait.futex, process);
+      const bool raw = !thread.stack.empty() && thread.stack.front().function == "syscall";
+      view.known = known_wait(thread.stack, thread.python, raw);
+      // A lock that has its owner in its words is described by those.
+      if (!is_owned(view.family) && !view.known.type.empty()) view.lock.type = view.known.type;
       if (view.lock.held && view.lock.confidence >= Confidence::kLikely)
         view.owner = owner_of(evidence, thread, view.lock);
     }

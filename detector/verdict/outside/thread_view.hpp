@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "detector/verdict/known_waits.hpp"
 #include "detector/verdict/outside/diagnosis.hpp"
 #include "detector/verdict/outside/waits.hpp"
 
@@ -24,6 +25,13 @@ struct ThreadView {
   RecognisedLock lock;  ///< of a futex wait
   LockFamily family = LockFamily::kUnknown;  ///< lock.family, if it is at least likely
   LockOwner owner;
+  KnownWait known;  ///< of a futex wait: what a library has built on it
+  /// A lock that stays locked until its holder releases it, whatever else happens.
+  bool must_be_released() const {
+    return is_owned(family) || known.purpose == Purpose::kLock;
+  }
+  /// Something that is taken and released, whether the holder alone may do that or anybody.
+  bool is_lock() const { return is_owned(family) || known.is_lock(); }
   /// The lock's holder is known, and it is not in this process: nobody here may release it.
   bool owner_absent() const {
     return owner.where == LockOwner::Where::kAncestor || owner.where == LockOwner::Where::kGone ||
@@ -35,6 +43,9 @@ struct ThreadView {
     return reach == Reach::kInside && wait.for_ever && thread->settled;
   }
 };
+
+/// It waits for a lock whose words do not tell who holds it.
+bool is_ownerless_lock(const ThreadView& view);
 
 std::vector<ThreadView> view_threads(const Evidence& evidence);
 

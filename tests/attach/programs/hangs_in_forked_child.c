@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "library_lock.h"
 #include "target.h"
 
 static pthread_mutex_t cache_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -14,6 +15,7 @@ static pthread_mutex_t idle_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t idle = PTHREAD_COND_INITIALIZER;
 static pthread_cond_t result_ready = PTHREAD_COND_INITIALIZER;
 static pthread_barrier_t both;
+static int font_lock;
 
 static void* holds_cache_lock(void* unused) {
   (void)unused;
@@ -190,6 +192,58 @@ static void beside_a_server(void) {
   fork_to(lock_with_server);
 }
 
+/// A lock that does not say who holds it.
+static void* holds_font_lock(void* unused) {
+  (void)unused;
+  g_mutex_lock(&font_lock);
+  pthread_barrier_wait(&both);
+  read_for_ever();
+  return NULL;
+}
+
+static void start_font_loader(void) {
+  pthread_barrier_init(&both, NULL, 2);
+  start_thread("font-loader", holds_font_lock, NULL);
+  pthread_barrier_wait(&both);
+}
+
+static void lock_font(void) {
+  this_is_the_target();
+  g_mutex_lock(&font_lock);
+  dprintf(2, "font_lock was free\n");  // so that the call above is no jump
+}
+
+static void ownerless(void) {
+  start_font_loader();
+  fork_to(lock_font);
+}
+
+static void lock_font_with_server(void) {
+  start_thread("server", reader_thread, NULL);
+  lock_font();
+}
+
+static void ownerless_beside_a_server(void) {
+  start_font_loader();
+  fork_to(lock_font_with_server);
+}
+
+static void* draws(void* unused) {
+  (void)unused;
+  lock_font();
+  return NULL;
+}
+
+static void serve_while_other_draws(void) {
+  start_thread("draws", draws, NULL);
+  read_for_ever();
+}
+
+static void ownerless_in_second_thread(void) {
+  start_font_loader();
+  fork_to(serve_while_other_draws);
+}
+
 // ---- for ever, but not because of a fork --------------------------------------------------------
 
 static void* takes_index(void* unused) {
@@ -241,6 +295,9 @@ int main(int argc, char** argv) {
                                       {"lost-pool-own-pool", lost_pool_own_pool},
                                       {"all-threads", all_threads},
                                       {"beside-a-server", beside_a_server},
+                                      {"ownerless", ownerless},
+                                      {"ownerless-beside-a-server", ownerless_beside_a_server},
+                                      {"ownerless-in-second-thread", ownerless_in_second_thread},
                                       {"stuck-abba", stuck_abba},
                                       {"stuck-abba-forked", stuck_abba_forked},
                                       {"stuck-twice", stuck_twice},

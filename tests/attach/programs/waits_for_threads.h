@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "library_lock.h"
 #include "target.h"
 
 static pthread_mutex_t wait_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -19,6 +20,7 @@ static pthread_mutex_t busy_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t busy_rwlock = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_cond_t job_added = PTHREAD_COND_INITIALIZER;
 static pthread_cond_t job_done = PTHREAD_COND_INITIALIZER;
+static int busy_library_lock;
 static pthread_once_t first_use = PTHREAD_ONCE_INIT;
 static pthread_barrier_t all_there, holder_has_it;
 static sem_t ticket;
@@ -145,6 +147,22 @@ static void rwlock_of_reader(void) {
   pthread_rwlock_wrlock(&busy_rwlock);
 }
 
+static void* holds_library_lock(void* lock) {
+  g_mutex_lock(lock);
+  pthread_barrier_wait(&holder_has_it);
+  read_for_ever();
+  return NULL;
+}
+
+/// Nothing in the lock says who has it, and its holder knows of it by what it was started with.
+static void library_lock_of_reader(void) {
+  pthread_barrier_init(&holder_has_it, NULL, 2);
+  start_thread("holder", holds_library_lock, &busy_library_lock);
+  pthread_barrier_wait(&holder_has_it);
+  this_is_the_target();
+  g_mutex_lock(&busy_library_lock);
+}
+
 static void slow_initialiser(void) {
   pthread_barrier_wait(&holder_has_it);
   read_for_ever();
@@ -213,6 +231,7 @@ static void semaphore_of_handler(void) {
   {"join-reader", join_reader}, {"condition-of-reader", condition_of_reader},                   \
   {"semaphore-of-reader", semaphore_of_reader}, {"mutex-of-reader", mutex_of_reader},           \
   {"rwlock-of-reader", rwlock_of_reader}, {"once-of-reader", once_of_reader},                   \
+  {"library-lock-of-reader", library_lock_of_reader},                                           \
   {"barrier-with-reader", barrier_with_reader}, {"timed-condition", timed_condition},           \
   {"timed-semaphore", timed_semaphore}, {"semaphore-of-handler", semaphore_of_handler}
 // clang-format on

@@ -15,6 +15,8 @@ static void* parents_worker(void* unused) {
   (void)unused;
   pthread_mutex_t mine = PTHREAD_MUTEX_INITIALIZER;
   pthread_mutex_lock(&mine);
+  g_mutex_lock(&busy_library_lock);  // a lost thread knows of it, and has it not
+  __atomic_store_n(&busy_library_lock, 0, __ATOMIC_RELEASE);
   pthread_barrier_wait(&parents_threads);
   for (;;) pthread_cond_wait(&parents_jobs, &mine);
   return NULL;
