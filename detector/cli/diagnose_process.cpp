@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include "detector/cli/watch_spin.hpp"
+#include "detector/inspect/rounds.hpp"
 #include "detector/verdict/fingerprint.hpp"
 
 namespace forkscope::cli {
@@ -25,13 +26,33 @@ void look_for_spin(Diagnosis& diagnosis, Namer& namer) {
   auto sampler = SpinSampler::start(diagnosis.pid, namer);
   if (!sampler) return;
   while (sampler->sample()) poll(nullptr, 0, static_cast<int>(kSpinSamplePause.count()));
-  auto finding = sampler->judge();
+  auto finding = sampler->finding();
   if (!finding) return;
   diagnosis.answer = Answer::kProbable;
   diagnosis.sentence = "is probably deadlocked by a fork: " + finding->verdict;
   diagnosis.reasons = {finding->explanation};
   diagnosis.finding = std::move(finding);
   diagnosis.finding->fingerprint = fingerprint_of(*diagnosis.finding);
+}
+
+}  // namespace
+
+Diagnosis diagnosis_of(const Evidence& evidence, Namer& namer) {
+  return diagnose(evidence, data_namer(namer, evidence.process));
+}
+
+namespace {
+
+/// Waits with a limit that begin again and again take seconds to tell.
+void look_for_rounds(Diagnosis& diagnosis, const Evidence& evidence, Namer& namer) {
+  if (diagnosis.finding || !may_go_round(evidence)) return;
+  auto sampler = RoundsSampler::start(evidence);
+  if (!sampler) return;
+  while (sampler->look()) poll(nullptr, 0, static_cast<int>(kRoundsPause.count()));
+  const auto seen = sampler->evidence(namer);
+  if (!seen) return;
+  Diagnosis again = diagnosis_of(*seen, namer);
+  if (again.finding) diagnosis = std::move(again);
 }
 
 }  // namespace
@@ -45,10 +66,6 @@ std::optional<Evidence> observe_suspect(pid_t pid, Namer& namer) {
       !(first.threads.front().for_ever && first.threads.front().lock);
   if (clear) return std::nullopt;
   return observe(pid, {}, namer);
-}
-
-Diagnosis diagnosis_of(const Evidence& evidence, Namer& namer) {
-  return diagnose(evidence, data_namer(namer, evidence.process));
 }
 
 bool patience_helps(const Diagnosis& diagnosis, const Evidence& evidence) {
@@ -75,6 +92,7 @@ std::optional<Diagnosis> diagnose_process(pid_t pid, const ObserveOptions& optio
     diagnosis = diagnosis_of(*evidence, namer);
     diagnosis.stopped = true;
   }
+  look_for_rounds(diagnosis, *evidence, namer);
   if (options.stop && diagnosis.answer == Answer::kRunning) look_for_spin(diagnosis, namer);
   return diagnosis;
 }

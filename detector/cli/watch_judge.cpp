@@ -81,6 +81,7 @@ void WatchJudge::prepare(const Process& process, bool forked) {
 
 void WatchJudge::ask(const Process& process) { add(Question::kDeadlock, process); }
 void WatchJudge::ask_spin(const Process& process) { add(Question::kSpin, process); }
+void WatchJudge::ask_rounds(const Process& process) { add(Question::kRounds, process); }
 void WatchJudge::went_on(const Process& process) { add(Question::kWentOn, process); }
 
 std::vector<WatchJudge::Answered> WatchJudge::take_answers() {
@@ -136,7 +137,8 @@ void WatchJudge::run() {
     } catch (const std::exception&) {
       // A file of the program that cannot be read, memory that is short: this look gives nothing.
       if (job && job->question != Question::kPrepare)
-        reply(job->process, job->question == Question::kSpin, false, false);
+        reply(job->process,
+              job->question == Question::kSpin || job->question == Question::kRounds, false, false);
     }
     lock.lock();
     const bool pause = jobs_.empty();
@@ -174,13 +176,13 @@ bool WatchJudge::work_on_due() {
   }
   for (auto sampling = sampling_.begin(); sampling != sampling_.end(); ++sampling) {
     if (sampling->due > now) continue;
-    if (sampling->sampler->sample()) {
-      sampling->due = Clock::now() + kSpinSamplePause;
+    if (sampling->spin ? sampling->spin->sample() : sampling->rounds->look()) {
+      sampling->due = Clock::now() + (sampling->spin ? kSpinSamplePause : kRoundsPause);
       continue;
     }
     Sampling done = std::move(*sampling);
     sampling_.erase(sampling);
-    auto finding = done.sampler->judge();
+    auto finding = finding_of(done);
     if (finding && alive(done.process)) {
       store(done.process, *std::move(finding));
       reply(done.process, true, true, true);
@@ -200,6 +202,8 @@ void WatchJudge::answer(const Job& job) {
       return judge(job.process);
     case Question::kSpin:
       return judge_spin_of(job.process);
+    case Question::kRounds:
+      return judge_rounds_of(job.process);
     case Question::kWentOn:
       return take_back(job.process);
   }
@@ -281,7 +285,25 @@ void WatchJudge::judge_spin_of(const Process& process) {
   auto sampler = SpinSampler::start(process.pid, namer_);
   if (!sampler || sampler->process_start() != process.start)
     return reply(process, true, false, false);
-  sampling_.push_back({Clock::now(), process, std::move(sampler)});
+  sampling_.push_back({Clock::now(), process, std::move(sampler), nullptr});
+}
+
+void WatchJudge::judge_rounds_of(const Process& process) {
+  const auto evidence = observe(process.pid, {}, namer_);
+  auto sampler = evidence && evidence->process.start == process.start && may_go_round(*evidence)
+                     ? RoundsSampler::start(*evidence)
+                     : nullptr;
+  if (!sampler) return reply(process, true, false, false);
+  sampling_.push_back({Clock::now(), process, nullptr, std::move(sampler)});
+}
+
+std::optional<Finding> WatchJudge::finding_of(const Sampling& sampling) {
+  if (sampling.spin) return sampling.spin->finding();
+  const auto evidence = sampling.rounds->evidence(namer_);
+  if (!evidence) return std::nullopt;
+  auto finding = diagnosis_of(*evidence, namer_).finding;
+  if (finding) finding->outcome = "blocked";
+  return finding;
 }
 
 /// It went on after all: a signal handler of its own woke it, a debugger, or a process that shares

@@ -24,6 +24,7 @@
 #include "detector/cli/processes.hpp"
 #include "detector/cli/proven_hangs.hpp"
 #include "detector/cli/watch_spin.hpp"
+#include "detector/inspect/rounds.hpp"
 #include "detector/record/options.hpp"
 #include "detector/verdict/outside/diagnosis.hpp"
 #include "detector/verdict/report.hpp"
@@ -43,7 +44,7 @@ class WatchJudge {
   /// What came of a question.
   struct Answered {
     Process process;
-    bool spin = false;   ///< it was asked whether it spins
+    bool spin = false;   ///< it was asked whether it spins, or goes round
     bool final = false;  ///< nothing to look for again until it runs
     bool found = false;  ///< it has a finding now
   };
@@ -63,6 +64,8 @@ class WatchJudge {
   void ask(const Process& process);
   /// It never sleeps: does it spin for a lost thread?
   void ask_spin(const Process& process);
+  /// It wakes up and sleeps on at the same place: does it wait so for a lost thread?
+  void ask_rounds(const Process& process);
   /// It had a finding, and now does something else.
   void went_on(const Process& process);
 
@@ -70,7 +73,7 @@ class WatchJudge {
 
  private:
   using Clock = std::chrono::steady_clock;
-  enum class Question { kPrepare, kDeadlock, kSpin, kWentOn };
+  enum class Question { kPrepare, kDeadlock, kSpin, kRounds, kWentOn };
   struct Job {
     Question question;
     Process process;
@@ -84,7 +87,8 @@ class WatchJudge {
   struct Sampling {
     Clock::time_point due;
     Process process;
-    std::unique_ptr<SpinSampler> sampler;
+    std::unique_ptr<SpinSampler> spin;  ///< one of both
+    std::unique_ptr<RoundsSampler> rounds;
   };
   void add(Question question, const Process& process);
   void tell_changes(bool now);
@@ -98,6 +102,8 @@ class WatchJudge {
   bool judged_like_another(const Process& process);
   void conclude(const Process& process, const Evidence& evidence, Diagnosis diagnosis);
   void judge_spin_of(const Process& process);
+  void judge_rounds_of(const Process& process);
+  std::optional<Finding> finding_of(const Sampling& sampling);
   void take_back(const Process& process);
   void reply(const Process& process, bool spin, bool final, bool found);
   void store(const Process& process, Finding finding);

@@ -15,7 +15,8 @@ namespace forkscope::cli {
 namespace {
 
 /// A loop that naps between its looks sleeps in some; one that sleeps in most does not spin.
-constexpr int kMaxAsleep = 10;
+constexpr int kMaxAsleep = 20;
+constexpr int kMaxMissed = 5;  ///< stops that did not come off
 
 }  // namespace
 
@@ -48,7 +49,8 @@ bool SpinSampler::sample() {
   ThreadStopper stopper(pid(), live_->memory(), evidence_.process.mappings);
   const ThreadStop stop = stopper.look(pid());
   const auto* stopped = std::get_if<StoppedThread>(&stop);
-  if (stopped == nullptr) return false;
+  // On a busy machine a stop may take longer than we wait for it.
+  if (stopped == nullptr) return ++missed_ <= kMaxMissed && live_->stat().has_value();
   SpinSample sample;
   const KnownRegisters& known = stopped->registers;
   sample.pc = known.pc;
@@ -67,7 +69,9 @@ bool SpinSampler::sample() {
   if (!stopped->call) walked.interrupted.push_back(known.pc);
   sample.stack = space.stack(walked);
   samples_.push_back(std::move(sample));
-  return samples_.size() < kSpinSamples;
+  if (samples_.size() % kSpinSamples != 0) return true;
+  finding_ = judge_spin(evidence_, samples_);
+  return !finding_ && samples_.size() < kMostSpinSamples;
 }
 
 }  // namespace forkscope::cli

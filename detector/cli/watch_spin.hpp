@@ -24,11 +24,11 @@ class SpinSampler {
   /// Null when the process is not one that could spin for a lost thread.
   static std::unique_ptr<SpinSampler> start(pid_t pid, Namer& namer);
 
-  /// One more sample. False when there is nothing more to come: enough, or the process sleeps or
-  /// cannot be stopped. Wait kSpinSamplePause between two.
+  /// One more sample. False when there is nothing more to come: enough to tell, or too many that
+  /// tell nothing, or the process sleeps or cannot be stopped. Wait kSpinSamplePause between two.
   bool sample();
   /// What the samples say.
-  std::optional<Finding> judge() const { return judge_spin(evidence_, samples_); }
+  const std::optional<Finding>& finding() const { return finding_; }
   pid_t pid() const { return evidence_.process.pid; }
   std::uint64_t process_start() const { return evidence_.process.start; }
 
@@ -41,7 +41,8 @@ class SpinSampler {
   Namer& namer_;
   StackWalker walker_;
   std::vector<SpinSample> samples_;
-  int asleep_ = 0;
+  std::optional<Finding> finding_;
+  int asleep_ = 0, missed_ = 0;
 };
 
 }  // namespace forkscope::cli

@@ -37,6 +37,12 @@ constexpr double kSpinShare = 0.9;
 constexpr auto kSpinPause = 10s;  ///< after sampling in vain; doubles
 constexpr int kMostDoublings = 3;
 
+// When a child is taken for one that may wait in rounds: so many times met at the same place in this
+// time, with no more than a twentieth of each round's time spent on a processor.
+constexpr auto kRoundsStretch = 3s;
+constexpr int kLeastWakes = 3;
+constexpr std::uint64_t kMostRan = 5'000'000;  ///< nanoseconds
+
 /// Processor time of this thread: what a search really cost, on a machine that is busy with others.
 std::chrono::nanoseconds thread_time() {
   timespec now{};
@@ -143,12 +149,13 @@ bool Watchdog::round() {
 /// Whether it did something, or the judge is at it.
 bool Watchdog::poll(Entry& entry, const Pulse& pulse) {
   const bool ran = pulse != entry.pulse;
-  entry.pulse = pulse;
+  const Pulse before = std::exchange(entry.pulse, pulse);
   entry.searched = entry.searched && !ran;
   if (!entry.process->forked()) return ran;
   watch_for_spin(entry);
   if (entry.found_at && (ran || entry.elsewhere > 0)) watch_for_return(entry);
   if (ran) {
+    watch_for_rounds(entry, before);
     entry.settled = entry.waits_out = false;
     if (!entry.asked) note_if_waiting(entry);
     return true;
@@ -216,7 +223,7 @@ void Watchdog::take_answers() {
     const auto now = Clock::now();
     if (answer.spin) {
       entry.spin_asked = false;
-      entry.spins = answer.found;
+      (std::exchange(entry.rounds_asked, false) ? entry.goes_round : entry.spins) = answer.found;
       entry.no_spin_before =
           now + kSpinPause * (1 << std::min(entry.spin_in_vain++, kMostDoublings));
       continue;
@@ -268,6 +275,38 @@ void Watchdog::watch_for_spin(Entry& entry) {
     return;
   entry.spin_asked = true;
   judge_.ask_spin(entry.process->id());
+}
+
+/// A loop of waits with a limit, or of naps: it ran for an instant, and sleeps where it slept.
+void Watchdog::watch_for_rounds(Entry& entry, const Pulse& before) {
+  const auto now = Clock::now();
+  const std::uint64_t ran = entry.pulse.ran - before.ran;
+  const auto place = entry.process->place();
+  if (!place) {  // met awake; work is another matter
+    if (ran > kMostRan) leave_rounds(entry);
+    return;
+  }
+  if (ran > kMostRan || !place->for_a_time || place->call != entry.round_place.call ||
+      place->sp != entry.round_place.sp || place->pc != entry.round_place.pc) {
+    leave_rounds(entry);
+    entry.round_place = *place;
+    entry.round_begin = now;
+    return;
+  }
+  ++entry.round_wakes;
+  if (entry.round_wakes < kLeastWakes || now - entry.round_begin < kRoundsStretch) return;
+  entry.round_begin = now;
+  if (entry.goes_round || entry.spin_asked || now < entry.no_spin_before ||
+      entry.process->is_probe()) {
+    return;
+  }
+  entry.spin_asked = entry.rounds_asked = true;
+  judge_.ask_rounds(entry.process->id());
+}
+
+void Watchdog::leave_rounds(Entry& entry) {
+  entry.round_wakes = 0;
+  if (std::exchange(entry.goes_round, false)) judge_.went_on(entry.process->id());
 }
 
 void Watchdog::add(pid_t pid) {

@@ -73,6 +73,12 @@ class Watchdog {
     int spin_in_vain = 0;
     bool spin_asked = false;
     bool spins = false;  ///< with a finding
+    // Where it sleeps again and again, waking up in between.
+    Place round_place;
+    Clock::time_point round_begin{};
+    int round_wakes = 0;
+    bool rounds_asked = false;
+    bool goes_round = false;  ///< with a finding
   };
 
   void run();
@@ -85,6 +91,8 @@ class Watchdog {
   void consider(Entry& entry);
   void watch_for_return(Entry& entry);
   void watch_for_spin(Entry& entry);
+  void watch_for_rounds(Entry& entry, const Pulse& before);
+  void leave_rounds(Entry& entry);
   void take_answers();
   void add(pid_t pid);
   void look_for_children();

@@ -117,7 +117,8 @@ std::optional<Place> WatchedProcess::place() const {
               {},
               read->call.sp,
               read->call.pc,
-              wait.kind == WaitKind::kFutex && wait.for_ever};
+              wait.kind == WaitKind::kFutex && wait.for_ever,
+              wait.kind == WaitKind::kTime || (wait.kind == WaitKind::kFutex && !wait.for_ever)};
   std::memcpy(place.arguments, read->call.arguments, sizeof place.arguments);
   return place;
 }

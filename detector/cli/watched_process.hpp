@@ -34,6 +34,7 @@ struct Place {
   std::uint64_t arguments[2] = {};
   std::uint64_t sp = 0, pc = 0;
   bool for_ever_in_futex = false;  ///< a futex wait without a time limit
+  bool for_a_time = false;         ///< a nap, or a futex wait with one
   bool operator==(const Place&) const = default;
 };
 

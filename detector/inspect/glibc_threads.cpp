@@ -118,9 +118,11 @@ std::optional<GlibcThreads> glibc_threads(ProcessMemory& memory, const ProcessEv
   };
   const auto cached = read_list(memory, *layout, layout->cache);
   if (!cached) return std::nullopt;
-  for (const Descriptor& thread : *cached)
+  for (const Descriptor& thread : *cached) {
+    threads.ended = threads.ended || (thread.cancelling & kEnded) != 0;
     if (thread.tid == 0 && (thread.cancelling & kEnded) == 0 && thread.start != 0)
       threads.left.push_back({0, start_of(thread), thread.tid_address - layout->tid});
+  }
   for (const std::uint64_t head : {layout->used, layout->user}) {
     const auto list = read_list(memory, *layout, head);
     if (!list) return std::nullopt;

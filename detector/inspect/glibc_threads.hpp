@@ -28,6 +28,8 @@ struct LeftThread {
 struct GlibcThreads {
   /// Threads that had not ended when the process was forked and are not in it.
   std::vector<LeftThread> left;
+  /// There are stacks of threads that have ended, before the fork or after it.
+  bool ended = false;
   /// Where the TID of the first thread is kept: the same place as that of the thread that forked, in
   /// the memory of the process it is a copy of. 0: not found.
   std::uint64_t first_tid_address = 0;

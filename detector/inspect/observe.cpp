@@ -32,8 +32,8 @@ bool is_suspect(const ProcessEvidence& process) {
          std::any_of(process.threads.begin(), process.threads.end(),
                      [&](const ThreadEvidence& thread) {
                        const Wait wait = wait_of(thread, process.abi);
-                       return wait.kind == WaitKind::kRunning ||
-                              (wait.kind == WaitKind::kFutex && wait.for_ever);
+                       return wait.kind == WaitKind::kRunning || wait.kind == WaitKind::kTime ||
+                              wait.kind == WaitKind::kFutex;
                      });
 }
 
@@ -95,6 +95,7 @@ std::vector<LeftThread> remember_fork(Evidence& evidence, ProcessMemory& memory,
                                       ProcessMemory* parent, Namer& namer) {
   auto threads = glibc_threads(memory, evidence.process);
   evidence.memory_knows_threads = threads.has_value();
+  evidence.stacks_reused = evidence.process.threads.size() > 1 || (threads && threads->ended);
   if (!threads) return {};
   for (const LeftThread& left : threads->left) {
     RememberedThread thread;

@@ -57,7 +57,7 @@ class Search {
   Search(ProcessMemory& memory, const Evidence& evidence, Namer& namer, Whose whose)
       : memory_(memory), process_(evidence.process), namer_(namer), code_(memory) {
     for (const ThreadView& view : view_threads(evidence)) {
-      if (!view.wait.futex || !view.wait.for_ever) continue;
+      if (!view.wait.futex) continue;
       const ThreadEvidence& thread = *view.thread;
       if (!is_ownerless_lock(view) &&
           (whose == Whose::kLiving || !may_park(thread.stack, process_.exe))) {

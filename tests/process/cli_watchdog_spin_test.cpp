@@ -1,4 +1,4 @@
-// A child that spins for a lost worker, and one that works as hard.
+// A child that spins for a lost worker, or waits for one in rounds, and those that only look so.
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -34,6 +34,30 @@ TEST_CASE("watchdog: a child that computes without a pause is let alone") {
   TemporaryFolder folder;
   const Ended ended = run(
       forkscope_run({"--json=" + (folder / "report")}, {FORKSCOPE_WATCH_PROBE, "computes", "9"}));
+  INFO(ended.errors);
+  CHECK(ended.exit() == 0);
+  CHECK(nlohmann::json::parse(read_file(folder / "report")).at("findings").empty());
+}
+
+TEST_CASE("watchdog: a child that waits for a lost worker in rounds is probably deadlocked") {
+  TemporaryFolder folder;
+  const Ended ended = run(forkscope_run({"--timeout=20", "--json=" + (folder / "report")},
+                                        {FORKSCOPE_WATCH_PROBE, "rounds"}));
+  INFO(ended.errors);
+  CHECK(ended.exit() == 124);
+  const auto report = nlohmann::json::parse(read_file(folder / "report"));
+  REQUIRE(report.at("findings").size() == 1);
+  const auto& finding = report.at("findings").at(0);
+  CHECK(finding.at("kind") == "lost-thread");
+  CHECK(finding.at("certainty") == "probable");
+  CHECK(finding.at("evidence") == "rounds");
+  CHECK(finding.at("outcome") == "blocked");
+}
+
+TEST_CASE("watchdog: a child that feeds its own rounds is let alone") {
+  TemporaryFolder folder;
+  const Ended ended = run(
+      forkscope_run({"--json=" + (folder / "report")}, {FORKSCOPE_WATCH_PROBE, "fed-rounds", "9"}));
   INFO(ended.errors);
   CHECK(ended.exit() == 0);
   CHECK(nlohmann::json::parse(read_file(folder / "report")).at("findings").empty());

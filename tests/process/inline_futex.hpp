@@ -5,12 +5,14 @@
 #include <sys/syscall.h>
 
 #include <atomic>
+#include <ctime>
 
 namespace work_pool {
 
-[[gnu::always_inline]] static inline void futex(std::atomic<int>* word, int operation, int value) {
+[[gnu::always_inline]] static inline void futex(std::atomic<int>* word, int operation, int value,
+                                                 const timespec* limit = nullptr) {
 #if defined(__x86_64__)
-  register long timeout asm("r10") = 0;
+  register const timespec* timeout asm("r10") = limit;
   long result;
   asm volatile("syscall"
                : "=a"(result)

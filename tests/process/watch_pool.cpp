@@ -23,6 +23,11 @@ void wait_for_work() {
   while (work_done.load() == 0) futex(&work_done, FUTEX_WAIT, 0);
 }
 
+void wait_for_work_in_rounds() {
+  const timespec limit{0, 100'000'000};
+  while (work_done.load() == 0) futex(&work_done, FUTEX_WAIT, 0, &limit);
+}
+
 void spin_for_work() {
   while (work_done.load(std::memory_order_acquire) == 0) {
   }

@@ -11,6 +11,8 @@ namespace work_pool {
 void start();
 /// Until finish_work() was called.
 void wait_for_work();
+/// The same, in waits of a tenth of a second each.
+void wait_for_work_in_rounds();
 void spin_for_work();
 /// The same without a look at anything, in a loop of one instruction, the function's first.
 void spin_at_entry();

@@ -159,6 +159,37 @@ int spin() {
   return wait_for(asks) + wait_for(stays);
 }
 
+/// The child waits for the lost worker in rounds.
+int rounds() {
+  work_pool::start();
+  pid_t child = fork_and_say();
+  if (child == 0) {
+    work_pool::wait_for_work_in_rounds();
+    _exit(0);
+  }
+  return wait_for(child);
+}
+
+void* works_later(void* seconds) {
+  sleep(static_cast<unsigned>(*static_cast<int*>(seconds)));
+  work_pool::finish_work();
+  return nullptr;
+}
+
+/// The child waits in rounds for a thread of its own, which is done after `seconds`.
+int fed_rounds(int seconds) {
+  work_pool::start();
+  pid_t child = fork_and_say();
+  if (child == 0) {
+    work_pool::start();
+    pthread_t thread;
+    pthread_create(&thread, nullptr, works_later, &seconds);
+    work_pool::wait_for_work_in_rounds();
+    _exit(0);
+  }
+  return wait_for(child);
+}
+
 /// The child computes for `seconds`, in one function of the pool, and ends.
 int computes(int seconds) {
   work_pool::start();
@@ -179,6 +210,8 @@ int main(int argc, char** argv) {
   if (is("new-pool")) return new_pool();
   if (is("libc-lock")) return libc_lock();
   if (is("spin")) return spin();
+  if (is("rounds")) return rounds();
+  if (is("fed-rounds")) return fed_rounds(number);
   if (is("computes")) return computes(number);
   std::fprintf(stderr, "watch_probe: unknown mode '%s'\n", mode);
   return 99;

@@ -312,3 +312,19 @@ TEST_CASE("threads that have ended since in the parent are remembered by the chi
   REQUIRE(diagnosis.answer == Answer::kDeadlock);
   CHECK(diagnosis.finding->kind == "lost-thread");
 }
+
+TEST_CASE("that memory remembers nobody says nothing once the stacks were used again",
+          "[diagnose][closed]") {
+  Story story;
+  story.parent_gone().evidence.memory_knows_threads = true;
+  story.child(Thread(kChild).waits(condition()).from({"pool_wait@pool"}));
+  REQUIRE(story.judge().answer == Answer::kStuck);
+  story.evidence.stacks_reused = true;
+  const Diagnosis diagnosis = story.judge();
+  CHECK(diagnosis.answer == Answer::kUnknown);
+  CHECK_FALSE(diagnosis.finding);
+  CHECK(says(diagnosis, "which threads lived when it was forked is not known"));
+  // With handlers, as of a core file, too: nothing is known that ends the wait.
+  story.evidence.process.caught_signals.reset();
+  CHECK(story.judge().answer == Answer::kUnknown);
+}

@@ -162,3 +162,52 @@ TEST_CASE("an idle server with a pool of its own is healthy", "[diagnose][role]"
   story.beside(worker(kChild + 1, "pool-0")).lasted();
   require_healthy(story);
 }
+
+namespace {
+
+PythonFrame python(const char* function, const char* file) {
+  PythonFrame frame;
+  frame.function = function;
+  frame.file = file;
+  return frame;
+}
+
+/// The child waits for a future; `serves`: what the thread of the parent's executor is in.
+Story waits_for_future(PythonFrame serves) {
+  Story story;
+  story.parent(Thread(kWorker, "ThreadPoolExec").waits(semaphore().at(kOtherLock)));
+  story.child(
+      Thread(kChild).waits(semaphore()).from({"PyThread_acquire_lock_timed@/usr/lib/libpython3.11.so.1.0"}));
+  story.beside(Thread(kChild + 1, "blas").in_call("read").from({"worker@/usr/lib/libopenblas.so"}));
+  story.evidence.ancestors[0].threads[1].python = {std::move(serves)};
+  story.evidence.process.threads[0].python = {
+      python("wait", "/usr/lib/python3.11/threading.py"),
+      python("result", "/usr/lib/python3.11/concurrent/futures/_base.py"),
+      python("main", "/srv/main.py")};
+  return story.lasted();
+}
+
+}  // namespace
+
+TEST_CASE("a future whose executor was not copied is never done", "[diagnose][role]") {
+  for (const PythonFrame& serves :
+       {python("_worker", "/usr/lib/python3.11/concurrent/futures/thread.py"),
+        python("run_forever", "/usr/lib/python3.11/asyncio/base_events.py")}) {
+    const Diagnosis diagnosis = waits_for_future(serves).judge();
+    INFO(diagnosis.sentence);
+    REQUIRE(diagnosis.answer == Answer::kProbable);
+    CHECK(diagnosis.finding->kind == "lost-thread");
+  }
+}
+
+TEST_CASE("a thread here that runs Python may complete the future", "[diagnose][role]") {
+  const PythonFrame worker = python("_worker", "/usr/lib/python3.11/concurrent/futures/thread.py");
+  Story story = waits_for_future(worker);
+  story.evidence.process.threads[1].python = {worker};
+  require_healthy(story);
+  story = waits_for_future(worker);
+  story.evidence.process.threads[1].stack_complete = false;
+  require_healthy(story);
+  // Nobody was lost that did so.
+  require_healthy(waits_for_future(python("log", "/srv/main.py")));
+}

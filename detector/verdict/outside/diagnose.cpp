@@ -56,9 +56,17 @@ Diagnosis diagnose(const Evidence& evidence, const DataNamer& name) {
   for (const ThreadEvidence* thread : lost) result.lost.push_back(lost_report(*thread, scene.process.abi));
   result.answer = ruling.answer;
   result.readable = ruling.readable;
-  const OutsideFacts facts{evidence,     scene.views,   lost,         ruling.missed,
-                           ruling.culprit, ruling.kind, ruling.ground, scene.closed,
-                           ruling.signal_handlers, ruling.unknown_to_lost};
+  const OutsideFacts facts{evidence,
+                           scene.views,
+                           lost,
+                           ruling.missed,
+                           ruling.culprit,
+                           ruling.kind,
+                           ruling.ground,
+                           scene.closed,
+                           ruling.signal_handlers,
+                           ruling.nobody_known,
+                           ruling.unknown_to_lost};
   result.sentence = outside_sentence(result, facts);
   result.reasons = outside_reasons(result, facts);
   if (result.answer == Answer::kDeadlock || result.answer == Answer::kProbable) {

@@ -134,6 +134,19 @@ struct WaitLink {
   How how = How::kStack;
 };
 
+/// What a thread of the process was seen doing when it was looked at again and again, for seconds.
+struct Rounds {
+  std::int32_t tid = 0;
+  std::uint32_t asleep = 0;     ///< looks that found it blocked in the call it was in most often:
+                                ///< the same number, stack and instruction pointer
+  std::uint32_t elsewhere = 0;  ///< ... blocked in another
+  std::uint32_t awake = 0;      ///< ... on a processor, or ready for one
+  std::uint64_t turns = 0;      ///< how often it got a processor from the first look to the last
+  std::uint64_t ran_ns = 0;     ///< for how long altogether
+  SystemCall call;              ///< that it was in most often, as it was seen last
+  bool same_word = true;  ///< of a futex: address and value of the word were the same in all looks
+};
+
 /// A process and where its memory comes from.
 struct Evidence {
   ProcessEvidence process;
@@ -155,6 +168,13 @@ struct Evidence {
   std::int32_t forker_own_tid = 0;
   /// Its libc is one whose lists of threads can be read.
   bool memory_knows_threads = false;
+  /// The child has, or had, threads of its own, which are given the stacks of those that were not
+  /// copied: what its libc remembers of these may be gone.
+  bool stacks_reused = false;
+  std::vector<Rounds> rounds;    ///< one a thread, if they were looked at so
+  std::uint64_t rounds_ms = 0;   ///< for how long
+  bool read_or_wrote = false;    ///< it used descriptors meanwhile, by read() or write() and their kin
+  bool has_children = false;     ///< of its own
   /// What is `settled` was so for a third of a second and more.
   bool lasted = false;
   std::uint64_t clock_ticks_per_second = 100;

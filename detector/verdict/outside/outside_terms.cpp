@@ -38,6 +38,8 @@ std::string ground_word(Ground ground) {
       return "nobody-holds";
     case Ground::kRoleGone:
       return "role-gone";
+    case Ground::kRounds:
+      return "rounds";
   }
   return "";
 }

@@ -73,9 +73,15 @@ std::string in_module(const ThreadView& view, const std::string& program) {
 std::string wait_for_ever(const Diagnosis& diagnosis, const OutsideFacts& facts) {
   const ThreadView& view = *facts.culprit;
   const ThreadDiagnosis& thread = diagnosis_of(diagnosis, facts, view);
-  std::string text = thread_words(thread.tid, thread.name) + " waits for ever " +
-                     (waits_for(view) ? "for " : "on ") +
-                     lock_clause(view, thread.place);
+  std::string text = thread_words(thread.tid, thread.name);
+  if (!view.wait.futex) {
+    const Frame* frame = innermost_program_frame(view.thread->stack);
+    text += " sleeps again and again" +
+            (frame != nullptr && !frame->function.empty() ? " in " + frame->function : "");
+  } else {
+    text += facts.ground == Ground::kRounds ? " waits again and again " : " waits for ever ";
+    text += (waits_for(view) ? "for " : "on ") + lock_clause(view, thread.place);
+  }
   switch (view.owner.where) {
     case Where::kAncestor:
       return text + fmt::format(", held by {} of process {}, which was not copied",
@@ -145,6 +151,20 @@ std::string link_sentence(const WaitLink& link, const std::vector<const ThreadEv
       return who + " runs code that refers to what it waits on.";
   }
   return {};
+}
+
+/// "It was looked at for 2 seconds: it slept at one place, woke up 40 times, and each time slept on."
+std::string rounds_sentence(const Evidence& evidence, const ThreadView& view) {
+  std::uint64_t turns = 0;
+  for (const Rounds& rounds : evidence.rounds)
+    if (rounds.tid == view.thread->tid) turns = rounds.turns;
+  return fmt::format(
+      "It was looked at for {:.1f} seconds: it woke up {} times and each time went on to wait at the "
+      "same place{}, and used no descriptor. It is not certain because each of these waits has a "
+      "limit, and what the program makes of that cannot be seen.",
+      double(evidence.rounds_ms) / 1000, turns,
+      view.wait.futex && !has_python(evidence.process) ? ", on the same word with the same value"
+                                                       : "");
 }
 
 LockType lock_type_of(const ThreadView& view) {
@@ -316,7 +336,7 @@ std::string outside_sentence(const Diagnosis& diagnosis, const OutsideFacts& fac
     case Answer::kUnknown:
       break;
   }
-  if (facts.culprit != nullptr && facts.signal_handlers)
+  if (facts.culprit != nullptr && facts.signal_handlers && !facts.nobody_known)
     return "cannot be judged: " + ever_waiting_thread(diagnosis, facts) +
            "; a signal handler of the program may end that";
   if (facts.culprit != nullptr && facts.culprit->reach == Reach::kUnseen)
@@ -391,6 +411,7 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
                           "them wakes it: none will.",
                           facts.views.size()));
   }
+  if (facts.ground == Ground::kRounds) reasons.push_back(rounds_sentence(evidence, view));
   for (const WaitLink& link : evidence.wait_links)
     if (link.waiter == view.thread->tid && !says_nothing(link, facts) &&
         (!is_owned(view.family) || facts.ground == Ground::kNobodyHolds))

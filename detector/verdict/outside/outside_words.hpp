@@ -21,6 +21,7 @@ struct OutsideFacts {
   Ground ground;
   bool closed;            ///< every thread sleeps until another of them wakes it
   bool signal_handlers;   ///< a handler of the program's own might wake it
+  bool nobody_known;      ///< which threads lived at the fork cannot be known any more
   bool unknown_to_lost;   ///< no thread that was not copied is seen to know of the wait
 };
 

@@ -1,47 +1,12 @@
 // Closed processes: every thread waits for another one.
 #include <algorithm>
 
-#include "detector/record/module_kind.hpp"
-#include "detector/verdict/address_space.hpp"
-#include "detector/verdict/outside/component.hpp"
 #include "detector/verdict/outside/rules.hpp"
-#include "detector/verdict/words.hpp"
 
 namespace forkscope::rules {
 namespace {
 
 using Where = LockOwner::Where;
-
-/// Waits that only make sense if another thread was to come: a barrier of one never blocks.
-bool expects_others(LockFamily family) {
-  return family == LockFamily::kBarrier || family == LockFamily::kGompBarrier ||
-         family == LockFamily::kJoin || family == LockFamily::kOnce ||
-         family == LockFamily::kRustOnce || family == LockFamily::kStaticGuard;
-}
-
-/// Threads of std::thread start in the C++ library, whatever they are there for.
-bool is_library_start(const Frame& start) {
-  return is_standard_library(start) || is_cxx_runtime(start.module);
-}
-
-/// Whether threads that were not copied run the code that waits here. A library's threads are its
-/// own business; of code that anybody may use to wait, a thread must be seen to know of the wait.
-bool explained_by_lost(const Scene& scene, const ThreadView& view) {
-  const Frame* frame = innermost_program_frame(view.thread->stack);
-  if (frame == nullptr) return false;
-  if (!view.must_be_released() && !expects_others(view.family) &&
-      may_park(view.thread->stack, scene.process.exe) && !scene.is_known_to_lost(view))
-    return false;
-  const auto& remembered = scene.evidence.remembered_threads;
-  return std::any_of(scene.lost.begin(), scene.lost.end(),
-                     [&](const ThreadEvidence* thread) {
-                       return runs_code_of(*thread, frame->module);
-                     }) ||
-         std::any_of(remembered.begin(), remembered.end(), [&](const RememberedThread& thread) {
-           return thread.start_routine && (thread.start_routine->module == frame->module ||
-                                           is_library_start(*thread.start_routine));
-         });
-}
 
 struct Root {
   const ThreadView* view = nullptr;
@@ -83,15 +48,17 @@ std::optional<Ruling> nobody_left(const Scene& scene) {
   // holds stays locked whatever it does.
   ruling.signal_handlers = may_have_handlers(process) && !view->must_be_released() &&
                            !handlers_only_make_notes(process, *view);
+  // Only what a fork leaves behind explains the wait if threads were left behind. That none is seen
+  // says nothing if the parent cannot be asked, and what libc remembers of them may be gone.
+  const bool parent_silent = evidence.parent_gone || evidence.parent_unreadable;
+  const bool memory_silent = !evidence.memory_knows_threads || evidence.stacks_reused;
+  if (scene.forked && !cycle && !scene.left_behind() && parent_silent && memory_silent) {
+    ruling.nobody_known = true;
+    return with(Answer::kUnknown);
+  }
   if (ruling.signal_handlers && (!scene.forked || cycle || !scene.left_behind()))
-    return with(Answer::kWaiting);
-  if (!scene.forked || cycle) return with(Answer::kStuck);
-  // Only what a fork leaves behind explains the wait if threads were left behind.
-  if (!scene.left_behind())
-    return with((evidence.parent_gone || evidence.parent_unreadable) &&
-                        !evidence.memory_knows_threads
-                    ? Answer::kUnknown
-                    : Answer::kStuck);
+    return with(process.caught_signals ? Answer::kWaiting : Answer::kUnknown);
+  if (!scene.forked || cycle || !scene.left_behind()) return with(Answer::kStuck);
   const bool event = !view->must_be_released();
   const bool explained = explained_by_lost(scene, *view);
   ruling.unknown_to_lost = event && !explained;

@@ -15,11 +15,16 @@ std::optional<Ruling> absent_owner(const Scene& scene);
 /// A lock that does not say who holds it, which a thread that was not copied is seen to know of and
 /// no other thread here is. Other threads live, so this is no proof.
 std::optional<Ruling> inherited_lock(const Scene& scene);
+/// Go's runtime waits, by a lock or for work, and its threads were not copied.
+std::optional<Ruling> lost_go_runtime(const Scene& scene);
 /// Every thread sleeps until another one of them wakes it.
 std::optional<Ruling> nobody_left(const Scene& scene);
 /// The first thread waits in a part of the program whose threads were not copied, and no thread
 /// here runs that part's code. Other threads live, so this is no proof.
 std::optional<Ruling> missing_role(const Scene& scene);
+/// A thread waits again and again, each time for a limited time, or naps between its looks at a lock:
+/// always at one place and on one word, and nobody here could end that (evidence.hpp, Rounds).
+std::optional<Ruling> endless_rounds(const Scene& scene);
 /// A lock that a thread took before the fork, and nothing tells any more whether that is the thread
 /// that forked and lives on as the first one here.
 std::optional<Ruling> unknown_holder(const Scene& scene);
@@ -29,8 +34,8 @@ std::optional<Ruling> unseen_sharers(const Scene& scene);
 std::optional<Ruling> goes_on(const Scene& scene);
 
 using Rule = std::optional<Ruling> (*)(const Scene&);
-constexpr Rule kInOrder[] = {beyond_judgement, absent_owner,   nobody_left,
-                             inherited_lock,   missing_role,   unknown_holder,
+constexpr Rule kInOrder[] = {beyond_judgement, absent_owner,   lost_go_runtime, nobody_left,
+                             inherited_lock,   missing_role,   endless_rounds,  unknown_holder,
                              unseen_sharers,   goes_on};
 
 }  // namespace forkscope::rules

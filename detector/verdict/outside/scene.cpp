@@ -6,6 +6,7 @@
 
 #include "detector/record/module_kind.hpp"
 #include "detector/verdict/address_space.hpp"
+#include "detector/verdict/outside/component.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -20,6 +21,18 @@ constexpr std::uint64_t signal_bit(int signal) { return std::uint64_t{1} << (sig
 constexpr std::uint64_t kHarmlessHandlers = signal_bit(SIGSEGV) | signal_bit(SIGBUS) |
                                             signal_bit(SIGFPE) | signal_bit(SIGILL) |
                                             signal_bit(SIGSYS) | signal_bit(32) | signal_bit(33);
+
+/// Waits that only make sense if another thread was to come: a barrier of one never blocks.
+bool expects_others(LockFamily family) {
+  return family == LockFamily::kBarrier || family == LockFamily::kGompBarrier ||
+         family == LockFamily::kJoin || family == LockFamily::kOnce ||
+         family == LockFamily::kRustOnce || family == LockFamily::kStaticGuard;
+}
+
+/// Threads of std::thread start in the C++ library, whatever they are there for.
+bool is_library_start(const Frame& start) {
+  return is_standard_library(start) || is_cxx_runtime(start.module);
+}
 
 bool all(const std::vector<ThreadView>& views, bool (*is)(const ThreadView&)) {
   return std::all_of(views.begin(), views.end(), is);
@@ -73,8 +86,18 @@ bool handlers_only_make_notes(const ProcessEvidence& process, const ThreadView& 
   const std::vector<PythonFrame>& frames = view.thread->python;
   const bool waits_for_event = frames.empty() || (base_name(frames.front().file) == "threading.py" &&
                                                   frames.front().function.ends_with("wait"));
-  return !waits_for_event && process.caught_signals &&
-         (*process.caught_signals & ~kHarmlessHandlers) == signal_bit(SIGINT);
+  return !waits_for_event && has_only_interrupt_handler(process);
+}
+
+bool has_only_interrupt_handler(const ProcessEvidence& process) {
+  return process.caught_signals &&
+         (*process.caught_signals & ~kHarmlessHandlers & ~signal_bit(SIGINT)) == 0;
+}
+
+bool has_shared_memory(const ProcessEvidence& process) {
+  return std::any_of(process.mappings.begin(), process.mappings.end(), [](const Mapping& mapping) {
+    return mapping.shared && mapping.writable && base_name(mapping.path) != "records";
+  });
 }
 
 bool may_have_handlers(const ProcessEvidence& process) {
@@ -85,6 +108,23 @@ bool runs_code_of(const ThreadEvidence& thread, const std::string& module) {
   if (thread.start_routine && thread.start_routine->module == module) return true;
   return std::any_of(thread.stack.begin(), thread.stack.end(),
                      [&](const Frame& frame) { return frame.module == module; });
+}
+
+bool explained_by_lost(const Scene& scene, const ThreadView& view) {
+  const Frame* frame = innermost_program_frame(view.thread->stack);
+  if (frame == nullptr) return false;
+  if (!view.must_be_released() && !expects_others(view.family) &&
+      may_park(view.thread->stack, scene.process.exe) && !scene.is_known_to_lost(view))
+    return false;
+  const auto& remembered = scene.evidence.remembered_threads;
+  return std::any_of(scene.lost.begin(), scene.lost.end(),
+                     [&](const ThreadEvidence* thread) {
+                       return runs_code_of(*thread, frame->module);
+                     }) ||
+         std::any_of(remembered.begin(), remembered.end(), [&](const RememberedThread& thread) {
+           return thread.start_routine && (thread.start_routine->module == frame->module ||
+                                           is_library_start(*thread.start_routine));
+         });
 }
 
 }  // namespace forkscope

@@ -20,6 +20,7 @@ enum class Ground {
   kNobodyLeft,  ///< every thread waits for another one
   kNobodyHolds, ///< the lock names no owner, and none of the living threads is seen to hold it
   kRoleGone,    ///< nobody here does what threads did that were not copied
+  kRounds,      ///< it waits again and again, each time for a limited time, for nothing that comes
 };
 
 std::string ground_word(Ground ground);
@@ -60,6 +61,7 @@ struct Ruling {
   Ground ground = Ground::kNone;
   std::vector<const ThreadEvidence*> missed;  ///< threads not copied whom nobody here replaces
   bool signal_handlers = false;  ///< a handler of the program's own might end the wait
+  bool nobody_known = false;     ///< which threads lived at the fork cannot be known any more
   bool readable = true;          ///< what the threads do could be read
   bool unknown_to_lost = false;  ///< no thread that was not copied is seen to know of the wait
 };
@@ -73,6 +75,14 @@ bool may_have_handlers(const ProcessEvidence& process);
 /// while its thread waits in the code of a library.
 bool handlers_only_make_notes(const ProcessEvidence& process, const ThreadView& view);
 bool has_python(const ProcessEvidence& process);
+/// None but CPython's for Ctrl-C.
+bool has_only_interrupt_handler(const ProcessEvidence& process);
+/// Memory that another process could write. The library's own records are none.
+bool has_shared_memory(const ProcessEvidence& process);
+
+/// Whether threads that were not copied run the code that waits here. A library's threads are its
+/// own business; of code that anybody may use to wait, a thread must be seen to know of the wait.
+bool explained_by_lost(const Scene& scene, const ThreadView& view);
 
 /// Whether the thread was started in, or is in, code of the module.
 bool runs_code_of(const ThreadEvidence& thread, const std::string& module);

@@ -2,10 +2,15 @@
 // thread that was not copied? Pure functions; thread-safe.
 //
 // Seen from outside a loop that waits and a loop that works differ in little. What is asked for:
-// every sample lies in one function, called from one place; whenever two samples lie at the same
-// instruction, every register is the same, so nothing was computed between them; and threads that
-// were not copied run code of that function's component (component.hpp). A loop that counts its
-// turns in a register is not recognised: silence is better than blaming a program that works.
+// - all samples but a tenth share their callers down to one function, the one that loops: it may call
+//   others, and be there without a name
+// - whenever two samples have the same instruction and the same callers, the registers are the same,
+//   but for one that may count turns: nothing was computed between them
+// - threads that were not copied ran code of that function's component (component.hpp): by their
+//   stacks, or by what glibc's descriptors say they were started with. Or nothing changes at all, and
+//   neither a thread, nor a handler, nor another process is there that could end it: a lock
+// A loop that moves through data is not recognised: silence is better than blaming a program that
+// works.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +29,10 @@ struct SpinSample {
   std::vector<Frame> stack;  ///< innermost first
 };
 
-constexpr std::size_t kSpinSamples = 10;
+/// So many are judged at first, and again each time as many have come, up to the most.
+constexpr std::size_t kSpinSamples = 10, kMostSpinSamples = 60;
+/// Of these so many are needed where nothing is known of lost threads of that code.
+constexpr std::size_t kSpinSamplesAlone = 30;
 
 /// Whether it is worth sampling the first thread: it was forked by a process that has threads which
 /// were not copied.
