@@ -3,12 +3,16 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <linux/futex.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <new>
 
@@ -53,6 +57,8 @@ ArenaFile::ArenaFile(const std::string& directory) {
   void* memory =
       mmap(nullptr, record::kArenaMaxSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
   if (memory == MAP_FAILED) throw fail(errno);
+  struct stat info {};
+  if (fstat(fd_.get(), &info) == 0) inode_ = info.st_ino;
   header_ = new (memory) ArenaHeader{};
   header_->version = record::kFormatVersion;
   header_->header_size = record::kArenaHeaderSize;
@@ -87,6 +93,66 @@ std::uint64_t ArenaFile::used() const { return header_->tail.load(std::memory_or
 
 std::uint64_t ArenaFile::forks() const {
   return header_->counters.forks.load(std::memory_order_relaxed);
+}
+
+void ArenaFile::wait_for_wake(std::uint32_t seen, std::chrono::milliseconds longest) const {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(longest);
+  const timespec time{seconds.count(), std::chrono::nanoseconds(longest - seconds).count()};
+  syscall(SYS_futex, &header_->wake, FUTEX_WAIT, seen, &time, nullptr, 0);
+}
+
+void ArenaFile::end_wait() const {
+  header_->wake.fetch_add(1, std::memory_order_release);
+  syscall(SYS_futex, &header_->wake, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
+
+void ArenaFile::take_looks(bool taken) const {
+  header_->looks_taken.store(taken, std::memory_order_relaxed);
+}
+
+std::vector<ArenaFile::Look> ArenaFile::looks() const {
+  std::vector<Look> looks;
+  for (std::atomic<std::uint64_t>& entry : header_->looks) {
+    const std::uint64_t record = entry.load(std::memory_order_acquire);
+    if (record == 0) continue;
+    const std::byte* written = record_at(record);
+    if (written == nullptr) {
+      entry.store(0, std::memory_order_relaxed);
+      continue;
+    }
+    const auto* head = reinterpret_cast<const record::RecordHeader*>(written);
+    const auto& finding = *reinterpret_cast<const record::Finding*>(head + 1);
+    // The forking thread itself lives on there, too, and has another lock.
+    const bool itself = finding.kind == record::Kind::kSelfHeldLock ||
+                        finding.kind == record::Kind::kStaleOwner;
+    looks.push_back({record, head->pid, head->tid, itself ? 0 : finding.holder_tid});
+  }
+  return looks;
+}
+
+void ArenaFile::answer_look(std::uint64_t record) const {
+  if (std::byte* written = record_at(record)) {
+    auto& finding = *reinterpret_cast<record::Finding*>(written + sizeof(record::RecordHeader));
+    std::atomic_ref(finding.looked_at).store(1, std::memory_order_release);
+    syscall(SYS_futex, &finding.looked_at, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+  }
+  for (std::atomic<std::uint64_t>& entry : header_->looks) {
+    std::uint64_t asked = record;
+    entry.compare_exchange_strong(asked, 0, std::memory_order_relaxed);
+  }
+}
+
+/// Null where there is no finding: who writes to the arena is not to be trusted.
+std::byte* ArenaFile::record_at(std::uint64_t offset) const {
+  constexpr std::uint64_t kSize = sizeof(record::RecordHeader) + sizeof(record::Finding);
+  if (offset < record::kArenaHeaderSize || offset % record::kRecordAlign != 0 ||
+      offset > header_->capacity.load(std::memory_order_acquire) - kSize)
+    return nullptr;
+  std::byte* at = reinterpret_cast<std::byte*>(header_) + offset;
+  const auto* head = reinterpret_cast<const record::RecordHeader*>(at);
+  const bool is_finding = head->magic.load(std::memory_order_acquire) == record::kRecordMagic &&
+                          head->type == record::Type::kFinding;
+  return is_finding ? at : nullptr;
 }
 
 std::vector<std::byte> ArenaFile::snapshot() const {

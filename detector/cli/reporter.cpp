@@ -110,6 +110,7 @@ void Reporter::look_now() {
     facts.command = settings_.command;
     for (const Process& process : living_processes(session)) facts.running.push_back(process.pid);
     if (settings_.watched) facts.watched = settings_.watched();
+    if (settings_.looks) facts.looks = settings_.looks();
     print_deadlocks(report_of(session, facts, *settings_.namer), facts);
   } catch (const std::exception&) {
     // finish() meets the same error and reports it, once.
@@ -148,6 +149,8 @@ bool Reporter::is_settled(const Finding& finding, const RunFacts& facts) {
   if (finding.outcome.empty()) return lasts_longer_than(finding, kOutcomePatience);
   const bool of_library = (finding.records.front() & kWatchedRecord) == 0;
   const bool seen =
+      std::any_of(facts.looks.begin(), facts.looks.end(),
+                  [&](const auto& look) { return look.record == finding.records.front(); }) ||
       std::any_of(facts.watched.begin(), facts.watched.end(),
                   [&](const auto& watched) { return watched.finding.process == finding.process; });
   if (!settings_.watched || !of_library || seen || finding.outcome != "blocked") return true;

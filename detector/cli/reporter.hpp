@@ -42,6 +42,8 @@ class Reporter {
     bool timeout = false;  ///< --timeout was given: a hung program ends without advice
     /// What the watchdog found so far; thread-safe. Empty: there is none.
     std::function<std::vector<WatchedFinding>()> watched{};
+    /// What was seen of processes the moment they wrote their findings; thread-safe.
+    std::function<std::vector<FirstLook>()> looks{};
     const NoiseFilter* noise = nullptr;  ///< must outlive the reporter
     Namer* namer = nullptr;              ///< shared with other threads; must outlive the reporter
   };

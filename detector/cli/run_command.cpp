@@ -10,6 +10,7 @@
 
 #include "detector/cli/arena_file.hpp"
 #include "detector/cli/environment.hpp"
+#include "detector/cli/first_looks.hpp"
 #include "detector/cli/launch.hpp"
 #include "detector/cli/local_symbols.hpp"
 #include "detector/cli/program.hpp"
@@ -21,6 +22,7 @@
 #include "detector/cli/watch_file.hpp"
 #include "detector/cli/watchdog.hpp"
 #include "detector/symbols/symbols.hpp"
+#include "detector/verdict/looks.hpp"
 
 namespace forkscope::cli {
 namespace {
@@ -53,9 +55,10 @@ class Board {
 
 /// So that findings outlive a forkscope that is killed. What cannot be written now is said at the
 /// end, if it cannot be written then.
-void save_findings(const std::string& session, const std::vector<WatchedFinding>& findings) {
+void save_findings(const std::string& session, const std::vector<WatchedFinding>& findings,
+                   const std::vector<FirstLook>& looks) {
   try {
-    write_watched(session, findings);
+    write_watched(session, findings, looks);
   } catch (const Failure&) {
   }
 }
@@ -103,17 +106,22 @@ Ending run_program(const RunOptions& options) {
   const std::unique_ptr<Namer> namer = make_shared_namer();
   Board board;
   const auto watched = [&] { return board.get(); };
+  Reporter* told = nullptr;
+  FirstLooks looks(arena, [&] { told->look_at_once(); });
+  const auto looked = [&] { return looks.taken(); };
   Reporter reporter(arena,
                     {options.command, text_options(STDERR_FILENO, options.colour, options.verbose),
                      options.quiet, options.timeout.has_value(),
-                     options.watch ? std::function(watched) : nullptr, &noise, namer.get()});
+                     options.watch ? std::function(watched) : nullptr, looked, &noise,
+                     namer.get()});
+  told = &reporter;
   std::optional<Watchdog> watchdog;
   if (options.watch) {
     // A temporary folder is nobody's to look into.
     const std::string kept = session.temporary() ? "" : session.path();
     const auto changed = [&, kept](const std::vector<WatchedFinding>& findings) {
       board.put(findings);
-      if (!kept.empty()) save_findings(kept, findings);
+      if (!kept.empty()) save_findings(kept, findings, looks.taken());
       reporter.look_at_once();
     };
     watchdog.emplace(
@@ -124,6 +132,7 @@ Ending run_program(const RunOptions& options) {
   pid_t program = launch(path, options.command, environment, *signals);
   session.keep();
   reporter.start();
+  looks.start();
   if (watchdog) watchdog->start(program);
   if (options.on_start) options.on_start(program);
   RunEnd end = supervise(program, *signals, arena, reporter, {options.timeout, options.quiet});
@@ -133,15 +142,18 @@ Ending run_program(const RunOptions& options) {
   session.remove_temporary();
   signals.reset();
   if (watchdog) watchdog->stop();
+  looks.stop();
   reporter.stop();
   if (options.on_end) options.on_end();
   facts.exit = end.exit;
   facts.signal = end.signal;
   facts.timed_out = end.timed_out;
   facts.watched = watched();
+  facts.looks = looks.taken();
   // What is told while the program runs does not wait for the network; the report may.
   const std::unique_ptr<Namer> anew = local->asks_network() ? make_namer() : nullptr;
   local.reset();
+  name_looks(facts.looks, anew ? *anew : *namer);
   Report report = reporter.finish(facts, anew ? *anew : *namer);
   say_what_was_lost(arena);
   if (!session.path().empty()) write_facts(session.path(), facts, true);

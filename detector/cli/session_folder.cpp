@@ -111,13 +111,14 @@ void write_facts(const std::string& session, const RunFacts& facts, bool finishe
   UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd || write(fd.get(), text.data(), text.size()) != ssize_t(text.size()))
     throw Failure(fmt::format("cannot write {}: {}", path, error_text(errno)));
-  write_watched(session, facts.watched);
+  write_watched(session, facts.watched, facts.looks);
 }
 
 StoredFacts read_facts(const std::string& session) {
   StoredFacts stored;
   RunFacts& facts = stored.facts;
   facts.watched = read_watched(session);
+  facts.looks = read_looks(session);
   std::string path = session + kFactsName;
   std::ifstream file(path);
   if (!file) return stored;

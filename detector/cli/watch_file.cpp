@@ -50,7 +50,8 @@ std::optional<Frame> frame_or_none(const Json& json) {
 }
 
 PythonFrame python_frame_of(const Json& json) {
-  return {text_of(json, "function"), text_of(json, "file"), number_of<int>(json, "line")};
+  return {text_of(json, "function"), text_of(json, "file"), number_of<int>(json, "line"),
+          json.value("may_fork", false)};
 }
 
 ThreadReport thread_of(const Json& json) {
@@ -133,15 +134,62 @@ Finding finding_of(const Json& json) {
   return finding;
 }
 
+FirstLook look_of(const Json& json) {
+  FirstLook look;
+  look.record = json.at("record").get<std::uint64_t>();
+  look.waiter = list_of(json, "waiter", python_frame_of);
+  look.holder = list_of(json, "holder", python_frame_of);
+  look.holder_frames = list_of(json, "holder_now", frame_of);
+  return look;
+}
+
+Json json_of(const FirstLook& look) {
+  Json waiter = Json::array();
+  for (const PythonFrame& frame : look.waiter) {
+    waiter.push_back(to_json(frame));
+    waiter.back()["may_fork"] = frame.may_fork;
+  }
+  return Json{{"record", look.record},
+              {"waiter", waiter},
+              {"holder", array(look.holder)},
+              {"holder_now", array(look.holder_frames)}};
+}
+
+std::string path_of(const std::string& session) { return session + "/" + kWatchFileName; }
+
+/// Gives the file to `read`; nothing where there is none. Throws Failure.
+template <typename Read>
+void read_file(const std::string& session, const Read& read) {
+  const std::string path = path_of(session);
+  std::ifstream file(path);
+  if (!file) return;
+  try {
+    const Json document = Json::parse(file);
+    if (document.at("schema") != kSchema)
+      throw Failure(fmt::format(
+          "{} is not of schema {}: it was written by another version of forkscope", path, kSchema));
+    read(document);
+  } catch (const Json::exception& error) {
+    throw Failure(
+        fmt::format("cannot understand {} ({}); remove it to see the report without what was found "
+                    "from outside",
+                    path, error.what()));
+  }
+}
+
 }  // namespace
 
-void write_watched(const std::string& session, const std::vector<WatchedFinding>& findings) {
-  if (findings.empty()) return;
+void write_watched(const std::string& session, const std::vector<WatchedFinding>& findings,
+                   const std::vector<FirstLook>& looks) {
+  if (findings.empty() && looks.empty()) return;
   Json list = Json::array();
   for (const WatchedFinding& watched : findings)
     list.push_back(Json{{"time", watched.time}, {"finding", to_json(watched.finding)}});
-  const std::string text = dumped(Json{{"schema", kSchema}, {"findings", list}}) + "\n";
-  const std::string path = session + "/" + kWatchFileName;
+  Json seen = Json::array();
+  for (const FirstLook& look : looks) seen.push_back(json_of(look));
+  const std::string text =
+      dumped(Json{{"schema", kSchema}, {"findings", list}, {"looks", seen}}) + "\n";
+  const std::string path = path_of(session);
   const std::string fresh = path + ".new";
   UniqueFd fd(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd || write(fd.get(), text.data(), text.size()) != ssize_t(text.size()) ||
@@ -154,26 +202,20 @@ void write_watched(const std::string& session, const std::vector<WatchedFinding>
 
 std::vector<WatchedFinding> read_watched(const std::string& session) {
   std::vector<WatchedFinding> findings;
-  const std::string path = session + "/" + kWatchFileName;
-  std::ifstream file(path);
-  if (!file) return findings;
-  try {
-    const Json document = Json::parse(file);
-    if (document.at("schema") != kSchema)
-      throw Failure(fmt::format(
-          "{} is not of schema {}: it was written by another version of forkscope", path, kSchema));
+  read_file(session, [&](const Json& document) {
     for (const Json& item : document.at("findings")) {
       WatchedFinding watched{finding_of(item.at("finding")), item.at("time").get<std::uint64_t>()};
       watched.finding.records = {kWatchedRecord | findings.size()};
       findings.push_back(std::move(watched));
     }
-  } catch (const Json::exception& error) {
-    throw Failure(
-        fmt::format("cannot understand {} ({}); remove it to see the report without what was found "
-                    "from outside",
-                    path, error.what()));
-  }
+  });
   return findings;
+}
+
+std::vector<FirstLook> read_looks(const std::string& session) {
+  std::vector<FirstLook> looks;
+  read_file(session, [&](const Json& document) { looks = list_of(document, "looks", look_of); });
+  return looks;
 }
 
 }  // namespace forkscope::cli

@@ -27,7 +27,7 @@
 namespace forkscope::record {
 
 inline constexpr char kArenaMagic[8] = {'F', 'K', 'S', 'C', 'O', 'P', 'E', '\0'};
-inline constexpr std::uint32_t kFormatVersion = 5;
+inline constexpr std::uint32_t kFormatVersion = 6;
 inline constexpr std::uint32_t kRecordMagic = 0x4b464352;  // "RCFK"
 inline constexpr std::uint64_t kArenaHeaderSize = 4096;
 inline constexpr std::uint64_t kRecordAlign = 64;
@@ -65,6 +65,8 @@ struct Repeat {
   std::atomic<std::uint64_t> count;
 };
 inline constexpr std::uint32_t kRepeats = 224;
+/// Findings that can wait for the command's look at a time.
+inline constexpr std::uint32_t kLooks = 24;
 
 /// First page of the arena.
 struct ArenaHeader {
@@ -77,10 +79,13 @@ struct ArenaHeader {
   std::atomic<std::uint32_t> next_image;  ///< image ids, from 1
   std::atomic<std::uint32_t> wake;        ///< futex word, bumped when a finding was published
   std::int32_t supervisor;                ///< pid of `forkscope run`, 0 without it
-  std::uint32_t reserved;
+  std::atomic<std::uint32_t> looks_taken;  ///< 1: the command takes the looks asked for below
   Counters counters;
   Repeat repeats[kRepeats];
   std::atomic<std::uint64_t> unsafe_sites;  ///< offset of the UnsafeSites record, 0 without one
+  /// Ids of findings whose processes the command is asked to look at; 0: free. The process takes a
+  /// free one, the command frees it.
+  std::atomic<std::uint64_t> looks[kLooks];
 };
 static_assert(sizeof(ArenaHeader) <= kArenaHeaderSize);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
@@ -391,7 +396,8 @@ struct Finding {
   HandlerPhase handler_phase;
   std::uint8_t in_handler;  ///< 1: so it is, although its Atfork record may be lost
   InjectProbed probed;      ///< by the child of a probe: what it was at
-  std::uint8_t reserved[5];
+  std::uint8_t reserved;
+  std::uint32_t looked_at;  ///< futex word: 1 once the command has looked at the process
 };
 inline constexpr std::uint32_t kUnknownShare = ~std::uint32_t{0};
 

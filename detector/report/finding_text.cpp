@@ -5,6 +5,7 @@
 
 #include "detector/report/layout.hpp"
 #include "detector/report/print.hpp"
+#include "detector/verdict/fingerprint.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -242,6 +243,19 @@ std::string end_block(const Finding& finding, const TextOptions& options) {
   return block("then", wrapped(line, kBlock, options.width), options);
 }
 
+/// For who keeps a baseline; that there is none concerns everybody whose run is to fail on new ones.
+std::string fingerprint_block(const Finding& finding, const TextOptions& options) {
+  if (finding.fingerprint == kUnidentified)
+    return block("fingerprint",
+                 wrapped(finding.fingerprint + ": no function or variable of the program is known to "
+                                               "be part of it. It is never taken for another "
+                                               "finding, and no baseline accepts it.",
+                         kBlock, options.width),
+                 options);
+  if (!options.verbose || finding.fingerprint.empty()) return "";
+  return block("fingerprint", wrapped(finding.fingerprint, kBlock, options.width), options);
+}
+
 }  // namespace
 
 std::string finding_text(const Finding& finding, const TextOptions& options) {
@@ -250,7 +264,9 @@ std::string finding_text(const Finding& finding, const TextOptions& options) {
   text += holder_blocks(finding, options);
   text += lost_block(finding, options);
   text +=
-      block("fork at", stack_lines(finding.fork_stack, kBlock, options.width, main_view(options)),
+      block("fork at",
+            python_lines(finding.fork_python, options) +
+                stack_lines(finding.fork_stack, kBlock, options.width, main_view(options)),
             options);
   text += waiter_block(finding, options);
   text += handler_block(finding, options);
@@ -258,9 +274,7 @@ std::string finding_text(const Finding& finding, const TextOptions& options) {
   text += declared_block(finding, options);
   text += block("why", wrapped(finding.explanation, kBlock, options.width), options);
   text += block("cure", wrapped(finding.cure, kBlock, options.width), options);
-  if (options.verbose && !finding.fingerprint.empty())
-    text += block("fingerprint", wrapped(finding.fingerprint, kBlock, options.width), options);
-  return text;
+  return text + fingerprint_block(finding, options);
 }
 
 }  // namespace forkscope

@@ -157,6 +157,7 @@ static Json common_json(const Finding& finding) {
               {"holder", to_json(finding.holder)},
               {"waiter", to_json(finding.waiter)},
               {"fork_stack", array(finding.fork_stack)},
+              {"fork_python", array(finding.fork_python)},
               {"lost", array(finding.lost)},
               {"file", text_or_null(finding.lock.file)},
               {"range", range_json(finding.range)},

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "detector/report/layout.hpp"
+#include "detector/verdict/fingerprint.hpp"
 
 namespace forkscope {
 namespace {
@@ -22,6 +23,11 @@ std::string baseline_lines(const Report& report, const TextOptions& options) {
   std::string text =
       fmt::format("forkscope: baseline {}: {} known, {} new", printable(baseline.file),
                   report.summary.known, fresh);
+  const auto unidentified = std::count_if(
+      report.findings.begin(), report.findings.end(),
+      [](const Finding& finding) { return finding.fingerprint == kUnidentified; });
+  if (unidentified > 0)
+    text += fmt::format(" ({} unidentified, which no baseline accepts)", unidentified);
   if (baseline.missing.empty()) return text + "\n";
   text += fmt::format("; {} did not appear:\n",
                       baseline.missing.size() == 1

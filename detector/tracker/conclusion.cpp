@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "detector/tracker/inject_probe.hpp"
+#include "detector/tracker/look.hpp"
 #include "detector/tracker/process.hpp"
 #include "detector/tracker/sys.hpp"
 
@@ -110,6 +111,10 @@ Conclusion conclude(const Meeting& meeting, bool breakable, Act may_act) {
   if (!deadlock) return {finding, false};
   Outcome outcome = may_act == Act::kYes ? act() : Outcome::kBlocked;
   if (outcome == Outcome::kBroken && !breakable) outcome = Outcome::kBlocked;
+  if (outcome == Outcome::kBlocked)
+    look::ask(finding);
+  else
+    look::await_before_end(finding);
   carry_out(finding, outcome);
   return {finding, outcome == Outcome::kBroken};
 }

@@ -3,6 +3,7 @@
 #include "detector/tracker/finding_writer.hpp"
 #include "detector/tracker/history.hpp"
 #include "detector/tracker/inject_probe.hpp"
+#include "detector/tracker/look.hpp"
 #include "detector/tracker/lock_words.hpp"
 #include "detector/tracker/process.hpp"
 #include "detector/tracker/sys.hpp"
@@ -62,7 +63,7 @@ void note_taken_in_child(ThreadRecord& thread, const void* lock, LockType type, 
       meeting.use = use;
       meeting.repeat = repeat.index + 1;
       meeting.living = process.living.load(std::memory_order_relaxed);
-      write_finding(meeting);
+      look::await_in_python(write_finding(meeting));
     }
   }
   // From here on it is the child's own: whoever has it next will give it up.

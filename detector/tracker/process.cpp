@@ -4,6 +4,8 @@
 #include <sys/auxv.h>
 #include <sys/stat.h>
 
+#include <string_view>
+
 #include "detector/tracker/log.hpp"
 #include "detector/tracker/registry.hpp"
 #include "detector/tracker/sys.hpp"
@@ -63,6 +65,8 @@ void write_hello(int argc, char** argv) {
     exe_path = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
     exe_length = exe_path != nullptr ? long(std::strlen(exe_path)) : 0;
   }
+  const std::string_view path(exe_path, std::size_t(exe_length));
+  process.is_python = path.substr(path.rfind('/') + 1).starts_with("python");
   constexpr std::size_t kCommandLimit = 4096;
   std::size_t command_length = 0;
   int arguments = 0;

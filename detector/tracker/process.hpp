@@ -37,6 +37,7 @@ struct alignas(64) Process {
   std::atomic<std::uint32_t> living{1};  ///< threads the tracker knows of
   std::atomic<std::uint32_t> lives{0};   ///< threads there were: history::next_life()
   Ancestor ancestors[kGenerations] = {};  ///< that of generation n is at n % kGenerations
+  bool is_python = false;  ///< the program itself is a Python interpreter
   Options options;
   Arena arena;
   char preload[1024] = "";   ///< path of this library, as LD_PRELOAD names it

@@ -95,7 +95,7 @@ std::string baseline_text(const Report& report, const std::vector<BaselineEntry>
     if (!is_new && rank(entry.severity) < rank(there->second.severity)) there->second = entry;
   };
   for (const Finding& finding : report.findings)
-    add({finding.fingerprint, finding.severity, comment_of(finding)});
+    if (is_fingerprint(finding.fingerprint)) add({finding.fingerprint, finding.severity, comment_of(finding)});
   for (const BaselineEntry& entry : kept) add(entry);
   std::string text = std::string(kHeader) + "\n";
   for (const auto& [fingerprint, entry] : sorted)
@@ -114,7 +114,7 @@ void compare_with_baseline(Report& report, const std::vector<BaselineEntry>& ent
   std::set<std::string> seen;
   for (Finding& finding : report.findings) {
     seen.insert(finding.fingerprint);
-    const auto entry = accepted.find(finding.fingerprint);
+    const auto entry = accepted.find(finding.fingerprint);  // none is unidentified: parse_entry()
     finding.known = entry != accepted.end() && entry->second <= rank(finding.severity);
     report.summary.known += finding.known;
   }

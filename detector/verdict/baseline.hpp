@@ -6,7 +6,7 @@
 // One line a finding, sorted, with nothing in it that changes from run to run, so that a change in
 // the file is a change of the program. Everything after # is for people. An entry accepts a finding
 // of its fingerprint and its severity or a milder one: who has accepted a hazard has not accepted a
-// deadlock.
+// deadlock. What is unidentified (fingerprint.hpp) is never in it, and never accepted.
 //
 // Pure functions; thread-safe.
 #pragma once

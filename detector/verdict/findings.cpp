@@ -304,9 +304,14 @@ std::vector<Finding> merged(std::vector<Candidate> candidates) {
   for (Candidate& candidate : candidates) {
     Finding& finding = candidate.finding;
     finding.fingerprint = fingerprint_of(finding, candidate.aspect);
+    // Two that hang and have no place in the program may be two mistakes: each is shown.
+    const bool hangs = finding.severity == "deadlock" || finding.severity == "latent" ||
+                       finding.certainty == "probable";
+    const bool alone = finding.fingerprint == kUnidentified && hangs;
     // One deadlock and one child that came back are not two deadlocks, whatever the place.
-    const std::string key = fmt::format("{}|{}|{}|{}|{}", finding.fingerprint, finding.severity,
-                                        finding.certainty, finding.died, finding.declared_safe);
+    const std::string key = fmt::format(
+        "{}|{}|{}|{}|{}", alone ? std::to_string(findings.size()) : finding_key(finding, candidate.aspect),
+        finding.severity, finding.certainty, finding.died, finding.declared_safe);
     const auto [entry, is_new] = known.emplace(key, findings.size());
     if (is_new) {
       findings.push_back(std::move(finding));

@@ -15,15 +15,59 @@ namespace {
 /// Frames of the wait that count where the lock itself has no name to tell it from others.
 constexpr std::size_t kNamelessFrames = 3;
 
-bool is_runtime_module(const std::string& module) {
+/// Whether a file is called `stem`, whatever its version: "libc.so.6" and "libc-2.31.so" are libc,
+/// "libcrypto.so" and "libc-client.so" are not.
+bool is_called(std::string_view file, std::string_view stem) {
+  if (!file.starts_with(stem)) return false;
+  std::string_view rest = file.substr(stem.size());
+  if (rest.starts_with('-')) rest.remove_prefix(1);
+  return rest.empty() || rest.front() == '.' ||
+         std::isdigit(static_cast<unsigned char>(rest.front())) != 0;
+}
+
+template <std::size_t N>
+bool is_one_of(const std::string& module, const std::string_view (&stems)[N]) {
   const std::string name = base_name(module);
-  for (const char* library : {"libc.so", "libstdc++.so", "libc++.so", "libpthread.so", "ld-linux"})
-    if (name.starts_with(library)) return true;
-  return false;
+  return std::any_of(std::begin(stems), std::end(stems),
+                     [&](std::string_view stem) { return is_called(name, stem); });
+}
+
+bool is_runtime_module(const std::string& module) {
+  constexpr std::string_view kLibraries[] = {"libc",       "libstdc++",       "libc++",
+                                             "libc++abi",  "libpthread",      "libm",
+                                             "ld",         "ld-linux-x86-64", "ld-linux-aarch64",
+                                             "ld-linux",   "ld-musl-x86_64",  "ld-musl-aarch64",
+                                             "linux-vdso", "libgcc_s",        "libforkscope"};
+  return is_one_of(module, kLibraries);
+}
+
+/// Interpreters: where they are in their own code says nothing of the program that they run. Their
+/// standard library's part in C is theirs, too.
+bool is_interpreter(const std::string& module) {
+  constexpr std::string_view kInterpreters[] = {
+      "python", "libpython", "ruby",   "libruby", "node",   "nodejs", "libnode", "perl", "libperl",
+      "java",   "libjvm",    "libjli", "php",     "libphp", "lua",    "liblua",  "R",    "libR"};
+  return is_one_of(module, kInterpreters) || module.find("/lib-dynload/") != std::string::npos;
 }
 
 bool is_program_frame(const Frame& frame) {
   return !frame.inlined && !is_runtime_module(frame.module) && !is_standard_library(frame);
+}
+
+/// A place that somebody who wrote the program, or a library of it, knows.
+bool is_place(const Frame& frame) {
+  return is_program_frame(frame) && !frame.module.empty() && !is_interpreter(frame.module);
+}
+
+/// Of Python's standard library, as it is installed or frozen into the interpreter.
+bool is_standard_python(const PythonFrame& frame) {
+  const std::string_view file = frame.file;
+  if (file.starts_with("<frozen ")) return true;
+  const std::size_t library = file.find("/lib/python3") != std::string_view::npos
+                                  ? file.find("/lib/python3")
+                                  : file.find("/lib64/python3");
+  return library != std::string_view::npos &&
+         file.find("-packages/", library) == std::string_view::npos;
 }
 
 /// Names of temporary files and logs have process ids and dates in them.
@@ -81,6 +125,16 @@ std::string words_of(const LockInfo& lock) {
   return lock.type;
 }
 
+/// The same without the type, where the place says enough: who looks from outside may know the lock
+/// by another type than the library does.
+std::string place_words(const LockInfo& lock) {
+  if (!lock.name.empty() || lock.descriptor || is_runtime_module(lock.module)) return words_of(lock);
+  if (!lock.symbol.empty())
+    return fmt::format("{} ({})", without_index(lock.symbol), module_name(lock.module));
+  if (!lock.module.empty()) return fmt::format("{}+{:#x}", module_name(lock.module), lock.offset);
+  return words_of(lock);
+}
+
 bool is_named(const LockInfo& lock) {
   return !lock.name.empty() || !lock.symbol.empty() || (lock.descriptor && !lock.file.empty()) ||
          (!lock.module.empty() && !is_runtime_module(lock.module));
@@ -91,29 +145,83 @@ bool counts_place(const Finding& finding) {
   return finding.lock.type != "thread" && finding.kind != "missing-memory";
 }
 
-/// Who took it: only where nothing else tells which lock it is. Which of the places that take a lock
-/// a thread was at when another one forked is chance, and so is which thread was missed.
-const Frame* holder_site(const Finding& finding) {
-  if (is_named(finding.lock) || finding.kind == "lost-thread" || finding.kind == "libc-lock")
-    return nullptr;
-  return site_of(finding.holder.acquired);
+/// Whether the lock itself is a place in the program.
+bool is_place(const LockInfo& lock) {
+  return is_named(lock) && (!lock.name.empty() || lock.descriptor ||
+                            !(is_runtime_module(lock.module) || is_interpreter(lock.module)));
 }
 
+/// Where it was met in machine code. Of a lock without a name more frames count.
 std::vector<const Frame*> waiter_sites(const Finding& finding) {
   std::vector<const Frame*> sites;
-  const std::size_t most =
-      is_named(finding.lock) || finding.evidence == "spins" ? 1 : kNamelessFrames;
+  const bool one = is_named(finding.lock) || finding.evidence == "spins" ||
+                   !finding.waiter.python.empty();
+  const std::size_t most = one ? 1 : kNamelessFrames;
   for (const Frame& frame : finding.waiter.stack)
-    if (is_program_frame(frame) && sites.size() < most) sites.push_back(&frame);
-  if (const Frame* site = site_of(finding.waiter.stack); sites.empty() && site != nullptr)
-    sites.push_back(site);
+    if (is_place(frame) && sites.size() < most) sites.push_back(&frame);
   return sites;
 }
 
-bool is_python(const std::vector<Frame>& stack) {
-  return std::any_of(stack.begin(), stack.end(), [](const Frame& frame) {
-    return frame.function.starts_with("_PyEval_EvalFrameDefault");
-  });
+/// The same in Python: functions of the program, and what they called of the standard library.
+std::vector<const PythonFrame*> python_sites(const Finding& finding) {
+  std::vector<const PythonFrame*> sites;
+  for (const PythonFrame& frame : finding.waiter.python) {
+    if (!sites.empty() && is_standard_python(frame)) continue;
+    sites.push_back(&frame);
+    if (sites.size() > kNamelessFrames) break;
+  }
+  return sites;
+}
+
+std::string words_of(const PythonFrame& frame) {
+  return fmt::format("{} ({})", frame.function, base_name(frame.file));
+}
+
+template <typename T>
+std::string chain(const std::vector<const T*>& frames) {
+  std::string words;
+  for (const T* frame : frames) words += (words.empty() ? "" : " < ") + words_of(*frame);
+  return words;
+}
+
+/// What a finding is told from others by.
+struct Sites {
+  std::vector<std::string> parts;  ///< without the lock
+  bool in_program = false;         ///< one of them is a place in the program
+};
+
+/// In machine code: the call's own function where nothing better is known.
+Sites machine_sites(const std::vector<Frame>& stack, std::string_view what) {
+  const Frame* site = site_of(stack);
+  if (site == nullptr) return {};
+  return {{std::string(what) + words_of(*site)}, is_place(*site)};
+}
+
+Sites sites_of(const Finding& finding) {
+  Sites sites;
+  const std::vector<const Frame*> machine = waiter_sites(finding);
+  const std::vector<const PythonFrame*> python = python_sites(finding);
+  if (!machine.empty()) sites.parts.push_back("met in " + chain(machine));
+  if (!python.empty()) sites.parts.push_back("in Python in " + chain(python));
+  sites.in_program =
+      !machine.empty() || std::any_of(python.begin(), python.end(), [](const PythonFrame* frame) {
+        return !is_standard_python(*frame);
+      });
+  if (!sites.parts.empty()) return sites;
+  const auto add = [&](const Sites& more) {
+    sites.parts.insert(sites.parts.end(), more.parts.begin(), more.parts.end());
+    sites.in_program = sites.in_program || more.in_program;
+  };
+  // Nobody has met it, or only code that every program has. Who took a lock is asked only here:
+  // which of the places that take it a thread was at when another one forked is chance, and so is
+  // which thread was missed.
+  if (!is_named(finding.lock) && finding.kind != "lost-thread" && finding.kind != "libc-lock")
+    add(machine_sites(finding.holder.acquired, "taken in "));
+  if (!finding.waiter.stack.empty())
+    add(machine_sites(finding.waiter.stack, "met in "));
+  else
+    add(machine_sites(finding.fork_stack, "forked in "));
+  return sites;
 }
 
 std::uint64_t hash_of(std::string_view text) {  // FNV-1a
@@ -167,32 +275,33 @@ bool is_fingerprint(std::string_view text) {
 }
 
 std::string site_words(const Finding& finding) {
-  std::vector<std::string> parts;
+  std::vector<std::string> parts = sites_of(finding).parts;
   const bool has_lock = !finding.lock.type.empty() || is_named(finding.lock);
-  if (counts_place(finding) && has_lock) parts.push_back(words_of(finding.lock));
-  if (const Frame* acquired = holder_site(finding)) parts.push_back("taken in " + words_of(*acquired));
-  const std::vector<const Frame*> waits = waiter_sites(finding);
-  if (!waits.empty()) {
-    std::string words;
-    for (const Frame* frame : waits) words += (words.empty() ? "" : " < ") + words_of(*frame);
-    parts.push_back("met in " + words);
-  }
-  // Of a nameless lock, and of what is none, the call is part of what it is.
-  if (!is_named(finding.lock) && !finding.waiter.call.empty())
+  if (counts_place(finding) && has_lock) parts.insert(parts.begin(), words_of(finding.lock));
+  // Of what is no lock, the call is part of what it is.
+  if (!has_lock && !finding.waiter.call.empty())
     parts.push_back("by " + without_parameters(finding.waiter.call));
-  // All locks of Python look alike from C.
-  if (is_python(finding.waiter.stack) && !finding.waiter.python.empty()) {
-    const PythonFrame& frame = finding.waiter.python.front();
-    parts.push_back(fmt::format("in Python in {} ({})", frame.function, base_name(frame.file)));
-  }
-  if (waits.empty())
-    if (const Frame* fork = site_of(finding.fork_stack)) parts.push_back("forked in " + words_of(*fork));
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
-std::string fingerprint_of(const Finding& finding, const std::string& aspect) {
+std::string finding_key(const Finding& finding, const std::string& aspect) {
+  const Sites sites = sites_of(finding);
+  std::vector<std::string> parts = sites.parts;
+  const LockInfo& lock = finding.lock;
+  // Where a lock without a name was met says which one it is.
+  if (counts_place(finding) && (is_place(lock) || (!sites.in_program && !lock.type.empty())))
+    parts.insert(parts.begin(), place_words(lock));
+  if (lock.type.empty() && !is_named(lock) && !finding.waiter.call.empty())
+    parts.push_back("by " + without_parameters(finding.waiter.call));
   return fmt::format("{}{:016x}", kFingerprintPrefix,
-                     hash_of(finding.kind + "\n" + aspect + "\n" + site_words(finding)));
+                     hash_of(fmt::format("{}\n{}\n{}", finding.kind, aspect,
+                                         fmt::join(parts, ", "))));
+}
+
+std::string fingerprint_of(const Finding& finding, const std::string& aspect) {
+  const bool known =
+      (counts_place(finding) && is_place(finding.lock)) || sites_of(finding).in_program;
+  return known ? finding_key(finding, aspect) : std::string(kUnidentified);
 }
 
 }  // namespace forkscope

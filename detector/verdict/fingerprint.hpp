@@ -3,14 +3,21 @@
 //   v1-3f0c2a9be1d45c07     "v1-" and 64 bits of a hash over
 //     kind
 //     lock    the name the program gave it, or variable and module; of a lock without either (heap,
-//             stack, mapped memory) its type and whatever more the sites tell
-//     sites   function and module of who met it in the child; if nobody did, of who forked; of a
-//             lock without a name also of who took it
+//             stack, mapped memory) only the sites tell which it is
+//     sites   function and module of who met it in the child, and in Python functions and files; if
+//             nobody did, of who forked; of a lock without a name also of who took it
+//   unidentified            where no lock and no site is of the program or a library of it
 //
-// Of a stack the innermost function counts that is neither the C nor the C++ library's, and never
-// one that was inlined: with and without debug information it is the same. Modules count by file
-// name without directory and version. Addresses, lines, process and thread ids never count; offsets
-// only where there is no symbol, and then the fingerprint is that of one build.
+// Of a stack the innermost function counts that is neither the C or C++ library's nor an
+// interpreter's, and never one that was inlined: with and without debug information it is the same.
+// Of a Python stack the innermost three outside the standard library count, and what the innermost
+// of them called in it. Modules count by file name without directory and version. Addresses, lines,
+// process and thread ids never count; offsets only where there is no symbol, and then the
+// fingerprint is that of one build. The type of a lock counts with its name only: the library and
+// who looks from outside, a report and a core file give one hang one fingerprint.
+//
+// Without a place in the program all programs with such a hang would have one fingerprint: then it
+// is "unidentified", which equals nothing, itself included.
 //
 // Pure functions; thread-safe.
 #pragma once
@@ -25,8 +32,14 @@ namespace forkscope {
 
 inline constexpr std::string_view kFingerprintPrefix = "v1-";
 
+inline constexpr std::string_view kUnidentified = "unidentified";
+
 /// `aspect`: what else tells the finding from others of its kind, lock and sites; mostly nothing.
 std::string fingerprint_of(const Finding& finding, const std::string& aspect = {});
+/// The same where there is no place in the program, too: equal for findings that look alike, which
+/// need not be one. Not to be shown.
+std::string finding_key(const Finding& finding, const std::string& aspect = {});
+/// Of this version, and not unidentified.
 bool is_fingerprint(std::string_view text);
 
 /// The same for people, with nothing in it that changes: "mutex orders.file_lock (reader), met in

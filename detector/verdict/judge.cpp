@@ -7,6 +7,7 @@
 #include "detector/verdict/findings.hpp"
 #include "detector/verdict/handlers.hpp"
 #include "detector/verdict/learned.hpp"
+#include "detector/verdict/looks.hpp"
 #include "detector/verdict/outcomes.hpp"
 #include "detector/verdict/probes.hpp"
 #include "detector/verdict/report.hpp"
@@ -156,6 +157,7 @@ Report judge(const Session& session, const RunFacts& facts, const Unwinder& unwi
   report.timed_out = facts.timed_out;
 
   std::vector<Candidate> candidates = recorded_findings(context, unwind);
+  join_looks(candidates, facts, namer);
   join_watched_findings(candidates, context, facts);
   for (Candidate& latent : latent_statics(context, unwind)) {
     candidates.push_back(std::move(latent));

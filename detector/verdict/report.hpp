@@ -32,6 +32,7 @@ struct PythonFrame {
   std::string function;  ///< co_qualname where the interpreter keeps it, else co_name
   std::string file;
   int line = 0;  ///< 0: not known
+  bool may_fork = false;  ///< its code uses a name that forks: os.fork, pty.fork
 };
 
 struct LockInfo {
@@ -130,6 +131,8 @@ struct Finding {
     std::vector<PythonFrame> python;
   } waiter;
   std::vector<Frame> fork_stack;
+  /// The same in Python, from the function that forked on: those the child is still in.
+  std::vector<PythonFrame> fork_python{};
   std::vector<ThreadReport> lost;  ///< threads that were not copied
   struct Range {
     std::uint64_t begin = 0, end = 0;
@@ -290,6 +293,16 @@ struct WatchedFinding {
 /// Set in Finding::records of such findings; offsets in an arena are smaller.
 constexpr std::uint64_t kWatchedRecord = std::uint64_t{1} << 63;
 
+/// What the command saw of the processes a record is about, the moment it was written.
+struct FirstLook {
+  std::uint64_t record = 0;         ///< record::Finding::id
+  std::vector<PythonFrame> waiter;  ///< of the thread that wrote it, innermost first
+  std::vector<PythonFrame> holder;  ///< of the holder, which lives on in the parent
+  UnwoundStack holder_stack{};      ///< the same in machine code, before it is named ...
+  std::vector<ModuleRecord> modules{};  ///< ... by these ...
+  std::vector<Frame> holder_frames{};   ///< ... and after
+};
+
 /// What the command knows beside the records.
 struct RunFacts {
   std::vector<std::string> command;
@@ -297,6 +310,7 @@ struct RunFacts {
   bool timed_out = false;
   std::vector<std::int32_t> running;  ///< processes of the tree still alive
   std::vector<WatchedFinding> watched;
+  std::vector<FirstLook> looks{};
   std::optional<std::uint64_t> seed{};
   std::vector<std::string> inject{};
 };

@@ -65,14 +65,14 @@ void correct_kind(Finding& recorded) {
 /// What was seen from outside of a thread that the library reports.
 void add_view(Finding& recorded, const Finding& watched) {
   if (recorded.waiter.tid == watched.waiter.tid) {
-    recorded.waiter.python = watched.waiter.python;
+    if (!watched.waiter.python.empty()) recorded.waiter.python = watched.waiter.python;
     if (recorded.waiter.stack.empty()) recorded.waiter.stack = watched.waiter.stack;
     correct_kind(recorded);
   }
   // Of an event nobody owns there is no holder outside; of a lock it must be the same thread.
   if (recorded.holder.tid == watched.holder.tid) {
-    recorded.holder.now = watched.holder.now;
-    recorded.holder.python = watched.holder.python;
+    if (!watched.holder.now.empty()) recorded.holder.now = watched.holder.now;
+    if (!watched.holder.python.empty()) recorded.holder.python = watched.holder.python;
     if (recorded.holder.name.empty()) recorded.holder.name = watched.holder.name;
   }
 }

@@ -133,14 +133,10 @@ TEST_CASE("which one of many locks it was is chance, which member is not", "[fin
   CHECK_FALSE(same(one, other));
 }
 
-TEST_CASE("locks on the heap are told apart by type and sites", "[fingerprint]") {
+TEST_CASE("locks on the heap are told apart by where they were met", "[fingerprint]") {
   Finding other = heap_orphan();
   other.lock.address = 0x7f9988776655;
   CHECK(same(heap_orphan(), other));
-  SECTION("by type") {
-    other.lock.type = "recursive mutex";
-    CHECK_FALSE(same(heap_orphan(), other));
-  }
   SECTION("by more of the wait than that of a variable") {
     other.waiter.stack[1] = frame("other_command");
     CHECK_FALSE(same(heap_orphan(), other));
@@ -148,17 +144,11 @@ TEST_CASE("locks on the heap are told apart by type and sites", "[fingerprint]")
     named.waiter.stack[1] = frame("other_command");
     CHECK(same(orphan(), named));
   }
-  SECTION("by who took it") {
-    other.holder.acquired[0] = frame("TableReader::close()");
-    CHECK_FALSE(same(heap_orphan(), other));
-    // Which of the threads that are gone was the one it waits for, nobody knows.
-    Finding lost = heap_orphan();
-    lost.kind = other.kind = "lost-thread";
-    CHECK(same(lost, other));
-  }
-  SECTION("by the call") {
-    other.waiter.call = "pthread_mutex_timedlock";
-    CHECK_FALSE(same(heap_orphan(), other));
+  SECTION("if nobody met it, by who took it") {
+    other.waiter = {};
+    Finding third = other;
+    third.holder.acquired[0] = frame("TableReader::close()");
+    CHECK_FALSE(same(other, third));
   }
   SECTION("by a name, then nothing else is needed") {
     Finding named = heap_orphan();
@@ -167,6 +157,18 @@ TEST_CASE("locks on the heap are told apart by type and sites", "[fingerprint]")
     CHECK(same(named, other));
     other.lock.name = "pool";
     CHECK_FALSE(same(named, other));
+  }
+}
+
+TEST_CASE("what the library knows and a look from outside does not is not counted",
+          "[fingerprint]") {
+  for (const Finding& recorded : {orphan(), heap_orphan()}) {
+    Finding seen = recorded;
+    seen.holder.acquired.clear();
+    seen.fork_stack.clear();
+    seen.waiter.call = "futex";
+    seen.lock.type = "recursive mutex";
+    CHECK(same(recorded, seen));
   }
 }
 
@@ -179,18 +181,81 @@ TEST_CASE("a lock nobody has touched is known by who forked", "[fingerprint]") {
   CHECK_FALSE(same(one, other));
 }
 
+namespace {
+
+/// A threading.Lock, taken while another thread had it.
+Finding python_lock(const std::vector<PythonFrame>& python) {
+  Finding f = heap_orphan();
+  f.waiter.stack = {frame("PyThread_acquire_lock_timed", "/usr/bin/python3.11"),
+                    frame("_PyEval_EvalFrameDefault", "/usr/bin/python3.11"),
+                    frame("__libc_start_main", "/lib/x86_64-linux-gnu/libc.so.6")};
+  f.holder.acquired = f.waiter.stack;
+  f.fork_stack = {frame("os_fork_impl", "/usr/bin/python3.11")};
+  f.waiter.python = python;
+  return f;
+}
+
+}  // namespace
+
 TEST_CASE("locks of Python, which all look alike from C, are told apart by Python's frames",
           "[fingerprint]") {
-  Finding one = heap_orphan();
-  one.waiter.stack = {frame("acquire_timed", "/usr/bin/python3.11"),
-                      frame("_PyEval_EvalFrameDefault", "/usr/bin/python3.11")};
-  one.waiter.python = {{"Logger.emit", "/srv/app/log.py", 7}};
-  Finding other = one;
-  other.waiter.python[0].line = 9;
-  other.waiter.python[0].file = "/home/user/log.py";
-  CHECK(same(one, other));
-  other.waiter.python[0].function = "Cache.get";
-  CHECK_FALSE(same(one, other));
+  const Finding one = python_lock({{"Logger.emit", "/srv/app/log.py", 7}});
+  CHECK(is_fingerprint(fingerprint_of(one)));
+  CHECK(same(one, python_lock({{"Logger.emit", "/home/user/log.py", 9}})));
+  CHECK_FALSE(same(one, python_lock({{"Cache.get", "/srv/app/log.py", 7}})));
+  CHECK_FALSE(same(one, python_lock({{"Logger.emit", "/srv/app/other.py", 7}})));
+  SECTION("by functions of the program, where it waits in the standard library") {
+    const PythonFrame wait{"Condition.wait", "/usr/lib/python3.11/threading.py", 320};
+    const Finding get = python_lock({wait, {"fetch", "/srv/app/jobs.py", 3}});
+    CHECK(is_fingerprint(fingerprint_of(get)));
+    CHECK_FALSE(same(get, python_lock({wait, {"store", "/srv/app/jobs.py", 3}})));
+    const PythonFrame inside{"Queue.get", "/usr/lib/python3.11/queue.py", 171};
+    CHECK(same(get, python_lock({wait, inside, {"fetch", "/srv/app/jobs.py", 3}})));
+  }
+  SECTION("installed packages are places, too") {
+    const Finding package =
+        python_lock({{"pull", "/venv/lib/python3.11/site-packages/feed/pull.py", 3}});
+    CHECK(is_fingerprint(fingerprint_of(package)));
+  }
+}
+
+TEST_CASE("without a place in the program a finding is unidentified", "[fingerprint]") {
+  CHECK_FALSE(is_fingerprint(std::string(kUnidentified)));
+  SECTION("the interpreter's own code") {
+    CHECK(fingerprint_of(python_lock({})) == kUnidentified);
+    CHECK(fingerprint_of(python_lock({{"run", "<frozen importlib._bootstrap>", 1},
+                                      {"wait", "/usr/lib/python3.12/threading.py", 1}})) ==
+          kUnidentified);
+    Finding ruby = heap_orphan();
+    ruby.waiter.stack = {frame("rb_mutex_lock", "/usr/lib/x86_64-linux-gnu/libruby-3.1.so.3.1.2")};
+    CHECK(fingerprint_of(ruby) == kUnidentified);
+    CHECK_FALSE(finding_key(ruby) == finding_key(python_lock({})));
+  }
+  SECTION("its variables") {
+    Finding lock = python_lock({});
+    lock.lock = {0x55d0c0de5010, "mutex", "_PyRuntime+0x1a8", "/usr/bin/python3.11", 0x5010};
+    CHECK(fingerprint_of(lock) == kUnidentified);
+  }
+  SECTION("code that was made at run time") {
+    Finding made = heap_orphan();
+    made.waiter.stack = {frame("", "")};
+    CHECK(fingerprint_of(made) == kUnidentified);
+  }
+  SECTION("not what is only called like a runtime") {
+    for (const char* module : {"/opt/libpthreadpool.so.1", "/opt/pythonic", "/opt/libc-client.so",
+                               "/opt/nodewatch", "/opt/libcrypto.so.3"}) {
+      Finding f = heap_orphan();
+      f.waiter.stack = {frame("f", module)};
+      CHECK(is_fingerprint(fingerprint_of(f)));
+    }
+  }
+  SECTION("an extension's frame is a place in a Python program") {
+    Finding extension = python_lock({});
+    extension.waiter.stack.insert(
+        extension.waiter.stack.begin(),
+        frame("f", "/venv/lib/python3.11/site-packages/x/x.cpython-311-x86_64-linux-gnu.so"));
+    CHECK(is_fingerprint(fingerprint_of(extension)));
+  }
 }
 
 TEST_CASE("without symbols the offset tells, except in libc", "[fingerprint]") {

@@ -1,5 +1,7 @@
 #include "detector/inspect/python/code_objects.hpp"
 
+#include <algorithm>
+
 #include "detector/inspect/python/field.hpp"
 
 namespace forkscope::python {
@@ -35,15 +37,25 @@ std::optional<CodeObjects::Identity> CodeObjects::identity(std::uint64_t address
                                                     : layout_.code_name);
   result.file = field<std::uint64_t>(bytes, layout_.code_file);
   result.lines = field<std::uint64_t>(bytes, layout_.code_line_table);
+  result.names = field<std::uint64_t>(bytes, layout_.code_names);
   result.first_line = field<std::int32_t>(bytes, layout_.code_first_line);
   return result;
+}
+
+bool CodeObjects::has_fork(std::uint64_t names) {
+  const std::vector<std::uint64_t> all = objects_.items(names);
+  return std::any_of(all.begin(), all.end(), [&](std::uint64_t name) {
+    const std::optional<std::string> text = objects_.text(name);
+    return text == "fork" || text == "forkpty";
+  });
 }
 
 std::optional<Code> CodeObjects::read(std::uint64_t address, const Identity& identity) {
   std::optional<std::string> function = objects_.text(identity.function);
   std::optional<std::string> file = objects_.text(identity.file);
   if (!function || !file) return std::nullopt;
-  Code code{std::move(*function), std::move(*file), identity.first_line, 0, {}};
+  Code code{std::move(*function), std::move(*file), identity.first_line, 0, {}, false};
+  code.may_fork = has_fork(identity.names);
   // Without its table it is still a function of that name.
   if (auto lines = objects_.bytes(identity.lines)) code.lines = std::move(*lines);
   if (layout_.code_instructions != InterpreterLayout::kNone) {

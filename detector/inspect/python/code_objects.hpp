@@ -18,6 +18,7 @@ struct Code {
   int first_line = 0;
   std::uint64_t instructions = 0;  ///< address of the code that is run, since 3.11
   std::vector<std::byte> lines;    ///< the table for line_at()
+  bool may_fork = false;           ///< it uses a global or an attribute that is called fork
 };
 
 class CodeObjects {
@@ -31,11 +32,12 @@ class CodeObjects {
  private:
   /// What makes it worth reading again: another code object may be there by now.
   struct Identity {
-    std::uint64_t type = 0, function = 0, file = 0, lines = 0;
+    std::uint64_t type = 0, function = 0, file = 0, lines = 0, names = 0;
     std::int32_t first_line = 0;
     bool operator==(const Identity&) const = default;
   };
   std::optional<Identity> identity(std::uint64_t address);
+  bool has_fork(std::uint64_t names);
   std::optional<Code> read(std::uint64_t address, const Identity& identity);
 
   struct Known {

@@ -32,6 +32,7 @@ constexpr InterpreterLayout python39() {
   at.frame_previous = 24, at.frame_code = 32, at.frame_instruction = 104;
   at.frame_type_size = 368;
   at.code_file = 104, at.code_name = 112, at.code_first_line = 40, at.code_line_table = 120;
+  at.code_names = 64;
   at.text_ascii = 48, at.text_compact = 72;
   return at;
 }
@@ -55,6 +56,7 @@ constexpr InterpreterLayout python311() {
   at.thread_pthread = 152, at.thread_native = 160;
   at.frame_code = 32, at.frame_previous = 48, at.frame_instruction = 56, at.frame_owner = 69;
   at.code_first_line = 72, at.code_file = 112, at.code_name = 120, at.code_qualname = 128;
+  at.code_names = 32;
   at.code_line_table = 136, at.code_instructions = 184;
   at.text_ascii = 48, at.text_compact = 72;
   return at;
@@ -86,6 +88,7 @@ struct Positions {
       code_instructions;
   std::size_t object_type, type_name;
   std::size_t bytes_size, bytes_data, text_state, text_length, text_ascii;
+  std::size_t tuple_size, tuple_items;
 };
 constexpr std::size_t kVersionAt = 1, kFreeThreadedAt = 2;
 constexpr char kCookie[8] = {'x', 'd', 'e', 'b', 'u', 'g', 'p', 'y'};
@@ -123,6 +126,8 @@ constexpr Positions kPositions313 = {
     .text_state = 68,
     .text_length = 69,
     .text_ascii = 70,
+    .tuple_size = 51,
+    .tuple_items = 52,
 };
 // runtime 3, interpreter 6, thread 22, frame 31, code 39, object 50, type 52, tuple 56, list 59,
 // set 62, dict 66, float 69, long 71, bytes 74, str 77.
@@ -153,6 +158,8 @@ constexpr Positions kPositions314 = {
     .text_state = 78,
     .text_length = 79,
     .text_ascii = 80,
+    .tuple_size = 57,
+    .tuple_items = 58,
 };
 
 }  // namespace
@@ -166,7 +173,8 @@ std::size_t InterpreterLayout::frame_span() const {
                                frame_owner == kNone ? 0 : frame_owner + 1);
 }
 std::size_t InterpreterLayout::code_span() const {
-  return end_of({object_type, code_file, code_name, code_qualname, code_line_table});
+  return end_of(
+      {object_type, code_file, code_name, code_qualname, code_line_table, code_names});
 }
 
 const InterpreterLayout* known_layout(int minor) {
@@ -231,6 +239,9 @@ std::optional<SelfDescription> describe(std::span<const std::byte> runtime) {
   take(layout.text_state, at.text_state, kObject);
   take(layout.text_length, at.text_length, kObject);
   take(layout.text_ascii, at.text_ascii, kObject);
+  layout.code_names = 32;  // the table leaves it out; as in 3.11, after co_consts
+  take(layout.tuple_size, at.tuple_size, kObject);
+  take(layout.tuple_items, at.tuple_items, kObject);
   // PyCompactUnicodeObject adds the length of the UTF-8 form and a pointer to it.
   layout.text_compact = layout.text_ascii + 16;
   // FRAME_OWNED_BY_CSTACK of 3.13; FRAME_OWNED_BY_INTERPRETER of 3.14, its CSTACK is 4.

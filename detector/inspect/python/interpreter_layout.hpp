@@ -50,12 +50,14 @@ struct InterpreterLayout {
   std::uint32_t frame_type_size = kNone;  ///< tp_basicsize of frame objects: tells 3.9 from 3.10
   std::uint64_t code_tag = 0;             ///< bits of `frame_code` that are no part of the pointer
 
+  std::uint32_t code_names = 0;  ///< a tuple: the names of globals and attributes it uses
   std::uint32_t code_file = 0, code_name = 0, code_qualname = kNone, code_first_line = 0,
                 code_line_table = 0;
   std::uint32_t code_instructions = kNone;  ///< what kPointer points into
 
   std::uint32_t object_type = 8, type_name = 24, type_basic_size = 32;
   std::uint32_t bytes_size = 16, bytes_data = 32;
+  std::uint32_t tuple_size = 16, tuple_items = 24;
   std::uint32_t text_length = 16, text_state = 32;
   std::uint32_t text_ascii = 0;    ///< where the characters of an ASCII string start
   std::uint32_t text_compact = 0;  ///< of any other

@@ -9,6 +9,7 @@ namespace {
 constexpr std::uint64_t kMostCharacters = 4096;   // more than a path has
 constexpr std::uint64_t kLongestText = 64 << 20;  // no name is that long: not a str
 constexpr std::uint64_t kLongestTable = 4 << 20;  // of lines: some 100,000 lines of code
+constexpr std::uint64_t kMostItems = 1024;
 constexpr std::uint32_t kReplacement = 0xfffd;
 
 const char* name_of(ObjectType type) {
@@ -21,6 +22,8 @@ const char* name_of(ObjectType type) {
       return "bytes";
     case ObjectType::kFrame:
       return "frame";
+    case ObjectType::kTuple:
+      return "tuple";
   }
   return "";
 }
@@ -117,6 +120,17 @@ std::optional<std::vector<std::byte>> Objects::bytes(std::uint64_t object) {
   if (!size || *size > kLongestTable) return std::nullopt;
   std::vector<std::byte> result(*size);
   if (!result.empty() && !memory_.read(object + layout_.bytes_data, result)) return std::nullopt;
+  return result;
+}
+
+std::vector<std::uint64_t> Objects::items(std::uint64_t object) {
+  if (!object_is(object, ObjectType::kTuple)) return {};
+  const auto size = memory_.get<std::uint64_t>(object + layout_.tuple_size);
+  if (!size || *size > kLongestTable) return {};
+  std::vector<std::uint64_t> result(std::min(*size, kMostItems));
+  if (!memory_.read(object + layout_.tuple_items, std::as_writable_bytes(std::span(result)))) {
+    result.clear();
+  }
   return result;
 }
 

@@ -16,7 +16,7 @@
 
 namespace forkscope::python {
 
-enum class ObjectType { kCode, kText, kBytes, kFrame };
+enum class ObjectType { kCode, kText, kBytes, kFrame, kTuple };
 
 /// Characters of `width` bytes (1, 2 or 4: Latin-1, UCS-2, UCS-4) as UTF-8. What no character has
 /// (half of a surrogate pair, beyond Unicode) becomes U+FFFD: a name that is not UTF-8 in the
@@ -35,11 +35,13 @@ class Objects {
   /// At most 4096 characters of a str. Nothing: it is not one.
   std::optional<std::string> text(std::uint64_t object);
   std::optional<std::vector<std::byte>> bytes(std::uint64_t object);
+  /// The first 1024 objects of a tuple. Empty: it is not one.
+  std::vector<std::uint64_t> items(std::uint64_t object);
 
  private:
   ProcessMemory& memory_;
   const InterpreterLayout& layout_;
-  std::array<std::uint64_t, 4> types_{};  ///< by ObjectType, 0: none met yet
+  std::array<std::uint64_t, 5> types_{};  ///< by ObjectType, 0: none met yet
 };
 
 }  // namespace forkscope::python

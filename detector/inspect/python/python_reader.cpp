@@ -106,7 +106,7 @@ std::optional<std::uint64_t> Reader::read_frame(std::uint64_t address,
   if (code == nullptr) return std::nullopt;
   const std::int64_t offset = offset_in_code(*code, bytes);
   out.push_back({code->function, code->file,
-                 line_at(layout_.line_table_form, code->lines, code->first_line, offset)});
+                 line_at(layout_.line_table_form, code->lines, code->first_line, offset), code->may_fork});
   return previous;
 }
 
