@@ -32,6 +32,8 @@ class NoiseFilter {
   /// where a line is wrong.
   explicit NoiseFilter(const NoiseOptions& options);
 
+  /// Everything is reported, and nothing is known.
+  bool empty() const { return rules_.empty() && baseline_file_.empty(); }
   const std::vector<SuppressionRule>& rules() const { return rules_; }
   /// Marks what the baseline accepts, if there is one.
   void compare(Report& report) const;

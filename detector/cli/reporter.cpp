@@ -41,12 +41,20 @@ Report make_report(const Session& session, const RunFacts& facts, Namer& namer,
 }
 
 Reporter::Reporter(const ArenaFile& arena, Settings settings)
-    : arena_(arena), settings_(std::move(settings)) {}
+    : arena_(arena),
+      settings_(std::move(settings)),
+      headlines_({[this](Namer& namer) { return hangs(namer); },
+                  [this](const Finding& finding) {
+                    write_text(STDERR_FILENO, headline_text(finding, settings_.text));
+                  }}) {}
 
 Reporter::~Reporter() { stop(); }
 
 void Reporter::start() {
-  if (!settings_.quiet) thread_ = std::thread([this] { run(); });
+  if (settings_.quiet) return;
+  thread_ = std::thread([this] { run(); });
+  // A rule or a baseline may speak of what only debug information names.
+  if (settings_.noise == nullptr || settings_.noise->empty()) headlines_.start();
 }
 
 void Reporter::look() {
@@ -54,6 +62,7 @@ void Reporter::look() {
     std::lock_guard lock(mutex_);
     wanted_ = true;
   }
+  headlines_.expect();
   changed_.notify_one();
 }
 
@@ -62,6 +71,7 @@ void Reporter::look_at_once() {
     std::lock_guard lock(mutex_);
     wanted_ = urgent_ = true;
   }
+  headlines_.expect();
   changed_.notify_one();
 }
 
@@ -72,6 +82,7 @@ void Reporter::stop() {
     stopping_ = true;
   }
   changed_.notify_one();
+  headlines_.stop();
   thread_.join();
 }
 
@@ -102,16 +113,35 @@ void Reporter::run() {
   }
 }
 
+RunFacts Reporter::facts_now(const Session& session) const {
+  RunFacts facts;
+  facts.command = settings_.command;
+  for (const Process& process : living_processes(session)) facts.running.push_back(process.pid);
+  if (settings_.watched) facts.watched = settings_.watched();
+  if (settings_.looks) facts.looks = settings_.looks();
+  return facts;
+}
+
+bool Reporter::tells_of_hang(const Finding& finding) const {
+  const bool hangs = finding.severity == "deadlock" || finding.certainty == "probable";
+  return hangs && finding.outcome != "came back" && (!finding.known || settings_.text.verbose);
+}
+
+std::vector<Finding> Reporter::hangs(Namer& namer) {
+  const Session session = parse_session(arena_.snapshot());
+  std::vector<Finding> findings = report_of(session, facts_now(session), namer).findings;
+  std::erase_if(findings, [this](const Finding& finding) { return !tells_of_hang(finding); });
+  return findings;
+}
+
 void Reporter::look_now() {
   look_again_ = false;
+  const std::uint64_t expected = headlines_.expected();
   try {
     Session session = parse_session(arena_.snapshot());
-    RunFacts facts;
-    facts.command = settings_.command;
-    for (const Process& process : living_processes(session)) facts.running.push_back(process.pid);
-    if (settings_.watched) facts.watched = settings_.watched();
-    if (settings_.looks) facts.looks = settings_.looks();
+    const RunFacts facts = facts_now(session);
     print_deadlocks(report_of(session, facts, *settings_.namer), facts);
+    if (!look_again_) headlines_.told(expected);
   } catch (const std::exception&) {
     // finish() meets the same error and reports it, once.
   }
@@ -124,9 +154,7 @@ Report Reporter::report_of(const Session& session, const RunFacts& facts, Namer&
 
 void Reporter::print_deadlocks(const Report& report, const RunFacts& facts) {
   for (const Finding& finding : report.findings) {
-    const bool hangs = finding.severity == "deadlock" || finding.certainty == "probable";
-    if (!hangs || finding.outcome == "came back" || !is_new(finding)) continue;
-    if (finding.known && !settings_.text.verbose) continue;
+    if (!tells_of_hang(finding) || !is_new(finding)) continue;
     if (!is_settled(finding, facts)) {
       look_again_ = true;
       continue;
@@ -164,7 +192,8 @@ bool Reporter::lasts_longer_than(const Finding& finding, std::chrono::millisecon
 
 void Reporter::print(const Finding& finding) {
   printed_.insert(finding.records.begin(), finding.records.end());
-  write_text(STDERR_FILENO, finding_text(finding, settings_.text));
+  write_text(STDERR_FILENO, headlines_.claim(finding) ? details_text(finding, settings_.text)
+                                                      : finding_text(finding, settings_.text));
 }
 
 void Reporter::advise() {

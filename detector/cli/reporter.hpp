@@ -1,6 +1,6 @@
 // Says what a session found: deadlocks while the program still runs, everything at its end.
 //
-// Symbolising may take seconds, and the loop that passes signals on must not wait for it, so the
+// Symbolising may take seconds: a headline does not wait for it (headlines.hpp). The loop that passes signals on must not wait for it, so the
 // looks while the program runs are made by a thread. It owns what was printed until stop() joined
 // it; finish() then runs in the caller's thread. No other function may run beside each other.
 #pragma once
@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "detector/cli/arena_file.hpp"
+#include "detector/cli/headlines.hpp"
 #include "detector/cli/noise_options.hpp"
 #include "detector/cli/processes.hpp"
 #include "detector/report/print.hpp"
@@ -68,6 +69,9 @@ class Reporter {
 
   void run();
   void look_now();
+  RunFacts facts_now(const Session& session) const;
+  std::vector<Finding> hangs(Namer& namer);
+  bool tells_of_hang(const Finding& finding) const;
   Report report_of(const Session& session, const RunFacts& facts, Namer& namer);
   void print_deadlocks(const Report& report, const RunFacts& facts);
   void print(const Finding& finding);
@@ -91,6 +95,7 @@ class Reporter {
   std::optional<Process> blocked_;  ///< a child that was reported as blocked
   Clock::time_point blocked_since_;
   bool advised_ = false;
+  Headlines headlines_;
   std::thread thread_;
 };
 

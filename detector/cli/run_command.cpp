@@ -107,7 +107,7 @@ Ending run_program(const RunOptions& options) {
   Board board;
   const auto watched = [&] { return board.get(); };
   Reporter* told = nullptr;
-  FirstLooks looks(arena, [&] { told->look_at_once(); });
+  FirstLooks looks(arena, [&] { told->look(); });
   const auto looked = [&] { return looks.taken(); };
   Reporter reporter(arena,
                     {options.command, text_options(STDERR_FILENO, options.colour, options.verbose),

@@ -126,6 +126,7 @@ Finding finding_of(const Json& json) {
   finding.holder = holder_of(json.at("holder"));
   finding.waiter = waiter_of(json.at("waiter"));
   finding.fork_stack = list_of(json, "fork_stack", frame_of);
+  finding.fork_python = list_of(json, "fork_python", python_frame_of);
   finding.lost = list_of(json, "lost", thread_of);
   finding.explanation = text_of(json, "explanation");
   finding.cure = text_of(json, "cure");

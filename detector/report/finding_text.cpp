@@ -36,15 +36,19 @@ std::string block(const std::string& name, const std::string& lines, const TextO
   return lines.empty() ? "" : label(name, options) + lines;
 }
 
-std::string headline(const Finding& finding, const TextOptions& options) {
+std::string process_of(const Finding& finding) {
   std::string process = fmt::format("process {}", finding.process);
   if (!finding.program.empty()) process += " (" + printable(finding.program) + ")";
+  return process;
+}
+
+std::string headline(const Finding& finding, const TextOptions& options) {
   std::string others;
   if (finding.count > 1) {
     others = fmt::format(" [and {} more like it]", finding.count - 1);
   }
   return fmt::format("forkscope: {}{} in {}: {}{}\n", finding.known ? "known " : "",
-                     styled(alarm_word(finding), style_of(finding.severity), options), process,
+                     styled(alarm_word(finding), style_of(finding.severity), options), process_of(finding),
                      printable(finding.verdict), others);
 }
 
@@ -256,11 +260,8 @@ std::string fingerprint_block(const Finding& finding, const TextOptions& options
   return block("fingerprint", wrapped(finding.fingerprint, kBlock, options.width), options);
 }
 
-}  // namespace
-
-std::string finding_text(const Finding& finding, const TextOptions& options) {
-  std::string text = headline(finding, options);
-  text += finding.range ? range_block(finding, options) : lock_block(finding, options);
+std::string body(const Finding& finding, const TextOptions& options) {
+  std::string text = finding.range ? range_block(finding, options) : lock_block(finding, options);
   text += holder_blocks(finding, options);
   text += lost_block(finding, options);
   text +=
@@ -275,6 +276,22 @@ std::string finding_text(const Finding& finding, const TextOptions& options) {
   text += block("why", wrapped(finding.explanation, kBlock, options.width), options);
   text += block("cure", wrapped(finding.cure, kBlock, options.width), options);
   return text + fingerprint_block(finding, options);
+}
+
+}  // namespace
+
+std::string finding_text(const Finding& finding, const TextOptions& options) {
+  return headline(finding, options) + body(finding, options);
+}
+
+std::string headline_text(const Finding& finding, const TextOptions& options) {
+  return headline(finding, options) + waiter_block(finding, options);
+}
+
+std::string details_text(const Finding& finding, const TextOptions& options) {
+  return fmt::format("forkscope: in detail, {}: {}\n", process_of(finding),
+                     printable(finding.verdict)) +
+         body(finding, options);
 }
 
 }  // namespace forkscope

@@ -16,6 +16,10 @@ struct TextOptions {
 /// One finding, for a tired person: verdict in one sentence, lock, holder, where it was acquired,
 /// where the fork was, where the child waits, the cure.
 std::string finding_text(const Finding& finding, const TextOptions& options);
+/// Its first line and where the child waits: what is known before debug information was read.
+std::string headline_text(const Finding& finding, const TextOptions& options);
+/// finding_text() of one whose headline was printed.
+std::string details_text(const Finding& finding, const TextOptions& options);
 /// What `run` prints at the end: findings not yet printed are the caller's business; this is the
 /// lines after them: unobserved programs, hazards in one line, drops, and the summary line.
 std::string summary_text(const Report& report, const TextOptions& options);

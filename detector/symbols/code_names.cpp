@@ -136,11 +136,16 @@ void set_call_line(CodeName& name, Dwarf_Die* unit, Dwarf_Die* call) {
 
 }  // namespace
 
+std::vector<CodeName> symbol_names(ModuleFile& file, std::uint64_t address) {
+  const std::string symbol = file.function_symbol(address).name;
+  return {{symbol.empty() ? symbol : demangle(symbol), "", 0}};
+}
+
 std::vector<CodeName> code_names(ModuleFile& file, std::uint64_t address) {
   const std::string symbol = file.function_symbol(address).name;
   const Dwarf_Addr pc = file.dwarf_address(address);
   const auto found = file.unit_at(pc);
-  if (!found) return {{symbol.empty() ? symbol : demangle(symbol), "", 0}};
+  if (!found) return symbol_names(file, address);
 
   ModuleFile::Unit unit = *found;
   std::vector<Dwarf_Die> calls;

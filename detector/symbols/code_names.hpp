@@ -18,4 +18,7 @@ struct CodeName {
 /// The line of an outer function is that of the call that was inlined.
 std::vector<CodeName> code_names(ModuleFile& file, std::uint64_t address);
 
+/// The function alone, by the file's symbol table.
+std::vector<CodeName> symbol_names(ModuleFile& file, std::uint64_t address);
+
 }  // namespace forkscope

@@ -95,6 +95,12 @@ DataNames::Variable* DataNames::variable_at(std::uint64_t address, std::uint64_t
   return nullptr;
 }
 
+std::string DataNames::symbol(std::uint64_t address) {
+  const ElfSymbol symbol = file_.data_symbol(address);
+  if (symbol.name.empty()) return {};
+  return demangle(symbol.name) + member_path(Dwarf_Die{}, address - symbol.start);
+}
+
 std::string DataNames::name(std::uint64_t address) {
   const ElfSymbol symbol = file_.data_symbol(address);
   // No member to name: the debug information, which takes long to read, has nothing to add.
@@ -105,11 +111,7 @@ std::string DataNames::name(std::uint64_t address) {
   std::uint64_t start = symbol.start;
   Variable* variable = variable_at(address, start);
   const bool mangled = is_mangled(symbol.name);
-  if (variable == nullptr) {
-    if (symbol.name.empty()) return {};
-    std::string name = demangle(symbol.name);
-    return name + member_path(Dwarf_Die{}, address - symbol.start);
-  }
+  if (variable == nullptr) return this->symbol(address);
   // A mangled symbol names the scope too; otherwise DWARF knows better than "lock.1234".
   std::string name;
   Dwarf_Attribute attribute;

@@ -15,6 +15,8 @@ class DataNames {
 
   /// Empty when no variable is known to contain the address.
   std::string name(std::uint64_t address);
+  /// The same by the file's symbol table alone, which has no members.
+  std::string symbol(std::uint64_t address);
 
  private:
   struct Variable {

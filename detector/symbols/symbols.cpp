@@ -17,6 +17,7 @@ namespace {
 
 class DwflNamer final : public Namer {
  public:
+  explicit DwflNamer(bool symbols_only = false) : symbols_only_(symbols_only) {}
   std::vector<Frame> code(std::uint64_t address, bool call,
                           const std::vector<ModuleRecord>& modules) override;
   void data(LockInfo& lock, const std::vector<ModuleRecord>& modules) override;
@@ -38,6 +39,7 @@ class DwflNamer final : public Namer {
                                        const std::vector<ModuleRecord>& modules);
   Known& known(const std::string& path);
 
+  const bool symbols_only_;
   /// The same file may have several names: /lib is often a link to /usr/lib.
   std::map<std::string, std::shared_ptr<Known>> by_path_;
   std::map<std::pair<dev_t, ino_t>, std::shared_ptr<Known>> by_inode_;
@@ -78,7 +80,10 @@ std::vector<Frame> DwflNamer::code(std::uint64_t address, bool call,
   const std::uint64_t key = instruction - module->bias;
   auto cached = names.code_cache.find(key);
   if (cached == names.code_cache.end()) {
-    cached = names.code_cache.emplace(key, code_names(*names.file, key)).first;
+    cached = names.code_cache
+                 .emplace(key, symbols_only_ ? symbol_names(*names.file, key)
+                                             : code_names(*names.file, key))
+                 .first;
   }
   std::vector<Frame> frames;
   for (const CodeName& name : cached->second) {
@@ -102,7 +107,10 @@ void DwflNamer::data(LockInfo& lock, const std::vector<ModuleRecord>& modules) {
   if (!names.file) return;
   auto cached = names.data_cache.find(lock.offset);
   if (cached == names.data_cache.end()) {
-    cached = names.data_cache.emplace(lock.offset, names.data->name(lock.offset)).first;
+    cached = names.data_cache
+                 .emplace(lock.offset, symbols_only_ ? names.data->symbol(lock.offset)
+                                                     : names.data->name(lock.offset))
+                 .first;
   }
   lock.symbol = cached->second;
 }
@@ -128,6 +136,7 @@ class SharedNamer final : public Namer {
 }  // namespace
 
 std::unique_ptr<Namer> make_namer() { return std::make_unique<DwflNamer>(); }
+std::unique_ptr<Namer> make_symbol_namer() { return std::make_unique<DwflNamer>(true); }
 std::unique_ptr<Namer> make_shared_namer() { return std::make_unique<SharedNamer>(); }
 
 }  // namespace forkscope

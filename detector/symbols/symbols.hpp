@@ -14,6 +14,10 @@ namespace forkscope {
 /// Files it cannot read give frames with module and offset only. Results are cached.
 std::unique_ptr<Namer> make_namer();
 
+/// The same by symbol tables alone: no lines, inlined functions and members of variables, and no
+/// debug information is read, which for a large file takes seconds.
+std::unique_ptr<Namer> make_symbol_namer();
+
 /// The same for several threads: what one of them had read of a file the others need not read
 /// again. Whoever asks while a file is read waits for that.
 std::unique_ptr<Namer> make_shared_namer();

@@ -284,12 +284,37 @@ Candidate finding_of(const FindingRecord& record, const Context& context, const 
   return candidate_of(record, context, unwind);
 }
 
+namespace {
+
+/// A thread that hangs makes no new calls: what it recorded since, libc or the C++ library did for
+/// the call it is in, as the futex word of a guard, and it is no matter of its own.
+void leave_out_parts_of_hangs(std::vector<Candidate>& candidates) {
+  std::map<std::tuple<std::int32_t, std::uint64_t, std::int32_t>, std::uint64_t> hangs_since;
+  const auto thread_of = [](const Finding& finding) {
+    return std::tuple(finding.process, finding.fork, finding.waiter.tid);
+  };
+  for (const Candidate& candidate : candidates) {
+    const Finding& finding = candidate.finding;
+    if (finding.severity == "deadlock" && !finding.died &&
+        finding.outcome != outcome_word(record::Outcome::kBroken))
+      hangs_since.emplace(thread_of(finding), candidate.time);  // in the order of time
+  }
+  std::erase_if(candidates, [&](const Candidate& candidate) {
+    const auto hang = hangs_since.find(thread_of(candidate.finding));
+    return candidate.finding.severity != "deadlock" && hang != hangs_since.end() &&
+           candidate.time > hang->second;
+  });
+}
+
+}  // namespace
+
 std::vector<Candidate> recorded_findings(const Context& context, const Unwinder& unwind) {
   std::vector<Candidate> candidates;
   for (const FindingRecord& record : context.session.findings) {
     Candidate candidate = candidate_of(record, context, unwind);
     if (!is_no_risk(record.finding, candidate.finding)) candidates.push_back(std::move(candidate));
   }
+  leave_out_parts_of_hangs(candidates);
   return candidates;
 }
 
@@ -310,7 +335,8 @@ std::vector<Finding> merged(std::vector<Candidate> candidates) {
     const bool alone = finding.fingerprint == kUnidentified && hangs;
     // One deadlock and one child that came back are not two deadlocks, whatever the place.
     const std::string key = fmt::format(
-        "{}|{}|{}|{}|{}", alone ? std::to_string(findings.size()) : finding_key(finding, candidate.aspect),
+        "{}|{}|{}|{}|{}|{}", finding.kind,
+        alone ? std::to_string(findings.size()) : finding_key(finding, candidate.aspect),
         finding.severity, finding.certainty, finding.died, finding.declared_safe);
     const auto [entry, is_new] = known.emplace(key, findings.size());
     if (is_new) {

@@ -184,6 +184,16 @@ std::string chain(const std::vector<const T*>& frames) {
   return words;
 }
 
+/// That a child meets a lock or waits for a thread in vain is one mistake: of a semaphore without an
+/// owner, a handler of pthread_atfork or a mutex of the forker itself, the library can tell more
+/// kinds apart than who looks from outside.
+std::string kind_of_mistake(const Finding& finding) {
+  for (const char* kind : {"orphaned-lock", "lost-thread", "self-held-lock", "stale-owner",
+                           "libc-lock", "atfork-handler"})
+    if (finding.kind == kind && finding.waiter.tid != 0) return "waits";
+  return finding.kind;
+}
+
 /// What a finding is told from others by.
 struct Sites {
   std::vector<std::string> parts;  ///< without the lock
@@ -294,7 +304,7 @@ std::string finding_key(const Finding& finding, const std::string& aspect) {
   if (lock.type.empty() && !is_named(lock) && !finding.waiter.call.empty())
     parts.push_back("by " + without_parameters(finding.waiter.call));
   return fmt::format("{}{:016x}", kFingerprintPrefix,
-                     hash_of(fmt::format("{}\n{}\n{}", finding.kind, aspect,
+                     hash_of(fmt::format("{}\n{}\n{}", kind_of_mistake(finding), aspect,
                                          fmt::join(parts, ", "))));
 }
 

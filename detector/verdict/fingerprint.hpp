@@ -1,7 +1,7 @@
 // What stays the same of a finding: from child to child, run to run, machine to machine.
 //
 //   v1-3f0c2a9be1d45c07     "v1-" and 64 bits of a hash over
-//     kind
+//     kind    those of waits in vain count as one
 //     lock    the name the program gave it, or variable and module; of a lock without either (heap,
 //             stack, mapped memory) only the sites tell which it is
 //     sites   function and module of who met it in the child, and in Python functions and files; if

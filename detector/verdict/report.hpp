@@ -157,6 +157,9 @@ struct Finding {
   std::optional<LibcCall> libc;
   std::string advice;          ///< and why: "MADV_DONTFORK"
   std::string explanation;
+  /// Of a look from outside that found nothing to tie the wait to a lost thread: the explanation
+  /// where the records do. Empty: the same. Not printed.
+  std::string linked_explanation{};
   std::string cure;
   /// blocked | killed | aborted | exited | let through | acquired later | came back |
   /// died: SIGSEGV | died: exit status 127 | probe: found by the child of a probe, no process of

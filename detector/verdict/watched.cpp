@@ -4,8 +4,8 @@
 #include <span>
 
 #include "detector/verdict/handlers.hpp"
-#include "detector/verdict/known_waits.hpp"
 #include "detector/verdict/libc_calls.hpp"
+#include "detector/verdict/looks.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -44,22 +44,33 @@ bool is_open_call_of(const Finding& recorded, const Finding& watched) {
          watched.kind == recorded.kind && watched.waiter.tid == recorded.waiter.tid;
 }
 
+/// Whether the call of a record has not returned, as far as is known.
+bool may_be_open(const Finding& recorded) {
+  return recorded.severity == "hazard" && recorded.outcome != "acquired later" &&
+         recorded.outcome != "came back" && recorded.outcome != "let through";
+}
+
 /// A warning of what then happened.
 bool is_warning_of(const Finding& recorded, const Finding& watched) {
   if (is_open_call_of(recorded, watched)) return true;
-  return recorded.severity == "hazard" && recorded.lock.address != 0 &&
-         recorded.lock.address == watched.lock.address && recorded.outcome != "acquired later" &&
-         recorded.outcome != "let through";
+  return may_be_open(recorded) && recorded.lock.address != 0 &&
+         recorded.lock.address == watched.lock.address;
 }
 
-/// What the Python code that waits makes of a lock of CPython's, which C functions alone do not tell.
-void correct_kind(Finding& recorded) {
-  const bool lost = recorded.kind == kind_word(record::Kind::kLostThread);
-  if (!lost && recorded.kind != kind_word(record::Kind::kOrphanedLock)) return;
-  if (recorded.waiter.python.empty()) return;
-  const auto kind = lost ? record::Kind::kLostThread : record::Kind::kOrphanedLock;
-  const KnownWait known = known_wait(recorded.waiter.stack, recorded.waiter.python, false);
-  recorded.kind = kind_word(kind_of_known(kind, known));
+/// The very wait: the same thread, at the same object or in the call that the library recorded, whose
+/// return address is still on the stack.
+bool is_wait_of(const Finding& recorded, const Finding& watched) {
+  using record::Kind;
+  const bool waits = recorded.kind == kind_word(Kind::kOrphanedLock) ||
+                     recorded.kind == kind_word(Kind::kLostThread) ||
+                     recorded.kind == kind_word(Kind::kSelfHeldLock) ||
+                     recorded.kind == kind_word(Kind::kStaleOwner);
+  if (!waits || !may_be_open(recorded) || recorded.waiter.tid != watched.waiter.tid) return false;
+  if (recorded.lock.address != 0 && recorded.lock.address == watched.lock.address) return true;
+  if (recorded.waiter.stack.empty()) return false;
+  const std::uint64_t call = recorded.waiter.stack.front().address;
+  return std::any_of(watched.waiter.stack.begin(), watched.waiter.stack.end(),
+                     [&](const Frame& frame) { return frame.address == call; });
 }
 
 /// What was seen from outside of a thread that the library reports.
@@ -67,6 +78,7 @@ void add_view(Finding& recorded, const Finding& watched) {
   if (recorded.waiter.tid == watched.waiter.tid) {
     if (!watched.waiter.python.empty()) recorded.waiter.python = watched.waiter.python;
     if (recorded.waiter.stack.empty()) recorded.waiter.stack = watched.waiter.stack;
+    if (recorded.fork_python.empty()) recorded.fork_python = watched.fork_python;
     correct_kind(recorded);
   }
   // Of an event nobody owns there is no holder outside; of a lock it must be the same thread.
@@ -100,6 +112,19 @@ void add_holder(Finding::Holder& holder, const Finding::Holder& known) {
   holder.acquired_complete = known.acquired_complete;
   holder.creator = known.creator;
   holder.exited = known.exited;
+}
+
+/// What the library knew of the wait, which it could not judge: what the lock is there for, and who
+/// had to do with it.
+void add_wait(Finding& finding, const Finding& recorded) {
+  add_evidence(finding, recorded);
+  add_holder(finding.holder, recorded.holder);
+  if (recorded.evidence == evidence_word(record::Evidence::kNobodyLeft)) return;
+  finding.evidence = recorded.evidence;
+  if (!finding.linked_explanation.empty())
+    finding.explanation = std::move(finding.linked_explanation);
+  finding.linked_explanation.clear();
+  finding.explanation += " " + recorded.explanation;
 }
 
 /// The same from the list of locks that were held at the fork.
@@ -202,15 +227,21 @@ void join_watched_findings(std::vector<Candidate>& candidates, Context& context,
       continue;
     }
     if (finding.outcome == "came back") finding.severity = severity_word(record::Severity::kHazard);
-    for (std::size_t i = 0; i < candidates.size() && proves_hang(watched); ++i) {
+    for (std::size_t i = 0; i < candidates.size() && finding.outcome != "came back"; ++i) {
       const Finding& recorded = candidates[i].finding;
-      if (!is_same_process(recorded, finding) || !is_warning_of(recorded, finding)) continue;
-      if (recorded.libc) add_warning(finding, recorded);
-      add_evidence(finding, recorded);
-      add_holder(finding.holder, recorded.holder);
+      if (!is_same_process(recorded, finding)) continue;
+      if (is_wait_of(recorded, finding)) {
+        add_wait(finding, recorded);
+      } else if (proves_hang(watched) && is_warning_of(recorded, finding)) {
+        if (recorded.libc) add_warning(finding, recorded);
+        add_evidence(finding, recorded);
+        add_holder(finding.holder, recorded.holder);
+      } else {
+        continue;
+      }
       replaced[i] = true;
     }
-    if (finding.fork != 0 && proves_hang(watched))
+    if (finding.fork != 0 && finding.outcome != "came back")
       context.watched_locks.emplace(finding.fork, finding.lock.address);
     added.push_back(std::move(candidate));
   }

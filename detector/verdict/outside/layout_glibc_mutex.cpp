@@ -14,7 +14,7 @@ constexpr std::uint32_t kTypeMask = 3, kRobust = 16, kInherit = 32, kProtect = 6
                         kElision = 256, kNoElision = 512;
 constexpr std::uint32_t kKnownBits =
     kTypeMask | kRobust | kInherit | kProtect | kShared | kElision | kNoElision;
-constexpr std::uint32_t kRecursive = 1;
+constexpr std::uint32_t kRecursive = 1, kErrorcheck = 2;
 
 // The lock word of robust and priority-inheriting mutexes (futex(2)).
 constexpr std::uint32_t kWaiters = 0x80000000, kOwnerDied = 0x40000000, kTidMask = 0x3fffffff;
@@ -59,6 +59,9 @@ std::optional<Words> words(const Scene& scene) {
 RecognisedLock mutex(const Scene& scene, std::uint32_t kind) {
   RecognisedLock lock = scene.lock(LockFamily::kMutex, name_of(kind));
   lock.robust = (kind & kRobust) != 0;
+  const std::uint32_t type = kind & kTypeMask;
+  lock.compares_owner =
+      type == kRecursive || type == kErrorcheck || (kind & (kRobust | kInherit)) != 0;
   lock.process_shared = (kind & (kShared | kRobust)) == kShared;
   return lock;
 }

@@ -52,6 +52,7 @@ void describe(RecognisedLock& lock, const Words& words) {
     lock.held = true;
     lock.mode = "write";
     lock.owner = std::int32_t(words.writer);
+    lock.compares_owner = true;  // __pthread_rwlock_unlock lets only that thread go as writer
     if (count != 0) lock.state = counted(count, "waiting reader");
   } else if (count != 0 && (words.readers & kWritePhase) == 0) {
     lock.held = true;

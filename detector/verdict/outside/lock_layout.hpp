@@ -89,6 +89,7 @@ struct RecognisedLock {
   /// shared decides.
   bool process_shared = false;
   bool robust = false;
+  bool compares_owner = false;  ///< unlocking fails for who is not the thread it names
   /// States of the lock in a few words, empty when there is nothing to say: "2 readers".
   std::string state;
 };

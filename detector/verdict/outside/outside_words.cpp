@@ -8,6 +8,7 @@
 #include "detector/verdict/address_space.hpp"
 #include "detector/verdict/cures.hpp"
 #include "detector/verdict/libc_calls.hpp"
+#include "detector/verdict/looks.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -425,6 +426,12 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
   return reasons;
 }
 
+static std::string joined(const std::vector<std::string>& reasons) {
+  std::string text;
+  for (const std::string& reason : reasons) text += (text.empty() ? "" : " ") + reason;
+  return text;
+}
+
 Finding outside_finding(const Diagnosis& diagnosis, const OutsideFacts& facts) {
   const ThreadView& view = *facts.culprit;
   const ThreadDiagnosis& thread = diagnosis_of(diagnosis, facts, view);
@@ -446,14 +453,16 @@ Finding outside_finding(const Diagnosis& diagnosis, const OutsideFacts& facts) {
   finding.waiter.tid = thread.tid;
   finding.waiter.stack = thread.stack;
   finding.waiter.python = thread.python;
+  finding.fork_python = python_fork_stack(thread.python);
   if (const Frame* called = called_libc_function(thread.stack))
     finding.waiter.call = called->function;
   for (const ThreadEvidence* lost : facts.lost) finding.lost.push_back(lost_report(*lost));
-  for (const std::string& reason : diagnosis.reasons.empty()
-                                       ? outside_reasons(diagnosis, facts)
-                                       : diagnosis.reasons) {
-    if (!finding.explanation.empty()) finding.explanation += " ";
-    finding.explanation += reason;
+  finding.explanation = joined(diagnosis.reasons.empty() ? outside_reasons(diagnosis, facts)
+                                                         : diagnosis.reasons);
+  if (facts.unknown_to_lost) {
+    OutsideFacts linked = facts;
+    linked.unknown_to_lost = false;
+    finding.linked_explanation = joined(outside_reasons(diagnosis, linked));
   }
   finding.cure = cure_of(facts, finding);
   return finding;

@@ -25,6 +25,14 @@ bool is_held_by_absent(const Scene& scene, const ThreadView& view) {
          remembers(scene, view.lock.owner);
 }
 
+/// Of its own locks a thread has the ones that know it by its id in the parent, and could not unlock
+/// them if it tried: the library says so of the same wait (meet_mutex in tracker/orphan.cpp).
+record::Kind kind_of_owned(const ThreadView& view) {
+  if (view.family == LockFamily::kLibcLock) return record::Kind::kLibcLock;
+  if (view.owner.where != Where::kItself) return record::Kind::kOrphanedLock;
+  return view.lock.compares_owner ? record::Kind::kStaleOwner : record::Kind::kSelfHeldLock;
+}
+
 }  // namespace
 
 std::optional<Ruling> absent_owner(const Scene& scene) {
@@ -36,9 +44,7 @@ std::optional<Ruling> absent_owner(const Scene& scene) {
   Ruling ruling;
   ruling.culprit = &*view;
   ruling.ground = Ground::kOwnerWord;
-  ruling.kind = view->family == LockFamily::kLibcLock    ? record::Kind::kLibcLock
-                : view->owner.where == Where::kItself ? record::Kind::kSelfHeldLock
-                                                      : record::Kind::kOrphanedLock;
+  ruling.kind = kind_of_owned(*view);
   // Nothing but its number says that the owner is one that was not copied: ids are used again.
   const bool known_lost = view->owner.where != Where::kGone || scene.left_behind();
   // Threads of the child's own could release a lock they do not hold (glibc does not check), so
