@@ -5,8 +5,8 @@
 
 #include "detector/record/module_kind.hpp"
 #include "detector/verdict/handlers.hpp"
-#include "detector/verdict/known_waits.hpp"
 #include "detector/verdict/libc_calls.hpp"
+#include "detector/verdict/looks.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -74,16 +74,6 @@ bool is_wait_of(const Finding& recorded, const Finding& watched) {
                      [&](const Frame& frame) { return frame.address == call; });
 }
 
-/// What the Python code that waits makes of a lock of CPython's, which C functions alone do not tell.
-void correct_kind(Finding& recorded) {
-  const bool lost = recorded.kind == kind_word(record::Kind::kLostThread);
-  if (!lost && recorded.kind != kind_word(record::Kind::kOrphanedLock)) return;
-  if (recorded.waiter.python.empty()) return;
-  const auto kind = lost ? record::Kind::kLostThread : record::Kind::kOrphanedLock;
-  const KnownWait known = known_wait(recorded.waiter.stack, recorded.waiter.python, false);
-  recorded.kind = kind_word(kind_of_known(kind, known));
-}
-
 /// What was seen from outside of a thread that the library reports.
 void add_view(Finding& recorded, const Finding& watched) {
   if (recorded.waiter.tid == watched.waiter.tid) {
@@ -128,10 +118,7 @@ void add_holder(Finding::Holder& holder, const Finding::Holder& known) {
 /// What the library knew of the wait, which it could not judge: what the lock is there for, and who
 /// had to do with it.
 void add_wait(Finding& finding, const Finding& recorded) {
-  // The function that waits may say that it is a lock, where the record knows no owner.
-  const bool lock = finding.kind == kind_word(record::Kind::kOrphanedLock) &&
-                    recorded.kind == kind_word(record::Kind::kLostThread);
-  if (!finding.handler && !lock) finding.kind = recorded.kind;
+  add_evidence(finding, recorded);
   add_holder(finding.holder, recorded.holder);
   if (recorded.evidence == evidence_word(record::Evidence::kNobodyLeft)) return;
   finding.evidence = recorded.evidence;
@@ -225,7 +212,7 @@ void join_watched_findings(std::vector<Candidate>& candidates, Context& context,
     Finding& finding = candidate.finding;
     if (const std::size_t index = fork_of(watched, context); index != kNoFork) {
       const ForkRecord& fork = context.session.forks[index];
-      const AddressSpace& space = context.spaces.of(fork.meta);
+      const AddressSpace& space = context.spaces.of(fork.fork.parent, fork.meta.image);
       add_fork(finding, fork, space);
       name_lock(finding.lock, context, fork.meta);
       if (finding.lock.address != 0) add_holder(finding, fork, space);
@@ -245,7 +232,6 @@ void join_watched_findings(std::vector<Candidate>& candidates, Context& context,
       const Finding& recorded = candidates[i].finding;
       if (!is_same_process(recorded, finding)) continue;
       if (is_wait_of(recorded, finding)) {
-        add_evidence(finding, recorded);
         add_wait(finding, recorded);
       } else if (proves_hang(watched) && is_warning_of(recorded, finding)) {
         if (recorded.libc) add_warning(finding, recorded);

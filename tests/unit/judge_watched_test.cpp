@@ -260,28 +260,6 @@ TEST_CASE("who took a semaphore last stays known when the hang was seen from out
   CHECK(report.findings.front().holder.tid == 102);
 }
 
-TEST_CASE("who took a semaphore last stays known when the hang was seen from outside first",
-          "[judge][watched]") {
-  Story story;
-  story.forked(1, 200, {});
-  record::Finding warning = Story::orphan();
-  warning.severity = record::Severity::kHazard;
-  warning.evidence = record::Evidence::kWaitedLast;
-  warning.lock_type = record::LockType::kSemaphore;
-  warning.call = record::Call::kSemWait;
-  story.arena.finding(warning);
-  WatchedFinding seen = hang();
-  seen.finding.kind = "lost-thread";
-  seen.finding.evidence = "nobody-left";
-  seen.finding.holder = {};
-  const Report report = story.judged(facts_of({seen}));
-  REQUIRE(report.findings.size() == 1);
-  CHECK(report.findings.front().severity == "deadlock");
-  CHECK(report.findings.front().kind == "orphaned-lock");
-  CHECK(report.findings.front().evidence == "waited-last");
-  CHECK(report.findings.front().holder.tid == 102);
-}
-
 TEST_CASE("who came back was in no deadlock", "[judge][watched]") {
   Story story;
   story.forked(1, 200, {});
