@@ -212,7 +212,7 @@ void join_watched_findings(std::vector<Candidate>& candidates, Context& context,
     Finding& finding = candidate.finding;
     if (const std::size_t index = fork_of(watched, context); index != kNoFork) {
       const ForkRecord& fork = context.session.forks[index];
-      const AddressSpace& space = context.spaces.of(fork.fork.parent, fork.meta.image);
+      const AddressSpace& space = context.spaces.of(fork.meta);
       add_fork(finding, fork, space);
       name_lock(finding.lock, context, fork.meta);
       if (finding.lock.address != 0) add_holder(finding, fork, space);
