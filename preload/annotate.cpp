@@ -32,9 +32,7 @@ namespace {
 void wait_for_change(const void* lock) {
   constexpr long kStep = 2'000'000;  // nanoseconds
   const std::uint64_t until = sys::now() + kPatienceSeconds * 1'000'000'000u;
-  while (sys::now() < until && custom_locks::unchanged_since_fork(lock)) {
-    timespec step{0, kStep};
-    sys::call(SYS_nanosleep, sys::arg(&step), 0);
+  while (sys::now() < until && custom_locks::unchanged_since_fork(lock) && sys::nap(kStep)) {
   }
 }
 

@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "detector/tracker/confinement.hpp"
+#include "detector/tracker/exec_target.hpp"
 #include "detector/tracker/process.hpp"
 #include "detector/tracker/sys.hpp"
 
@@ -46,10 +48,47 @@ class ReadablePages {
 };
 
 bool cannot_be_preloaded(record::NotObserved target) {
-  return target == record::NotObserved::kForeignLibc || target == record::NotObserved::kOtherClass;
+  switch (target) {
+    case record::NotObserved::kForeignLibc:
+    case record::NotObserved::kOtherClass:
+    case record::NotObserved::kUnreachable:
+    case record::NotObserved::kConfined:
+      return true;
+    case record::NotObserved::kObserved:
+    case record::NotObserved::kStatic:
+    case record::NotObserved::kSetuid:
+    case record::NotObserved::kUnreadable:
+      return false;
+  }
+  return false;
+}
+
+/// Whether a program started from here can open it: opening is what asks for all rights at once.
+/// True where nothing is known, for want of a descriptor.
+bool opens(const char* path, int flags) {
+  const long fd = sys::openat(path, flags | O_NONBLOCK | O_NOCTTY);
+  if (fd >= 0) sys::close(int(fd));
+  return fd >= 0 || fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -EINTR;
+}
+
+bool files_are_there() {
+  if (!opens(process.preload, O_RDONLY)) return false;
+  if (!process.arena.attached()) return true;
+  char records[sizeof process.options.session + sizeof "/" + 16];
+  stpcpy(stpcpy(stpcpy(records, process.options.session), "/"), record::kArenaFileName);
+  return opens(records, O_RDWR);
 }
 
 }  // namespace
+
+record::NotObserved observable(const char* path) {
+  const record::NotObserved target = exec_target(path);
+  const bool loads = target == record::NotObserved::kObserved ||
+                     target == record::NotObserved::kUnreadable;
+  if (!loads || process.preload[0] == '\0') return target;
+  if (!confinement::lets_library_start()) return record::NotObserved::kConfined;
+  return files_are_there() ? target : record::NotObserved::kUnreachable;
+}
 
 ExecEnvironment::ExecEnvironment(char* const* given, record::NotObserved target) : given_(given) {
   if (process.preload[0] == '\0') return;

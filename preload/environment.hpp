@@ -2,7 +2,8 @@
 //
 // A program may clear or rebuild its environment; the library puts itself and its options back.
 // Into a program of another libc or class it does not go: there its name in LD_PRELOAD would be an
-// error message or worse. Async-signal-safe and usable in a vfork child: allocates from the
+// error message or worse; nor where a chroot, another mount namespace or lost rights keep it from
+// its files, or a sandbox from its system calls. Async-signal-safe and usable in a vfork child: allocates from the
 // caller's stack or, when large, from the kernel.
 #pragma once
 
@@ -11,6 +12,9 @@
 #include "detector/record/record.hpp"
 
 namespace forkscope {
+
+/// What becomes of `path` when this process executes it, as it is now.
+record::NotObserved observable(const char* path);
 
 class ExecEnvironment {
  public:

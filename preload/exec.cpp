@@ -58,7 +58,7 @@ template <typename Exec>
   if (!sys::readable(path, 1)) return exec(given);  // EFAULT, not our crash
   Caller caller;
   if (inject::armed && !caller.borrowed) inject::probing::settle();
-  record::NotObserved target = exec_target(path);
+  record::NotObserved target = observable(path);
   note_exec(caller, path, target);
   errno = error;
   int result = with_exec_environment(given, target, exec);

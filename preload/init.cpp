@@ -1,9 +1,12 @@
 // The constructor. The library is linked with -z initfirst: it runs before every other object's,
 // but also before libc has set `environ`, hence the arguments the loader passes.
+#include <elf.h>
+
 #include <cstdlib>
 #include <cstring>
 
 #include "detector/tracker/births.hpp"
+#include "detector/tracker/checkers.hpp"
 #include "detector/tracker/history.hpp"
 #include "detector/tracker/inject.hpp"
 #include "detector/tracker/process.hpp"
@@ -19,6 +22,8 @@
 #include "preload/real.hpp"
 #include "preload/unsafe_next.hpp"
 
+extern "C" const Elf64_Ehdr __ehdr_start [[gnu::visibility("hidden")]];  // ld(1) knows it
+
 namespace forkscope {
 
 namespace {
@@ -31,7 +36,17 @@ bool births_matter() {
   return asked;
 }
 
+/// The library's variables: its writable segment.
+void hide_from_checkers() {
+  const auto* begin = reinterpret_cast<const char*>(&__ehdr_start);
+  auto* segments = reinterpret_cast<const Elf64_Phdr*>(begin + __ehdr_start.e_phoff);
+  for (unsigned i = 0; i < __ehdr_start.e_phnum; ++i)
+    if (segments[i].p_type == PT_LOAD && (segments[i].p_flags & PF_W) != 0)
+      checkers::leave_alone(begin + segments[i].p_vaddr, segments[i].p_memsz);
+}
+
 [[gnu::constructor]] void start(int argc, char** argv, char** envp) {
+  hide_from_checkers();
   resolve_real();
   look_up_next();
   look_up_next_of_descriptors();

@@ -68,8 +68,7 @@ template <typename Attempt>
   std::uint64_t until = sys::now() + kPatienceSeconds * 1'000'000'000u;
   int result = EBUSY;
   while (result == EBUSY && sys::now() < until) {
-    timespec step{0, kStep};
-    sys::call(SYS_nanosleep, sys::arg(&step), 0);
+    if (!sys::nap(kStep)) break;
     result = attempt();
   }
   return result;

@@ -21,16 +21,20 @@ extern char** environ;
 
 namespace {
 
+constexpr const char* kShell = "/bin/sh";
+
 /// The shell is started with `environ`. Where the program took us out of it, we are in it for the
-/// time of the call: while nobody else can look, as nothing else can be passed to these functions.
-/// The memory is no stack's, for a signal handler may jump out of the call.
+/// time of the call, and out of it where the shell could not load us: while nobody else can look, as
+/// nothing else can be passed to these functions. The memory is no stack's, for a signal handler may
+/// jump out of the call.
 class ShellEnvironment {
  public:
-  ShellEnvironment() {
+  ShellEnvironment() : target_(observable(kShell)) {
     if (process.living.load(std::memory_order_relaxed) != 1) return;
-    ExecEnvironment wanted(environ, record::NotObserved::kObserved);
+    ExecEnvironment wanted(environ, target_);
     size_ = wanted.scratch_size();
-    if (size_ == 0 || exec_target("/bin/sh") != record::NotObserved::kObserved) return;
+    const bool loads = target_ == record::NotObserved::kObserved;
+    if (size_ == 0 || (!loads && target_ != record::NotObserved::kUnreachable)) return;
     memory_ = large_scratch(size_);
     if (memory_ == nullptr) return;
     given_ = environ;
@@ -42,20 +46,28 @@ class ShellEnvironment {
     environ = given_;
     free_large_scratch(memory_, size_);
   }
+  record::NotObserved target() const { return target_; }
   ShellEnvironment(const ShellEnvironment&) = delete;
   ShellEnvironment& operator=(const ShellEnvironment&) = delete;
 
  private:
+  record::NotObserved target_;
   std::size_t size_ = 0;
   void* memory_ = nullptr;
   char** given_ = nullptr;
   char** built_ = nullptr;
 };
 
-void note_shell(Api api, const void* caller) {
+void note_shell(Api api, const void* caller, record::NotObserved target) {
   int error = errno;
-  note_spawn(api, 0, caller);
+  const std::uint64_t fork = note_spawn(api, 0, caller);
   process.count(&record::Counters::execs);
+  if (target == record::NotObserved::kUnreachable) {  // its pid is not known: in our name
+    const std::size_t length = std::strlen(kShell);
+    process.append_with_text(record::Type::kExec,
+                             record::Exec{fork, 0, target, {}, std::uint32_t(length)}, kShell,
+                             length);
+  }
   errno = error;
 }
 
@@ -92,15 +104,17 @@ FORKSCOPE_EXPORT int system(const char* command) {
   if (observed(Call::kSystem, caller) == nullptr) return real().system(command);
   int before = errno, status;
   errno = 0;
+  record::NotObserved target;
   {
     ShellEnvironment environment;
+    target = environment.target();
     errno = 0;
     status = real().system(command);
   }
   if (no_shell(command, status, errno))
     note_no_shell(Api::kSystem);
   else
-    note_shell(Api::kSystem, caller);
+    note_shell(Api::kSystem, caller, target);
   if (errno == 0) errno = before;
   return status;
 }
@@ -111,15 +125,17 @@ FORKSCOPE_EXPORT FILE* popen(const char* command, const char* mode) {
   FORKSCOPE_INSIDE(popen);
   int before = errno, error;
   FILE* pipe;
+  record::NotObserved target;
   {
     ShellEnvironment environment;
+    target = environment.target();
     errno = before;
     pipe = real().popen(command, mode);
     error = errno;
   }
   errno = error;
   if (pipe != nullptr)
-    note_shell(Api::kPopen, caller);
+    note_shell(Api::kPopen, caller, target);
   else if (error != EINVAL)  // the mode: nothing was tried
     note_no_shell(Api::kPopen);
   return pipe;
@@ -132,14 +148,16 @@ FORKSCOPE_EXPORT int wordexp(const char* __restrict words, wordexp_t* __restrict
     return real().wordexp(words, result, flags);
   int before = errno, error, status;
   long faults = faults_of_children();
+  record::NotObserved target;
   {
     ShellEnvironment environment;
+    target = environment.target();
     errno = before;
     status = real().wordexp(words, result, flags);
     error = errno;
   }
   errno = error;
-  if (faults_of_children() != faults) note_shell(Api::kWordexp, caller);
+  if (faults_of_children() != faults) note_shell(Api::kWordexp, caller, target);
   return status;
 }
 

@@ -38,7 +38,7 @@ template <typename Spawn>
       return refused;
     }
   }
-  record::NotObserved target = exec_target(path);
+  record::NotObserved target = observable(path);
   pid_t started = 0;
   errno = error;
   int result = with_exec_environment(variables, target, [&](char* const* built) {

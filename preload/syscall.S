@@ -49,6 +49,10 @@ syscall:
         je      forkscope_syscall_process
         cmpq    $SYS_execveat, %rdi
         je      forkscope_syscall_process
+        cmpq    $SYS_prctl, %rdi
+        je      forkscope_syscall_sandbox
+        cmpq    $SYS_seccomp, %rdi
+        je      forkscope_syscall_sandbox
         jmp     *forkscope_real_syscall(%rip)
 
 4:      movabsq $0x666f726b73636f31, %r11       # forkscope/annotate.h asks: FORKSCOPE_HOOKS_QUESTION_1

@@ -1,5 +1,5 @@
 // What syscall.S hands over of the calls made by number: the ways to create, replace and end a
-// process. futex is in futex.cpp.
+// process. futex is in futex.cpp, what forbids calls in sandbox.cpp.
 //
 // Functions named forkscope_syscall_* have the parameters of syscall() itself, as they are jumped
 // to.

@@ -32,8 +32,29 @@ int exec_error(int pipe) {
 
 }  // namespace
 
+DescriptorLimit::DescriptorLimit() {
+  if (getrlimit(RLIMIT_NOFILE, &inherited_) != 0) return;
+  const rlimit all{inherited_.rlim_max, inherited_.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &all);
+}
+
+void DescriptorLimit::restore() const noexcept { setrlimit(RLIMIT_NOFILE, &inherited_); }
+
+void DescriptorLimit::require_some() const {
+  constexpr std::size_t kSome = 6;  // a pipe to launch by, the program's entry, files of /proc
+  UniqueFd some[kSome];
+  for (UniqueFd& one : some) {
+    one = UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    if (!one)
+      throw Failure(fmt::format("cannot open the files to watch a program with: {}; raise the "
+                                "limit of open files (ulimit -n)",
+                                error_text(errno)));
+  }
+}
+
 pid_t launch(const std::string& path, const std::vector<std::string>& command,
-             const std::vector<std::string>& environment, const Signals& signals) {
+             const std::vector<std::string>& environment, const Signals& signals,
+             const DescriptorLimit& descriptors) {
   // Everything that allocates comes before the fork.
   std::vector<char*> argv = pointers(command);
   std::vector<char*> envp = pointers(environment);
@@ -44,6 +65,7 @@ pid_t launch(const std::string& path, const std::vector<std::string>& command,
   if (child < 0) throw Failure("cannot start a process: " + error_text(errno));
   if (child == 0) {
     signals.restore();
+    descriptors.restore();
     execve(path.c_str(), argv.data(), envp.data());
     int error = errno;
     ssize_t ignored = write(write_end.get(), &error, sizeof error);

@@ -108,6 +108,8 @@ void refuse_unobservable(const std::string& path) {
   std::string script = interpreter_of(path);
   switch (exec_target(path.c_str())) {
     case NotObserved::kObserved:
+    case NotObserved::kUnreachable:  // of the file these are not known
+    case NotObserved::kConfined:
     case NotObserved::kUnreadable:  // the loader may well take the library: it runs, and we shall
                                     // see
       return;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "detector/cli/output.hpp"
+#include "detector/cli/threads.hpp"
 #include "detector/inspect/frozen_stack.hpp"
 
 namespace forkscope::cli {
@@ -46,7 +47,8 @@ Reporter::Reporter(const ArenaFile& arena, Settings settings)
 Reporter::~Reporter() { stop(); }
 
 void Reporter::start() {
-  if (!settings_.quiet) thread_ = std::thread([this] { run(); });
+  if (settings_.quiet) return;
+  thread_ = start_thread("findings are reported at the end only", [this] { run(); });
 }
 
 void Reporter::look() {

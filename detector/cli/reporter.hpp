@@ -49,7 +49,7 @@ class Reporter {
   Reporter(const ArenaFile& arena, Settings settings);
   ~Reporter();
 
-  /// Starts the thread; after the program was forked.
+  /// Starts the thread. Throws Failure.
   void start();
   /// Asks for a look soon. Returns at once.
   void look();

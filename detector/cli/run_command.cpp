@@ -121,11 +121,21 @@ Ending run_program(const RunOptions& options) {
                                   {on_deadlock_action(options.on_deadlock), changed, namer.get()}});
   }
 
-  pid_t program = launch(path, options.command, environment, *signals);
-  session.keep();
+  // What can be lacking is asked for before the program starts, which is not left alone then.
   reporter.start();
-  if (watchdog) watchdog->start(program);
-  if (options.on_start) options.on_start(program);
+  if (watchdog) watchdog->start();
+  const DescriptorLimit descriptors;
+  descriptors.require_some();
+  pid_t program = launch(path, options.command, environment, *signals, descriptors);
+  session.keep();
+  if (watchdog) watchdog->watch(program);
+  if (options.on_start) {
+    try {
+      options.on_start(program);
+    } catch (const std::exception& error) {
+      say(error.what());
+    }
+  }
   RunEnd end = supervise(program, *signals, arena, reporter, {options.timeout, options.quiet});
 
   // The report may take a while: let Ctrl-C end it, with nothing left to clean up. The records stay

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <string>
+#include <utility>
 
 #include "detector/cli/output.hpp"
 #include "detector/cli/processes.hpp"
@@ -51,14 +53,19 @@ class Supervisor {
     if (options.timeout) deadline_ = Clock::now() + *options.timeout;
   }
 
+  /// Until the program's end, whatever fails here: nobody else would wait for it.
   RunEnd run() {
     while (true) {
-      reap();
-      look_at_arena();
-      if (check_deadline()) return end_;
-      pollfd ready{signals_.fd(), POLLIN, 0};
-      poll(&ready, 1, static_cast<int>(wait_time().count()));
-      while (auto info = signals_.next()) handle(*info);
+      try {
+        reap();
+        look_at_arena();
+        if (check_deadline()) return end_;
+        wait();
+        while (auto info = signals_.next()) handle(*info);
+      } catch (const std::exception& error) {
+        if (!std::exchange(failed_, true)) say(std::string(error.what()) + ", while the program runs");
+        wait();
+      }
     }
   }
 
@@ -72,6 +79,11 @@ class Supervisor {
       wait = std::clamp<std::chrono::milliseconds>(left, 0ms, interval_);
     }
     return wait;
+  }
+
+  void wait() const {
+    pollfd ready{signals_.fd(), POLLIN, 0};
+    poll(&ready, 1, static_cast<int>(wait_time().count()));
   }
 
   void look_at_arena() {
@@ -183,6 +195,7 @@ class Supervisor {
 
   RunEnd end_;
   bool ended_ = false;
+  bool failed_ = false;   ///< and it was said
   bool stopped_ = false;  ///< as last reported by wait
   Phase phase_ = Phase::kRunning;
   std::optional<Clock::time_point> deadline_;

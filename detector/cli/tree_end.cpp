@@ -22,8 +22,8 @@ void TreeEnd::collect() {
   }
   try {
     for (const Process& process : living_processes(parse_session(arena_.snapshot()))) add(process);
-  } catch (const std::runtime_error&) {
-    // Unreadable records: what /proc shows is what there is. The final report says so.
+  } catch (const std::exception&) {
+    // Unreadable records, or no memory for them: what /proc shows is what there is. The final report says so.
   }
   std::erase_if(processes_, [](const Process& process) { return !alive(process); });
 }

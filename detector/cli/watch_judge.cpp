@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "detector/cli/diagnose_process.hpp"
+#include "detector/cli/threads.hpp"
 #include "detector/inspect/suspects.hpp"
 #include "detector/verdict/outcomes.hpp"
 #include "detector/verdict/outside/waits.hpp"
@@ -46,7 +47,7 @@ WatchJudge::WatchJudge(const ArenaFile& arena, Settings settings)
 WatchJudge::~WatchJudge() { stop(); }
 
 void WatchJudge::start() {
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread("what the watchdog sees is no longer judged", [this] { run(); });
 }
 
 void WatchJudge::stop() {

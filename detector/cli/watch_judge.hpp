@@ -51,7 +51,7 @@ class WatchJudge {
   WatchJudge(const ArenaFile& arena, Settings settings);
   ~WatchJudge();
 
-  void start();
+  void start();  ///< throws Failure
   /// Ends the thread when it has answered what was asked, or after two seconds.
   void stop();
 

@@ -1,10 +1,11 @@
 #include "detector/cli/watchdog.hpp"
 
-#include <sys/resource.h>
 #include <time.h>
 
 #include <algorithm>
 #include <utility>
+
+#include "detector/cli/threads.hpp"
 
 namespace forkscope::cli {
 namespace {
@@ -43,15 +44,6 @@ std::chrono::nanoseconds thread_time() {
   return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
 }
 
-/// A descriptor for each process of the tree: as many as we may have. The program was started
-/// before, with the limit as it was.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 }  // namespace
 
 Watchdog::Watchdog(const ArenaFile& arena, Settings settings)
@@ -62,11 +54,18 @@ Watchdog::Watchdog(const ArenaFile& arena, Settings settings)
 
 Watchdog::~Watchdog() { stop(); }
 
-void Watchdog::start(pid_t program) {
-  raise_descriptor_limit();
-  add(program);
+void Watchdog::start() {
   judge_.start();
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread("hangs that only the watchdog sees are no longer reported",
+                         [this] { run(); });
+}
+
+void Watchdog::watch(pid_t program) {
+  {
+    std::lock_guard lock(mutex_);
+    program_ = program;
+  }
+  wake_.notify_one();
 }
 
 void Watchdog::stop() {
@@ -83,6 +82,8 @@ void Watchdog::stop() {
 void Watchdog::run() {
   std::unique_lock lock(mutex_);
   const auto stopped = [this] { return stopping_; };
+  wake_.wait(lock, [this] { return stopping_ || program_ != 0; });
+  if (!stopping_) add(program_);
   while (!stopping_) {
     lock.unlock();
     const bool busy = round();

@@ -8,7 +8,7 @@
 // vain, the next one at the same place waits longer each time. Rounds become rarer while nothing
 // runs and nothing forks.
 //
-// start() after the program was forked; start() and stop() belong to one thread.
+// start(), watch() and stop() belong to one thread.
 #pragma once
 
 #include <sys/types.h>
@@ -39,7 +39,10 @@ class Watchdog {
   Watchdog(const ArenaFile& arena, Settings settings);
   ~Watchdog();
 
-  void start(pid_t program);
+  /// Starts the threads, which wait for a program. Throws Failure.
+  void start();
+  /// `program` was forked.
+  void watch(pid_t program);
   /// What was asked is still answered, for two seconds at most.
   void stop();
 
@@ -102,6 +105,7 @@ class Watchdog {
 
   std::mutex mutex_;
   std::condition_variable wake_;
+  pid_t program_ = 0;
   bool stopping_ = false;
   std::thread thread_;
 };

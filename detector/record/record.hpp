@@ -27,11 +27,12 @@
 namespace forkscope::record {
 
 inline constexpr char kArenaMagic[8] = {'F', 'K', 'S', 'C', 'O', 'P', 'E', '\0'};
-inline constexpr std::uint32_t kFormatVersion = 5;
+inline constexpr std::uint32_t kFormatVersion = 6;
 inline constexpr std::uint32_t kRecordMagic = 0x4b464352;  // "RCFK"
 inline constexpr std::uint64_t kArenaHeaderSize = 4096;
 inline constexpr std::uint64_t kRecordAlign = 64;
-/// Address space every process maps for the arena; the file may grow up to it.
+/// Address space every process sets aside for the arena; the file may grow up to it. Less where
+/// address space is limited.
 inline constexpr std::uint64_t kArenaMaxSize = 64u << 20;
 /// Bytes of storage allocated when a session starts; the command extends it as it fills.
 inline constexpr std::uint64_t kArenaInitialSize = 8u << 20;
@@ -57,6 +58,7 @@ struct Counters {
   std::atomic<std::uint64_t> abandoned_locks;  ///< still held when their thread exited
   std::atomic<std::uint64_t> full_histories;   ///< processes that had no room for another lock's use
   std::atomic<std::uint64_t> injected;         ///< faults injected, with those not recorded
+  std::atomic<std::uint64_t> cramped;  ///< processes whose records had no address space (RLIMIT_AS)
 };
 
 /// What many children may find alike: written by the first, counted by all.
@@ -418,6 +420,8 @@ enum class NotObserved : std::uint8_t {
   kForeignLibc,
   kOtherClass,
   kUnreadable,
+  kUnreachable,  ///< the library's or the session's file cannot be opened: chroot, namespace, rights
+  kConfined,     ///< a seccomp filter of the process would punish what the library calls
 };
 struct Exec {
   std::uint64_t fork;   ///< of the vfork this happens in, else 0

@@ -72,6 +72,7 @@ CounterValues read_counters(std::span<const std::byte> arena) {
   values.dropped_locks = counter(offsetof(Counters, dropped_locks));
   values.dropped_threads = counter(offsetof(Counters, dropped_threads));
   values.full_histories = counter(offsetof(Counters, full_histories));
+  values.cramped = counter(offsetof(Counters, cramped));
   values.abandoned_locks = counter(offsetof(Counters, abandoned_locks));
   values.injected = counter(offsetof(Counters, injected));
   return values;
@@ -195,7 +196,7 @@ bool parse(ByteReader& in, StaticInitRecord& out) {
 }
 
 bool parse(ByteReader& in, ExecRecord& out) {
-  return in.read(out.exec) && out.exec.reason <= record::NotObserved::kUnreadable &&
+  return in.read(out.exec) && out.exec.reason <= record::NotObserved::kConfined &&
          in.read(out.path, out.exec.path_length);
 }
 bool parse(ByteReader& in, ForkFailedRecord& out) {

@@ -137,7 +137,7 @@ struct InjectedRecord {
 struct CounterValues {
   std::uint64_t forks = 0, fork_failures = 0, execs = 0, exits = 0, dropped_records = 0,
                 boring_forks = 0, dropped_locks = 0, dropped_threads = 0, abandoned_locks = 0,
-                full_histories = 0, injected = 0;
+                full_histories = 0, injected = 0, cramped = 0;
 };
 
 struct Session {

@@ -239,6 +239,7 @@ Json to_json(const Summary& summary) {
               {"abandoned_locks", summary.abandoned_locks},
               {"dropped_handlers", summary.dropped_handlers},
               {"full_histories", summary.full_histories},
+              {"cramped", summary.cramped},
               {"suppressed", summary.suppressed},
               {"known", summary.known},
               {"declared_safe", summary.declared_safe},

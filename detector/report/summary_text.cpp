@@ -81,6 +81,12 @@ std::string drop_lines(const Summary& summary, const TextOptions& options) {
         "forkscope: {} took more locks than are remembered: latent deadlocks may be missed\n",
         counted(summary.full_histories, "process", "processes"));
   }
+  if (summary.cramped > 0) {
+    lines += fmt::format(
+        "forkscope: {} not observed, or not to the end: the limit of address space (ulimit -v) "
+        "leaves no room for records\n",
+        counted(summary.cramped, "process was", "processes were"));
+  }
   if (summary.abandoned_locks > 0 && options.verbose) {
     lines += fmt::format("forkscope: {} still held when the thread that took {} ended\n",
                          counted(summary.abandoned_locks, "lock was", "locks were"),

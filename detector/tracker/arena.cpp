@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "detector/tracker/checkers.hpp"
 #include "detector/tracker/sys.hpp"
 
 namespace forkscope {
@@ -17,6 +18,9 @@ using namespace record;
 /// A session without the command: the first process makes the file, once and for all its size.
 /// O_EXCL decides who; the others map it as it is and see the magic when it is complete.
 constexpr std::uint64_t kUnsupervisedSize = 16u << 20;
+constexpr std::uint64_t kPage = 4096;
+/// Where a program may have no more address space than this, the library has no business in it.
+constexpr std::uint64_t kLeastLeft = 512u << 10;
 
 rlim_t limit(int resource) {
   rlimit now{};
@@ -48,7 +52,34 @@ long create(const char* path) {
   return fd;
 }
 
+/// Bytes of address space the program has by now, as RLIMIT_AS counts them. Too many where there is
+/// no /proc to tell.
+std::uint64_t address_space_used() {
+  constexpr std::uint64_t kUnknown = 64u << 20;
+  char text[32] = {};  // /proc/PID/statm begins with them, in pages
+  const long fd = sys::openat("/proc/self/statm", O_RDONLY);
+  if (fd < 0) return kUnknown;
+  const long size = sys::pread(int(fd), text, sizeof text - 1, 0);
+  sys::close(int(fd));
+  std::uint64_t pages = 0;
+  for (const char* at = text; *at >= '0' && *at <= '9'; ++at) pages = pages * 10 + (*at - '0');
+  return size > 0 ? pages * kPage : kUnknown;
+}
+
+/// How much of it to set aside. Where it is limited the program needs what is left: for its stack to
+/// grow, too, which ends in SIGSEGV where it cannot.
+std::uint64_t address_space() {
+  const rlim_t most = limit(RLIMIT_AS);
+  if (most == RLIM_INFINITY) return kArenaMaxSize;
+  const std::uint64_t used = address_space_used();
+  const std::uint64_t left = most > used ? most - used : 0;
+  if (left < kLeastLeft) return kArenaHeaderSize;
+  return std::min(left / 8 & ~(kPage - 1), kArenaInitialSize);
+}
+
 }  // namespace
+
+const char Arena::kNoRoom[] = "its address space is limited";
 
 const char* Arena::open(const char* directory) {
   char path[1100];
@@ -67,20 +98,38 @@ const char* Arena::open(const char* directory) {
     sys::close(int(fd));
     return "its file `records` is not a forkscope session";
   }
-  // Where address space is limited, only what a session has at first.
-  std::uint64_t size = limit(RLIMIT_AS) == RLIM_INFINITY ? kArenaMaxSize : kArenaInitialSize;
-  long mapped = sys::call(SYS_mmap, 0, long(size), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  const std::uint64_t size = address_space();
+  long mapped = sys::call(SYS_mmap, 0, long(size), PROT_NONE, MAP_SHARED, fd, 0);
   sys::close(int(fd));
   if (mapped < 0 && mapped > -4096) return "its file `records` cannot be mapped";
   auto* header = reinterpret_cast<ArenaHeader*>(mapped);
-  if (std::memcmp(header->magic, kArenaMagic, sizeof kArenaMagic) != 0 ||
+  if (sys::call(SYS_mprotect, mapped, kArenaHeaderSize, PROT_READ | PROT_WRITE) < 0 ||
+      std::memcmp(header->magic, kArenaMagic, sizeof kArenaMagic) != 0 ||
       header->version != kFormatVersion) {
     sys::call(SYS_munmap, mapped, long(size));
     return "its file `records` is of another version of forkscope";
   }
   header_ = header;
+  if (size == kArenaHeaderSize) {
+    header->counters.cramped.fetch_add(1, std::memory_order_relaxed);
+    sys::call(SYS_munmap, mapped, long(size));
+    return kNoRoom;
+  }
+  checkers::leave_alone(header, size);
   mapped_ = size;
+  accessible_.store(kArenaHeaderSize, std::memory_order_relaxed);
   return nullptr;
+}
+
+/// Idempotent, so that threads, signal handlers and children of vfork may do it at once.
+bool Arena::open_up(std::uint64_t end) {
+  const std::uint64_t capacity =
+      std::min(header_->capacity.load(std::memory_order_acquire) & ~(kPage - 1), mapped_);
+  if (end > capacity) return false;
+  if (sys::call(SYS_mprotect, sys::arg(header_), long(capacity), PROT_READ | PROT_WRITE) < 0)
+    return false;
+  accessible_.store(capacity, std::memory_order_release);
+  return true;
 }
 
 bool Arena::crowded() const {
@@ -117,9 +166,11 @@ Arena::Space Arena::reserve(std::uint64_t payload, For use) {
   // Look before adding, so that a full arena does not push the tail on without end.
   if (header_->tail.load(std::memory_order_relaxed) + padded(size) <= capacity) {
     std::uint64_t offset = header_->tail.fetch_add(padded(size), std::memory_order_relaxed);
-    if (offset + padded(size) <= capacity)
+    if (offset + padded(size) <= capacity && reaches(offset + padded(size)))
       return {reinterpret_cast<std::byte*>(header_) + offset, offset, std::uint32_t(size)};
   }
+  if (mapped_ < kArenaMaxSize && !cramped_.exchange(true, std::memory_order_relaxed))
+    header_->counters.cramped.fetch_add(1, std::memory_order_relaxed);
   header_->counters.dropped_records.fetch_add(1, std::memory_order_relaxed);
   return {};
 }

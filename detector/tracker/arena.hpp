@@ -6,6 +6,7 @@
 // and every reservation fails.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 
@@ -18,6 +19,8 @@ class Arena {
   /// Maps DIRECTORY/records; creates and allocates the file when it is not there (no command).
   /// Returns null or one clause that says what failed.
   const char* open(const char* directory);
+  /// open() gives it where the limit of address space leaves no room: counted in the session.
+  static const char kNoRoom[];
   bool attached() const { return header_ != nullptr; }
   record::ArenaHeader* header() { return header_; }
 
@@ -39,9 +42,11 @@ class Arena {
     explicit operator bool() const { return data != nullptr; }
     std::byte* payload() const { return data + sizeof(record::RecordHeader); }
   };
-  /// Whether a record of another process can be looked at here: where address space is limited, less
-  /// is mapped.
-  bool reaches(std::uint64_t end) const { return end <= mapped_; }
+  /// Whether a record of another process that ends there can be looked at here: where address space
+  /// is limited, less is mapped.
+  bool reaches(std::uint64_t end) {
+    return end <= accessible_.load(std::memory_order_relaxed) || open_up(end);
+  }
 
   /// Bytes that can be written just now.
   std::uint64_t room() const;
@@ -53,8 +58,14 @@ class Arena {
                std::uint32_t image, std::uint64_t time, bool probe = false);
 
  private:
+  bool open_up(std::uint64_t end);
+
   record::ArenaHeader* header_ = nullptr;
   std::uint64_t mapped_ = 0;  ///< bytes of address space
+  /// Bytes of it that may be touched: the file had them when somebody here last needed more. The
+  /// rest is PROT_NONE, for beyond the file's end is SIGBUS (a leak checker reads what it may).
+  std::atomic<std::uint64_t> accessible_{0};
+  std::atomic<bool> cramped_{false};  ///< was counted as such
 };
 
 /// Fills a reserved payload front to back.

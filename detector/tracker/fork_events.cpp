@@ -206,7 +206,8 @@ void fork_begin(Api api, const void* return_address) {
 }
 
 void fork_in_child() {
-  std::int32_t parent = process.pid, child = sys::getpid();
+  const long asked = sys::call(SYS_getpid);  // a sandbox may forbid it
+  std::int32_t parent = process.pid, child = asked > 0 ? std::int32_t(asked) : libc_tid();
   ThreadRecord* self = parent != 0 ? current() : nullptr;
   // Done already (handler, then wrapper); the pid alone does not tell, both may be 1 in namespaces.
   if (parent == 0 || (parent == child && (self == nullptr || !self->fork.active))) return;

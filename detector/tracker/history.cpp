@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "detector/tracker/checkers.hpp"
 #include "detector/tracker/lost_threads.hpp"
 #include "detector/tracker/fork_events.hpp"
 #include "detector/tracker/inject.hpp"
@@ -369,7 +370,9 @@ LostUses uses_of(Store& in, const Lock& entry, const void* lock, std::uint8_t fl
 
 }  // namespace
 
-std::uint64_t ticks() { return __builtin_ia32_rdtsc(); }
+std::uint64_t ticks() {
+  return sys::has_counter.load(std::memory_order_relaxed) ? __builtin_ia32_rdtsc() : 0;
+}
 
 std::uint32_t next_life() {
   std::uint32_t life = process.lives.fetch_add(1, std::memory_order_relaxed) + 1;
@@ -393,6 +396,7 @@ void start() {
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory < 0 && memory > -4096) return;
   auto* fresh = reinterpret_cast<Store*>(memory);
+  checkers::leave_alone(fresh, size);
   fresh->size = size;
   fresh->used.store(sizeof(Store), std::memory_order_relaxed);
   Store* none = nullptr;
@@ -423,8 +427,10 @@ void note_release(ThreadRecord& thread, const Release& release) {
   if ((release.flags & kLockReader) == 0) use->wrote = true;
   const bool timed = thread.timed.load(std::memory_order_relaxed) == lock;
   if (timed) {
-    use->held += ticks() - thread.timed_since;
-    ++use->samples;
+    if (const std::uint64_t now = ticks(); now != 0) {
+      use->held += now - thread.timed_since;
+      ++use->samples;
+    }
     thread.timed.store(nullptr, std::memory_order_relaxed);
   }
   seen.left = seen.times = due_after(use->count);

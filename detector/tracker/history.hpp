@@ -72,6 +72,7 @@ struct Release {
 void note_release(ThreadRecord& thread, const Release& release);
 
 /// Ticks of the clock that Use counts in: the processor's, as nothing else is cheap and safe here.
+/// 0 once the program has forbidden that.
 std::uint64_t ticks();
 
 /// The calling thread, which is `looking` (ThreadRecord), has got `lock`: keeps the stack if none

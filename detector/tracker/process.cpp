@@ -28,6 +28,8 @@ void Process::publish(const Arena::Space& space, record::Type type, std::int32_t
   arena.publish(space, type, by != 0 ? by : pid, current_tid(), image, sys::now(), probe);
 }
 
+int sys::known_pid() { return process.pid; }
+
 namespace {
 
 const char* find_variable(char** envp, const char* name) {
@@ -110,8 +112,12 @@ void init_process(int argc, char** argv, char** envp) {
       std::memcpy(at + sizeof "FORKSCOPE_OPTIONS=" - 1, text, std::strlen(text) + 1);
     }
   }
-  if (process.options.session[0] != '\0' &&
-      process.arena.open(process.options.session) == nullptr) {
+  const char* failed =
+      process.options.session[0] != '\0' ? process.arena.open(process.options.session) : "";
+  if (failed == Arena::kNoRoom) {  // nor for anything else: its own stack is to grow
+    process.pid = 0;
+    process.preload[0] = '\0';
+  } else if (failed == nullptr) {
     process.image = process.arena.header()->next_image.fetch_add(1, std::memory_order_relaxed);
     write_hello(argc, argv);
   }

@@ -119,6 +119,7 @@ Summary summarise(const Session& session, const RunFacts& facts,
   summary.dropped_locks = session.counters.dropped_locks;
   summary.dropped_threads = session.counters.dropped_threads;
   summary.full_histories = session.counters.full_histories;
+  summary.cramped = session.counters.cramped;
   summary.dropped_handlers = static_cast<std::uint64_t>(
       std::count_if(session.atforks.begin(), session.atforks.end(),
                     [](const AtforkRecord& record) { return record.atfork.unwatched != 0; }));

@@ -234,6 +234,7 @@ struct Summary {
   std::map<std::string, std::uint64_t> apis;  ///< recorded forks by ForkReport::api
   std::uint64_t dropped_records = 0, dropped_locks = 0, dropped_threads = 0, abandoned_locks = 0;
   std::uint64_t full_histories = 0;  ///< processes with no room for another lock's use
+  std::uint64_t cramped = 0;         ///< processes without address space for their records
   std::uint64_t dropped_handlers = 0;  ///< registrations of at-fork handlers that were not watched
   std::uint64_t suppressed = 0;     ///< findings that a rule suppressed, which are not in the report
   std::uint64_t known = 0;          ///< findings the baseline accepts

@@ -230,6 +230,11 @@ std::string not_observed_clause(record::NotObserved reason) {
       return "is built for another word size or architecture";
     case record::NotObserved::kUnreadable:
       return "could not be read";
+    case record::NotObserved::kUnreachable:
+      return "could not open the library or the session from where it was started (chroot, another "
+             "mount namespace, or fewer rights)";
+    case record::NotObserved::kConfined:
+      return "was started under a seccomp filter that forbids what the library calls";
   }
   return "was not observed";
 }
