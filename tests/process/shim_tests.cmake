@@ -138,3 +138,13 @@ catch_discover_tests(annotate_tests TEST_PREFIX "annotate: ")
 add_test(NAME annotate.header_in_every_language_and_linkage
   COMMAND ${shim_dir}/annotate_header_test.sh $<TARGET_FILE:forkscope>
   ${CMAKE_SOURCE_DIR}/preload/include ${shim_dir}/annotate_probe.c ${CMAKE_CURRENT_BINARY_DIR})
+
+# Programs that must not notice the library.
+shim_program(invisible_probe ${shim_dir}/invisible_probe.c)
+add_executable(invisible_tests ${shim_dir}/invisible_test.cpp)
+target_compile_definitions(invisible_tests PRIVATE
+  INVISIBLE_PROBE="$<TARGET_FILE:invisible_probe>"
+  VALGRIND_SUPPRESSIONS="${CMAKE_SOURCE_DIR}/preload/forkscope.supp")
+target_link_libraries(invisible_tests PRIVATE cli_run)
+add_dependencies(invisible_tests forkscope forkscope_preload invisible_probe)
+catch_discover_tests(invisible_tests TEST_PREFIX "invisible: ")

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -135,4 +136,37 @@ TEST_CASE("a full arena counts what it has no room for, and keeps what it has") 
   CHECK(torn == 0);
   CHECK(session.counters.dropped_records > 0);
   CHECK(session.execs.size() + session.counters.dropped_records == kWriters * kRecords);
+}
+
+TEST_CASE("an arena is written into as far as the file has grown, by a fork's child, too") {
+  Folder folder;
+  Arena arena;
+  REQUIRE(arena.open(folder.path().c_str()) == nullptr);
+  record::ArenaHeader& header = *arena.header();
+  const std::uint64_t before = header.capacity, after = before * 2;
+  header.tail = before - record::kRecordAlign;
+  append(arena, 1, 1, 3000);
+  CHECK(header.counters.dropped_records == 1);
+  CHECK_FALSE(arena.reaches(before + 1));
+  // As the command does when the records run out of room.
+  const std::string file = folder.path() + "/" + record::kArenaFileName;
+  REQUIRE(truncate(file.c_str(), off_t(after)) == 0);
+  header.capacity = after;
+  const pid_t child = fork();
+  if (child == 0) {
+    append(arena, 2, 2, 3000);
+    _exit(0);
+  }
+  int status = 1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+  append(arena, 1, 3, 3000);
+  CHECK(header.counters.dropped_records == 1);
+  CHECK(arena.reaches(after));
+  View view(folder);
+  std::vector<std::byte> records(view.bytes(after).begin(), view.bytes(after).end());
+  const Session session = parse_session(records);
+  REQUIRE(session.execs.size() == 2);
+  CHECK(whole(session.execs[0]));
+  CHECK(whole(session.execs[1]));
 }
