@@ -183,13 +183,19 @@ bool surely_alone() {
          info.st_nlink == 3;  // ".", ".." and one thread
 }
 
+/// Errors of the thread itself come from no wait: Rust's runtime and the JVM's handle them in every
+/// program. 32 and 33 are glibc's own (SIGCANCEL and SIGSETXID).
+static bool ends_no_wait(int signal) {
+  return signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL ||
+         signal == SIGSYS || signal == 32 || signal == 33;
+}
+
 bool has_signal_handlers() {
   struct {  // the kernel's struct sigaction
     std::uint64_t handler = 0, flags = 0, restorer = 0, mask = 0;
   } action;
   for (int signal = 1; signal <= 64; ++signal) {
-    if (signal == SIGINT) continue;
-    if (signal == 32 || signal == 33) continue;  // SIGCANCEL and SIGSETXID: glibc's own
+    if (signal == SIGINT || ends_no_wait(signal)) continue;
     if (sys::call(SYS_rt_sigaction, signal, 0, sys::arg(&action), 8) != 0) return true;
     // Neither SIG_DFL nor SIG_IGN, nor the one that stands for SIG_DFL.
     if (action.handler > 1 && action.handler != missing_memory::handler_address()) return true;

@@ -55,8 +55,8 @@ const ThreadRecord* lost_partner(const void* object);
 bool surely_alone();
 
 /// Whether a signal handler of the program's is installed, which may post a semaphore or wake a
-/// futex; not counting that of SIGINT, which interpreters always have. True also when the kernel
-/// does not tell.
+/// futex; not counting that of SIGINT, which interpreters always have, nor those of errors of the
+/// thread itself. True also when the kernel does not tell.
 bool has_signal_handlers();
 
 }  // namespace forkscope

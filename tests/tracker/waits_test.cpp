@@ -95,6 +95,14 @@ TEST_CASE("a semaphore that lost threads post is waited for in vain") {
   };
   ask();
   CHECK(child_status(ask) == kDeadlock);
+  const auto asks_with_handler_of = [&](int number) {
+    return child_status([&, number] {
+      ::signal(number, [](int) {});
+      return ask();
+    });
+  };
+  // No error of the thread itself ends a sleep.
+  CHECK(asks_with_handler_of(SIGSEGV) == kDeadlock);
   CHECK(child_status([&] {  // a server of the child's own
           std::thread own([&] {
             while (sem_wait(&request) != 0) continue;
