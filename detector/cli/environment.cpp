@@ -36,6 +36,14 @@ void check_options(const std::string& text) {
                               error->message));
 }
 
+/// Of valid options, of which the later one wins.
+OnDeadlock action_in(const std::string& text) {
+  auto options = std::make_unique<Options>();
+  auto error = std::make_unique<OptionError>();
+  parse_options(text.c_str(), *options, *error);
+  return options->on_deadlock;
+}
+
 /// Whether the library will read from `text` what we mean.
 bool names_session(const std::string& text, const std::string& session) {
   auto options = std::make_unique<Options>();
@@ -113,10 +121,13 @@ OnDeadlock on_deadlock_action(const std::string& on_deadlock) {
   std::string text = own_value(kOptions);
   check_options(text);
   if (!on_deadlock.empty()) text += ":on_deadlock=" + escape_option(on_deadlock);
-  auto options = std::make_unique<Options>();
-  auto error = std::make_unique<OptionError>();
-  parse_options(text.c_str(), *options, *error);
-  return options->on_deadlock;
+  return action_in(text);
+}
+
+bool environment_has_on_deadlock() {
+  const std::string text = own_value(kOptions);
+  check_options(text);
+  return action_in("on_deadlock=kill:" + text) == action_in("on_deadlock=abort:" + text);
 }
 
 std::string on_deadlock_error(const std::string& value) {

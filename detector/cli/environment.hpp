@@ -30,6 +30,10 @@ std::vector<std::string> program_environment(const std::string& library, const s
 /// FORKSCOPE_OPTIONS. Throws Failure when those are not valid.
 OnDeadlock on_deadlock_action(const std::string& on_deadlock);
 
+/// Whether the user's FORKSCOPE_OPTIONS says what happens to a child that deadlocks. Throws Failure
+/// when those are not valid.
+bool environment_has_on_deadlock();
+
 /// Why `value` is none for --on-deadlock, as a sentence; empty when it is one.
 std::string on_deadlock_error(const std::string& value);
 

@@ -169,7 +169,8 @@ class Companion {
 
 Ending expose_command(const ExposureOptions& options, const std::optional<ReportFile>& file) {
   if (options.json == "-")
-    throw Failure("standard output is the program's; give a file with --json=FILE");
+    throw Failure("--json=- cannot be: standard output is the program's; give a file with "
+                  "--json=FILE");
   auto companion = std::make_unique<Companion>(options);
   RunOptions run;
   run.command = options.words;

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
+#include <sstream>
 
 #include "detector/cli/attach_command.hpp"
 #include "detector/cli/bench_command.hpp"
@@ -17,6 +18,7 @@
 #include "detector/cli/scan_command.hpp"
 #include "detector/cli/signals.hpp"
 #include "detector/cli/sweep_command.hpp"
+#include "detector/verdict/foreign_text.hpp"
 #include "scenarios/runner/runner.hpp"
 
 namespace forkscope::cli {
@@ -60,9 +62,10 @@ std::vector<std::string> arguments_for_exposure(const std::vector<std::string>& 
 
 /// CLI11's message as one sentence of ours.
 void say_usage_error(const CLI::App& app, const CLI::ParseError& error) {
+  constexpr std::size_t kMost = 300;
   auto chosen = app.get_subcommands();
   std::string help = chosen.empty() ? "forkscope" : "forkscope " + chosen.front()->get_name();
-  say(fmt::format("{}; see `{} --help`", error.what(), help));
+  say(fmt::format("{}; see `{} --help`", bounded(error.what(), kMost), help));
 }
 
 Ending dispatch(int argc, char** argv) {
@@ -86,7 +89,7 @@ Ending dispatch(int argc, char** argv) {
   CLI::App* expose = add_exposure_command(app, exposure_options);
   CLI::App* report = add_report_command(app, report_options);
   CLI::App* measure_costs = add_bench_command(app, bench_options);
-  add_scenario_command(app, own_path(), exit_code);
+  add_scenario_command(app, own_path(), write_answer, exit_code);
   try {
     std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
     arguments = arguments_for_parser(arguments, *run, run_options.command);
@@ -95,7 +98,12 @@ Ending dispatch(int argc, char** argv) {
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the end
     app.parse(std::move(arguments));
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return {app.exit(error), 0};  // --help, --version
+    if (error.get_exit_code() == 0) {  // --help, --version
+      std::ostringstream text;
+      app.exit(error, text, text);
+      write_answer(text.str());
+      return {};
+    }
     say_usage_error(app, error);
     return {kForkscopeFailed, 0};
   }

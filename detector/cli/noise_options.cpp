@@ -13,6 +13,7 @@
 #include "detector/cli/output.hpp"
 #include "detector/inspect/unique_fd.hpp"
 #include "detector/verdict/baseline.hpp"
+#include "detector/verdict/foreign_text.hpp"
 
 namespace forkscope::cli {
 namespace {
@@ -30,7 +31,7 @@ std::string read_file(const std::string& path, const char* option, const char* c
     const ssize_t size = ::read(fd.get(), buffer, sizeof buffer);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) throw refuse(errno);
-    if (size == 0) return text;
+    if (size == 0) return std::string(without_byte_order_mark(text));
     text.append(buffer, static_cast<std::size_t>(size));
   }
 }
@@ -96,15 +97,8 @@ void NoiseFilter::write(const Report& report) const {
   if (written_) written_->write(baseline_text(report, baseline_));
 }
 
-std::set<std::string> NoiseFilter::fail_on(const std::set<std::string>& asked) const {
-  if (asked.empty() && !baseline_file_.empty()) return {"deadlock", "latent"};
-  return asked;
-}
-
-bool fails(const Report& report, const std::set<std::string>& severities) {
-  return std::any_of(report.findings.begin(), report.findings.end(), [&](const Finding& finding) {
-    return !finding.known && severities.contains(finding.severity);
-  });
+FailOn NoiseFilter::fail_on(const FailOn& asked) const {
+  return asked.empty() && !baseline_file_.empty() ? and_graver(Gravity::kLatent) : asked;
 }
 
 }  // namespace forkscope::cli

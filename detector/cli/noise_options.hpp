@@ -4,10 +4,10 @@
 
 #include <CLI/App.hpp>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
+#include "detector/cli/fail_on.hpp"
 #include "detector/cli/report_file.hpp"
 #include "detector/verdict/report.hpp"
 #include "detector/verdict/suppressions.hpp"
@@ -37,8 +37,8 @@ class NoiseFilter {
   void compare(Report& report) const;
   /// Writes --write-baseline, if asked for. Throws Failure.
   void write(const Report& report) const;
-  /// The severities a run fails on: with a baseline deadlocks and latent ones, unless `asked`.
-  std::set<std::string> fail_on(const std::set<std::string>& asked) const;
+  /// What a run fails on: with a baseline latent findings and graver ones, unless `asked`.
+  FailOn fail_on(const FailOn& asked) const;
 
  private:
   std::vector<SuppressionRule> rules_;
@@ -46,8 +46,5 @@ class NoiseFilter {
   std::vector<BaselineEntry> baseline_;
   std::optional<ReportFile> written_;
 };
-
-/// Whether a finding that is not known is of these severities.
-bool fails(const Report& report, const std::set<std::string>& severities);
 
 }  // namespace forkscope::cli

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "detector/cli/failure.hpp"
+#include "detector/verdict/foreign_text.hpp"
 
 namespace forkscope::cli {
 namespace {
@@ -31,9 +32,6 @@ void reserve_standard_descriptors() {
     if (fcntl(fd, F_GETFD) == -1 && errno == EBADF) open("/dev/null", O_RDWR | O_CLOEXEC);
 }
 
-namespace {
-
-/// 0, or the errno of what stayed unwritten.
 int write_all(int fd, std::string_view text) {
   while (!text.empty()) {
     ssize_t written = write(fd, text.data(), text.size());
@@ -50,20 +48,18 @@ int write_all(int fd, std::string_view text) {
   return 0;
 }
 
-}  // namespace
-
 void write_text(int fd, std::string_view text) { write_all(fd, text); }
 
 void write_answer(std::string_view text) {
   if (const int error = write_all(STDOUT_FILENO, text); error != 0)
-    throw Failure("cannot write to standard output: " + error_text(error));
+    throw Failure("cannot write to standard output: " + error_text(error) +
+                  "; the answer is lost or cut short");
 }
 
 void say(std::string_view sentence) {
-  std::string line = "forkscope: ";
-  line += sentence;
-  line += '\n';
-  write_text(STDERR_FILENO, line);
+  // Names in it are shortened where they are quoted; this is for those that nobody thought of.
+  constexpr std::size_t kMost = 2000;
+  write_text(STDERR_FILENO, "forkscope: " + bounded(sentence, kMost) + "\n");
 }
 
 TextOptions text_options(int fd, Colour colour, bool verbose) {

@@ -15,14 +15,20 @@ enum class Colour { kAuto, kAlways, kNever };
 /// become the standard error we print to, and the program still finds them closed.
 void reserve_standard_descriptors();
 
-/// Writes all of it, also to a non-blocking descriptor. Errors are ignored: nobody is left to tell.
+/// Writes all of it, also to a non-blocking descriptor. Gives 0, or the errno of what stayed
+/// unwritten.
+int write_all(int fd, std::string_view text);
+
+/// The same for what is told beside the answer, on a terminal or standard error. Errors are ignored:
+/// nobody is left to tell.
 void write_text(int fd, std::string_view text);
 
-/// The same for what the command was asked for: throws Failure when it cannot be written, or what
-/// was asked would be lost in silence.
+/// Writes what the command was asked for to standard output. Every answer goes through here: throws
+/// Failure when it cannot be written, or what was asked would be lost in silence.
 void write_answer(std::string_view text);
 
-/// "forkscope: SENTENCE" on standard error.
+/// "forkscope: SENTENCE" on standard error, in one line that steers no terminal whatever names are
+/// in it.
 void say(std::string_view sentence);
 
 /// Colour and width for text written to `fd`. Automatic colour: a terminal, and NO_COLOR unset.

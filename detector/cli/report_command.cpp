@@ -83,10 +83,10 @@ int print_report(const ReportOptions& options) {
   if (file) {
     file->write(report_json(report));
   } else if (!options.json.empty()) {
-    write_text(STDOUT_FILENO, report_json(report));
+    write_answer(report_json(report));
   } else {
-    write_text(STDOUT_FILENO,
-               report_text(report, text_options(STDOUT_FILENO, options.colour, options.verbose)));
+    write_answer(
+        report_text(report, text_options(STDOUT_FILENO, options.colour, options.verbose)));
   }
   noise.write(report);
   return fails(report, noise.fail_on({})) ? kFindingMade : 0;

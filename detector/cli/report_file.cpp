@@ -9,14 +9,18 @@
 #include <cstdlib>
 
 #include "detector/cli/failure.hpp"
+#include "detector/cli/output.hpp"
 #include "detector/inspect/unique_fd.hpp"
+#include "detector/verdict/foreign_text.hpp"
 
 namespace forkscope::cli {
 namespace {
 
+constexpr std::size_t kMostOfPath = 200;
+
 Failure unwritable(const std::string& option, const std::string& path, int error) {
-  return Failure(fmt::format("cannot write {}: {}; give another file with {}=FILE", path,
-                             error_text(error), option));
+  return Failure(fmt::format("cannot write {}: {}; give another file with {}=FILE",
+                             bounded(path, kMostOfPath), error_text(error), option));
 }
 
 std::string template_beside(const std::string& path) {
@@ -34,20 +38,13 @@ mode_t mode_for(const std::string& path) {
   return 0666 & ~mask;
 }
 
-bool write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    ssize_t written = ::write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return false;
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return true;
-}
-
 }  // namespace
 
 ReportFile::ReportFile(const std::string& path, const std::string& option)
     : path_(path), option_(option) {
+  if (path == "-")
+    throw Failure(fmt::format("{0} writes a file, and - is none here; give its name with {0}=FILE",
+                              option));
   struct stat status {};
   if (stat(path.c_str(), &status) == 0) {
     if (S_ISDIR(status.st_mode)) throw unwritable(option, path, EISDIR);
@@ -71,15 +68,18 @@ ReportFile::ReportFile(const std::string& path, const std::string& option)
 void ReportFile::write(std::string_view text) const {
   if (!replace_) {
     UniqueFd fd(open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY));
-    if (!fd || !write_all(fd.get(), text)) throw unwritable(option_, path_, errno);
+    const int error = fd ? write_all(fd.get(), text) : errno;
+    if (error != 0) throw unwritable(option_, path_, error);
     return;
   }
   std::string temporary = template_beside(path_);
   UniqueFd fd(mkostemp(temporary.data(), O_CLOEXEC));
   if (!fd) throw unwritable(option_, path_, errno);
-  if (!write_all(fd.get(), text) || fchmod(fd.get(), mode_for(path_)) != 0 ||
-      rename(temporary.c_str(), path_.c_str()) != 0) {
-    int error = errno;
+  int error = write_all(fd.get(), text);
+  if (error == 0 && (fchmod(fd.get(), mode_for(path_)) != 0 ||
+                     rename(temporary.c_str(), path_.c_str()) != 0))
+    error = errno;
+  if (error != 0) {
     unlink(temporary.c_str());
     throw unwritable(option_, path_, error);
   }

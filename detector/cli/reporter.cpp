@@ -172,9 +172,8 @@ void Reporter::advise() {
   }
   advised_ = true;
   say(
-      fmt::format("the program may now wait for ever for process {}; --on-deadlock=kill or "
-                  "--timeout=T ends that",
-                  blocked_->pid));
+      fmt::format("the program may now wait for ever for process {}; {}--timeout=T ends that",
+                  blocked_->pid, settings_.ends_hung ? "" : "--on-deadlock=kill or "));
 }
 
 Report Reporter::finish(RunFacts& facts, Namer& namer) {

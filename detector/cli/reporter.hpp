@@ -44,6 +44,7 @@ class Reporter {
     std::function<std::vector<WatchedFinding>()> watched{};
     const NoiseFilter* noise = nullptr;  ///< must outlive the reporter
     Namer* namer = nullptr;              ///< shared with other threads; must outlive the reporter
+    bool ends_hung = false;  ///< --on-deadlock ends proven ones: to advise it would help nobody
   };
 
   Reporter(const ArenaFile& arena, Settings settings);

@@ -34,6 +34,13 @@ Ending ending_of(const RunOptions& options, const NoiseFilter& noise, const Repo
   return {report.exit.value_or(kForkscopeFailed), 0};
 }
 
+/// A run that is to fail on a finding is to end: the children that hang are killed, unless it is
+/// said what is to happen to them.
+std::string on_deadlock_of(const RunOptions& options, const NoiseFilter& noise) {
+  const bool given = !options.on_deadlock.empty() || environment_has_on_deadlock();
+  return given || noise.fail_on(options.fail_on).empty() ? options.on_deadlock : "kill";
+}
+
 /// What the watchdog told last: it and the reporter each have a thread, and neither outlives this.
 class Board {
  public:
@@ -83,14 +90,18 @@ Ending run_program(const RunOptions& options) {
   refuse_unobservable(path);
   std::string library = preload_library();
   std::optional<ReportFile> json;
+  if (options.json == "-")
+    throw Failure("--json=- cannot be: standard output is the program's; give a file with "
+                  "--json=FILE, or --json=/dev/stderr");
   if (!options.json.empty()) json.emplace(options.json, "--json");
   const NoiseFilter noise(options.noise);
+  const std::string on_deadlock = on_deadlock_of(options, noise);
 
   // From here on a signal waits, so that none ends us between creating the session and removing it.
   std::optional<Signals> signals(std::in_place);
   SessionFolder session(options.session);
   auto environment =
-      program_environment(library, session.path(), options.on_deadlock, options.unsafe_calls,
+      program_environment(library, session.path(), on_deadlock, options.unsafe_calls,
                           options.check_descriptors, inject_settings(options.inject));
   ArenaFile arena(session.path());
   RunFacts facts;
@@ -106,7 +117,8 @@ Ending run_program(const RunOptions& options) {
   Reporter reporter(arena,
                     {options.command, text_options(STDERR_FILENO, options.colour, options.verbose),
                      options.quiet, options.timeout.has_value(),
-                     options.watch ? std::function(watched) : nullptr, &noise, namer.get()});
+                     options.watch ? std::function(watched) : nullptr, &noise, namer.get(),
+                     on_deadlock_action(on_deadlock) != OnDeadlock::kReport});
   std::optional<Watchdog> watchdog;
   if (options.watch) {
     // A temporary folder is nobody's to look into.
@@ -118,7 +130,7 @@ Ending run_program(const RunOptions& options) {
     };
     watchdog.emplace(
         arena, Watchdog::Settings{*options.watch,
-                                  {on_deadlock_action(options.on_deadlock), changed, namer.get()}});
+                                  {on_deadlock_action(on_deadlock), changed, namer.get()}});
   }
 
   pid_t program = launch(path, options.command, environment, *signals);

@@ -7,10 +7,10 @@
 #include <chrono>
 #include <functional>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
+#include "detector/cli/fail_on.hpp"
 #include "detector/cli/failure.hpp"
 #include "detector/cli/inject_options.hpp"
 #include "detector/cli/noise_options.hpp"
@@ -21,7 +21,7 @@ namespace forkscope::cli {
 struct RunOptions {
   std::string json;
   std::string on_deadlock;  ///< empty: FORKSCOPE_OPTIONS decides, or the library's default
-  std::set<std::string> fail_on;
+  FailOn fail_on;
   int error_exitcode = kFindingMade;
   NoiseOptions noise;
   InjectOptions inject;

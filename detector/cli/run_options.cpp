@@ -17,8 +17,8 @@ constexpr const char* kExamples = R"(Examples:
       runs the program as usual; findings go to standard error
   forkscope run --timeout=60 --json report.json -- ./server --port 80
       ends the whole process tree after a minute, and writes the report as JSON
-  forkscope run --on-deadlock=kill --fail-on=deadlock,latent make test
-      kills each child that deadlocks, and exits with 86 when there was a finding
+  forkscope run --fail-on=latent --timeout=10m make test
+      for CI: kills each child that deadlocks, and exits with 86 when one did, or could have
   forkscope run --verbose ./server
       prints notes, too, and who registered at-fork handlers, how long they took, what they locked
   forkscope run --verbose --unsafe-calls=on -- ./server
@@ -33,29 +33,11 @@ constexpr const char* kExamples = R"(Examples:
       forks by itself, unnoticed by the program, and tells what would have hung in the child
 
 The exit status is the program's; when a signal ended it, forkscope ends by the same signal.
-  86   a finding named by --fail-on was made (--error-exitcode changes the number)
+  86   a finding as grave as --fail-on says was made (--error-exitcode changes the number)
   124  --timeout ended the program
   125  forkscope itself failed, or the program cannot be observed; it was not started
   126  COMMAND cannot be executed
   127  COMMAND was not found)";
-
-/// Adds the severities of "deadlock,latent" to `wanted`. Gives what is wrong, or nothing.
-std::string parse_severities(const std::string& list, std::set<std::string>& wanted) {
-  static const std::set<std::string> known{"deadlock", "latent", "hazard", "note"};
-  std::size_t begin = 0;
-  while (true) {
-    std::size_t comma = list.find(',', begin);
-    std::string word = list.substr(begin, comma - begin);
-    if (!known.contains(word))
-      return fmt::format(
-          "'{}' is no severity; give deadlock, latent, hazard or note, separated by "
-          "commas",
-          word);
-    wanted.insert(word);
-    if (comma == std::string::npos) return {};
-    begin = comma + 1;
-  }
-}
 
 void add_report_options(CLI::App& run, RunOptions& options) {
   run.add_option("--json", options.json, "Write the report as JSON (schema forkscope.report/1)")
@@ -75,20 +57,20 @@ void add_verdict_options(CLI::App& run, RunOptions& options) {
   run.add_option(
          "--on-deadlock", options.on_deadlock,
          "What happens to a child that deadlocks: report (it blocks, as it would alone; the "
-         "default), kill, abort, exit:N, or break (the lock is taken from the vanished "
-         "thread)")
+         "default), kill (the default with --fail-on and --baseline), abort, exit:N, or break (the "
+         "lock is taken from the vanished thread)")
       ->type_name("ACTION")
       ->check([](const std::string& value) { return on_deadlock_error(value); }, "");
   run.add_option_function<std::string>(
          "--fail-on",
          [&options](const std::string& list) {
-           std::string error = parse_severities(list, options.fail_on);
+           const std::string error = parse_fail_on(list, options.fail_on);
            if (!error.empty()) throw CLI::ValidationError("--fail-on", error);
          },
-         "Exit with --error-exitcode when there is a finding of these severities: deadlock, "
-         "latent, "
-         "hazard, note")
-      ->type_name("LIST");
+         "Exit with --error-exitcode when there is a finding of this severity or a graver one: "
+         "deadlock, probable, latent, hazard, note; or of those of only:LIST. Implies "
+         "--on-deadlock=kill, so that the run ends")
+      ->type_name("SEVERITY");
   run.add_option_function<std::string>(
          "--unsafe-calls",
          [&options](const std::string& text) { options.unsafe_calls = text == "on"; },

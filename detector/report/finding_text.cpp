@@ -120,19 +120,6 @@ StackView side_view(const TextOptions& options) {
   return options.verbose ? StackView{true, 20} : StackView{false, 3};
 }
 
-std::string python_lines(const std::vector<PythonFrame>& frames, const TextOptions& options) {
-  std::string lines;
-  const StackView view = main_view(options);
-  for (std::size_t i = 0; i < frames.size() && i < view.most; ++i) {
-    const PythonFrame& frame = frames[i];
-    std::string line = fmt::format("py{:<2} {}  {}", i, frame.function,
-                                   options.verbose ? frame.file : base_name(frame.file));
-    if (frame.line > 0) line += fmt::format(":{}", frame.line);
-    lines += wrapped(printable(line), kBlock, options.width);
-  }
-  return lines;
-}
-
 std::string holder_blocks(const Finding& finding, const TextOptions& options) {
   const Finding::Holder& holder = finding.holder;
   if (!has_holder(holder)) return "";
@@ -157,7 +144,7 @@ std::string holder_blocks(const Finding& finding, const TextOptions& options) {
   text += block("thread created at",
                 stack_lines(holder.creator, kBlock, options.width, side_view(options)), options);
   return text + block("it lives on in the parent, at",
-                      python_lines(holder.python, options) +
+                      python_lines(holder.python, kBlock, options) +
                           stack_lines(holder.now, kBlock, options.width, main_view(options)),
                       options);
 }
@@ -196,7 +183,7 @@ std::string waiter_block(const Finding& finding, const TextOptions& options) {
   if (!finding.waiter.call.empty())
     thread = call_words(finding.waiter.call) + (thread.empty() ? "" : ", " + thread);
   const std::string call =
-      wrapped(thread, kBlock, options.width) + python_lines(finding.waiter.python, options);
+      wrapped(thread, kBlock, options.width) + python_lines(finding.waiter.python, kBlock, options);
   return block(name,
                call + stack_lines(finding.waiter.stack, kBlock, options.width, main_view(options)),
                options);

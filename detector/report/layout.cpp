@@ -13,24 +13,6 @@ namespace {
 constexpr std::size_t kMinNameWidth = 24;
 constexpr std::size_t kFrameNumberWidth = 4;  // "#0  "
 
-/// Length of the UTF-8 sequence at the front, 0 when it is none or encodes a control character.
-std::size_t sequence_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  if (byte(0) < 0x80) return byte(0) >= 0x20 && byte(0) != 0x7f ? 1 : 0;
-  std::size_t length = 0;
-  if (byte(0) >= 0xc2 && byte(0) <= 0xdf) length = 2;
-  if (byte(0) >= 0xe0 && byte(0) <= 0xef) length = 3;
-  if (byte(0) >= 0xf0 && byte(0) <= 0xf4) length = 4;
-  if (length == 0 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  if (byte(0) == 0xc2 && byte(1) < 0xa0) return 0;  // C1 controls, which some terminals obey
-  if (byte(0) == 0xe0 && byte(1) < 0xa0) return 0;  // overlong
-  if (byte(0) == 0xf0 && byte(1) < 0x90) return 0;
-  return length;
-}
-
 /// Columns, counting each character as one.
 std::size_t columns(std::string_view text) {
   return static_cast<std::size_t>(
@@ -52,21 +34,6 @@ std::string shortened(const std::string& text, std::size_t width) {
 }
 
 }  // namespace
-
-std::string printable(std::string_view text) {
-  std::string clean;
-  while (!text.empty()) {
-    const std::size_t length = sequence_length(text);
-    if (length == 0) {
-      clean += '?';
-      text.remove_prefix(1);
-    } else {
-      clean += text.substr(0, length);
-      text.remove_prefix(length);
-    }
-  }
-  return clean;
-}
 
 std::string wrapped(std::string_view text, std::size_t indent, int width) {
   const std::string margin(indent, ' ');
@@ -171,6 +138,86 @@ std::string stack_lines(const std::vector<Frame>& stack, std::size_t indent, int
   }
   if (shown < chosen.size()) {
     lines += fmt::format("{}    ... {} more (see --json)\n", margin, chosen.size() - shown);
+  }
+  return lines;
+}
+
+namespace {
+
+enum class Origin { kOwn, kInstalled, kStandard };
+
+/// Whose code a Python file is, by where installations put them: sysconfig's "purelib", "stdlib".
+Origin origin_of(const PythonFrame& frame) {
+  const std::string& file = frame.file;
+  for (const char* folder : {"/site-packages/", "/dist-packages/"})
+    if (file.find(folder) != std::string::npos) return Origin::kInstalled;
+  if (file.starts_with("<frozen ")) return Origin::kStandard;
+  const std::size_t version = file.find("/lib/python3");
+  if (version != std::string::npos || file.find("/lib64/python3") != std::string::npos)
+    return Origin::kStandard;
+  return Origin::kOwn;
+}
+
+bool same_place(const PythonFrame& a, const PythonFrame& b) {
+  return a.line == b.line && a.function == b.function && a.file == b.file;
+}
+
+/// "... 7 frames of the standard library and 2 of installed packages".
+std::string folded_words(std::size_t standard, std::size_t installed) {
+  const auto frames = [](std::size_t count) {
+    return fmt::format("{} frame{}", count, count == 1 ? "" : "s");
+  };
+  if (installed == 0) return "... " + frames(standard) + " of the standard library";
+  const std::string words = "... " + frames(installed) + " of installed packages";
+  return standard == 0 ? words
+                       : words + fmt::format(" and {} of the standard library", standard);
+}
+
+/// Which frames are shown: the user's own, and of the others the innermost ones there is room for.
+std::vector<bool> shown_frames(const std::vector<PythonFrame>& stack, std::size_t most) {
+  std::size_t own = 0;
+  for (const PythonFrame& frame : stack) own += origin_of(frame) == Origin::kOwn;
+  constexpr std::size_t kLeastOthers = 3;  // what the call that waits is
+  std::size_t room = std::max(most > own ? most - own : 0, kLeastOthers);
+  std::vector<bool> shown;
+  for (const PythonFrame& frame : stack) {
+    const bool mine = origin_of(frame) == Origin::kOwn;
+    shown.push_back(mine || room > 0);
+    if (!mine && room > 0) --room;
+  }
+  return shown;
+}
+
+}  // namespace
+
+std::string python_lines(const std::vector<PythonFrame>& stack, std::size_t indent,
+                         const TextOptions& options) {
+  constexpr std::size_t kMost = 10;
+  const bool all = options.verbose || stack.size() <= kMost + 1;  // never "1 more"
+  const std::vector<bool> shown = shown_frames(stack, all ? stack.size() : kMost);
+  std::string lines;
+  std::size_t standard = 0, installed = 0;
+  for (std::size_t i = 0; i < stack.size(); ++i) {
+    const PythonFrame& frame = stack[i];
+    if (!shown[i]) {
+      (origin_of(frame) == Origin::kStandard ? standard : installed) += 1;
+    } else {
+      std::size_t again = 0;  // recursion
+      while (i + again + 1 < stack.size() && same_place(frame, stack[i + again + 1])) ++again;
+      std::string line = fmt::format("py{:<2} {}  {}", i, frame.function,
+                                     options.verbose ? frame.file : base_name(frame.file));
+      if (frame.line > 0) line += fmt::format(":{}", frame.line);
+      if (again > 1) {
+        line += fmt::format("  [{} times]", again + 1);
+        i += again;
+      }
+      lines += wrapped(line, indent, options.width);
+    }
+    const bool ends = i + 1 == stack.size() || shown[i + 1];
+    if (standard + installed > 0 && ends) {
+      lines += wrapped(folded_words(standard, installed), indent + kFrameNumberWidth, options.width);
+      standard = installed = 0;
+    }
   }
   return lines;
 }

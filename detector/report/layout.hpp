@@ -8,12 +8,9 @@
 #include <vector>
 
 #include "detector/report/print.hpp"
+#include "detector/verdict/foreign_text.hpp"
 
 namespace forkscope {
-
-/// Thread names, paths and symbols come from the observed program: control characters and bytes
-/// that are no UTF-8 become '?'.
-std::string printable(std::string_view text);
 
 /// The text in lines of at most `width` columns, each after `indent` and ended by a newline. A word
 /// that is longer gets a line of its own.
@@ -33,6 +30,12 @@ struct StackView {
 /// main() and start routines are left out; the numbers show the gaps.
 std::string stack_lines(const std::vector<Frame>& stack, std::size_t indent, int width,
                         StackView view = {});
+
+/// A Python stack, "py0 ..." on. All of the user's own frames are there. Of a
+/// long one those of installed packages and of the standard library are counted only, the outer ones
+/// first.
+std::string python_lines(const std::vector<PythonFrame>& stack, std::size_t indent,
+                         const TextOptions& options);
 
 enum class Style { kAlarm, kWarning, kLabel, kGood };
 std::string styled(std::string_view text, Style style, const TextOptions& options);

@@ -21,7 +21,7 @@ std::string unobserved_lines(const Report& report) {
                                                      : fmt::format("{} processes, the first is {}",
                                                                    program.count, program.pid);
     lines += fmt::format("forkscope: not observed: {} {} ({})\n", printable(program.path),
-                         program.reason, processes);
+                         printable(program.reason), processes);
   }
   return lines;
 }

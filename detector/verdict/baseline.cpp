@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "detector/verdict/fingerprint.hpp"
+#include "detector/verdict/foreign_text.hpp"
 
 namespace forkscope {
 namespace {
@@ -34,17 +35,17 @@ BaselineEntry parse_entry(std::string_view line, const std::string& place) {
   entry.fingerprint = next_word(line);
   if (!is_fingerprint(entry.fingerprint))
     throw std::runtime_error(fmt::format(
-        "{}: '{}' is no fingerprint of this version; expected {} and 16 hexadecimal digits: write "
+        "{}: {} is no fingerprint of this version; expected {} and 16 hexadecimal digits: write "
         "the file anew with --write-baseline",
-        place, entry.fingerprint, kFingerprintPrefix));
+        place, in_quotes(entry.fingerprint), kFingerprintPrefix));
   entry.severity = next_word(line);
   if (rank(entry.severity) == kSeverities.size())
-    throw std::runtime_error(fmt::format("{}: '{}' is no severity; expected {}", place,
-                                         entry.severity, fmt::join(kSeverities, ", ")));
+    throw std::runtime_error(fmt::format("{}: {} is no severity; expected {}", place,
+                                         in_quotes(entry.severity), fmt::join(kSeverities, ", ")));
   const std::string_view mark = next_word(line);
   if (!mark.empty() && !mark.starts_with('#'))
     throw std::runtime_error(
-        fmt::format("{}: '{}' is too much; expected a # before the comment", place, mark));
+        fmt::format("{}: {} is too much; expected a # before the comment", place, in_quotes(mark)));
   const std::size_t begin = line.find_first_not_of(' ');
   if (begin != std::string_view::npos) entry.comment = line.substr(begin);
   return entry;
@@ -52,10 +53,7 @@ BaselineEntry parse_entry(std::string_view line, const std::string& place) {
 
 /// One line, whatever a symbol or a file is called.
 std::string comment_of(const Finding& finding) {
-  std::string text = finding.kind + ": " + site_words(finding);
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
-  return text;
+  return printable(finding.kind + ": " + site_words(finding));
 }
 
 }  // namespace

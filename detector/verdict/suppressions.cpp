@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "detector/verdict/fingerprint.hpp"
+#include "detector/verdict/foreign_text.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -42,20 +43,20 @@ SuppressionRule parse_rule(std::string_view text, const std::string& file, int l
   const std::size_t colon = text.find(':');
   if (colon == std::string_view::npos || text.substr(colon).starts_with("::"))
     refuse(file, line,
-           fmt::format("'{}' has no kind; expected kind:pattern, as in orphaned-lock:libfoo* or "
+           fmt::format("{} has no kind; expected kind:pattern, as in orphaned-lock:libfoo* or "
                        "*:Logger::write",
-                       text));
+                       in_quotes(text)));
   SuppressionRule rule{std::string(trimmed(text.substr(0, colon))),
                        std::string(trimmed(text.substr(colon + 1))), file, line};
   const std::vector<std::string> kinds = all_kinds();
   if (rule.kind != "*" && std::find(kinds.begin(), kinds.end(), rule.kind) == kinds.end())
-    refuse(file, line, fmt::format("'{}' is no kind of finding; expected * or one of {}", rule.kind,
-                                   fmt::join(kinds, ", ")));
+    refuse(file, line, fmt::format("{} is no kind of finding; expected * or one of {}",
+                                   in_quotes(rule.kind), fmt::join(kinds, ", ")));
   if (rule.pattern.empty())
     refuse(file, line,
-           fmt::format("'{}' has nothing after the colon; expected a function, a variable or a "
+           fmt::format("{} has nothing after the colon; expected a function, a variable or a "
                        "module, as in {}:libfoo*",
-                       text, rule.kind));
+                       in_quotes(text), rule.kind));
   return rule;
 }
 

@@ -46,6 +46,7 @@ Exit status:
 
 struct Arguments {
   std::string forkscope_exe;
+  std::function<void(std::string_view)> answer;
   std::string name;
   bool source = false, brief = false, markdown = false;
   bool all = false;
@@ -61,24 +62,26 @@ std::vector<Entry> catalogue_of(const Arguments& arguments) {
 
 int list(const Arguments& arguments) {
   const std::vector<Entry> catalogue = catalogue_of(arguments);
-  fmt::print("{}", arguments.markdown ? catalogue_markdown(catalogue) : list_text(catalogue));
+  arguments.answer(arguments.markdown ? catalogue_markdown(catalogue) : list_text(catalogue));
   return kAgrees;
 }
 
 int show(const Arguments& arguments) {
   const std::vector<Entry> catalogue = catalogue_of(arguments);
   const Entry& entry = find_entry(catalogue, arguments.name);
-  if (!arguments.source) fmt::print("{}", show_text(entry));
-  if (!arguments.source && !arguments.brief) fmt::print("\n");
-  if (!arguments.brief) fmt::print("{}", source_text(entry));
+  std::string text;
+  if (!arguments.source) text += show_text(entry);
+  if (!arguments.source && !arguments.brief) text += "\n";
+  if (!arguments.brief) text += source_text(entry);
+  arguments.answer(text);
   return kAgrees;
 }
 
 int make_new(const Arguments& arguments) {
-  fmt::print(
+  arguments.answer(fmt::format(
       "{0} is written; in forkscope's source tree, put it into scenarios/, add {1} to "
       "FORKSCOPE_SCENARIOS_ALL in scenarios/CMakeLists.txt, and build scenario_{1}\n",
-      write_new_scenario(".", arguments.name).string(), arguments.name);
+      write_new_scenario(".", arguments.name).string(), arguments.name));
   return kAgrees;
 }
 
@@ -95,6 +98,8 @@ class ResultFile {
  public:
   explicit ResultFile(const std::string& path) : path_(path) {
     if (path.empty()) return;
+    if (path == "-")
+      throw std::runtime_error("- is no file: standard output has the table; give a file's name");
     file_.open(path);
     if (!file_) fail();
   }
@@ -134,7 +139,7 @@ int compare(const Arguments& arguments) {
   for (const std::string& text : arguments.under) detectors.push_back(parse_detector(text));
   const std::vector<Compared> all =
       run_comparison(campaign_of(arguments), detectors, catalogue_of(arguments), print_progress);
-  fmt::print("{}", comparison_text(all, detectors));
+  arguments.answer(comparison_text(all, detectors));
   if (json.wanted()) json.write(comparison_json(all, detectors));
   if (markdown.wanted()) markdown.write(comparison_markdown(all, detectors));
   for (const Compared& each : all)
@@ -149,7 +154,7 @@ int run(const Arguments& arguments) {
   ResultFile json(arguments.json), junit(arguments.junit), markdown(arguments.markdown_file);
   const std::vector<Case> cases =
       run_campaign(campaign_of(arguments), catalogue_of(arguments), print_progress);
-  fmt::print("{}", cases_text(cases));
+  arguments.answer(cases_text(cases));
   if (json.wanted()) json.write(cases_json(cases));
   if (junit.wanted()) junit.write(cases_junit(cases));
   if (markdown.wanted()) markdown.write(cases_markdown(cases));
@@ -166,9 +171,6 @@ int guarded(int (*action)(const Arguments&), const Arguments& arguments) {
     std::fflush(nullptr);
     signal(interrupted.signal, SIG_DFL);
     raise(interrupted.signal);
-    return kOwnFailure;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "forkscope: {}\n", error.what());
     return kOwnFailure;
   }
 }
@@ -197,9 +199,11 @@ void add_run_options(CLI::App& ran, Arguments& arguments) {
 
 }  // namespace
 
-void add_scenario_command(CLI::App& app, const std::string& forkscope_exe, int& exit_code) {
+void add_scenario_command(CLI::App& app, const std::string& forkscope_exe,
+                          const std::function<void(std::string_view)>& answer, int& exit_code) {
   const auto arguments = std::make_shared<Arguments>();
   arguments->forkscope_exe = forkscope_exe;
+  arguments->answer = answer;
   const auto act = [arguments, &exit_code](int (*action)(const Arguments&)) {
     return [arguments, &exit_code, action] { exit_code = guarded(action, *arguments); };
   };

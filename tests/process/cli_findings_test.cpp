@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "tests/process/cli_run.hpp"
@@ -35,10 +36,13 @@ TEST_CASE("each finding is printed once") {
   CHECK(errors.find(first_line, 1) == std::string::npos);
 }
 
-TEST_CASE("option --fail-on decides the status by severity") {
+TEST_CASE("option --fail-on means this severity and graver ones, only:LIST just those") {
   CHECK(run_deadlock({"--fail-on=deadlock"}).exit() == 86);
   CHECK(run_deadlock({"--fail-on=latent,deadlock", "--error-exitcode=3"}).exit() == 3);
-  CHECK(run_deadlock({"--fail-on=latent"}).exit() == 10);
+  for (const char* milder : {"probable", "latent", "hazard", "note"})
+    CHECK(run_deadlock({std::string("--fail-on=") + milder}).exit() == 86);
+  CHECK(run_deadlock({"--fail-on=only:latent,note"}).exit() == 10);
+  CHECK(run_deadlock({"--fail-on=only:deadlock"}).exit() == 86);
   CHECK(
       run(forkscope_run({"--fail-on=deadlock,latent,hazard,note"}, probe({"exit", "0"}))).exit() ==
       0);
@@ -58,6 +62,27 @@ TEST_CASE("option --colour=always colours what is not a terminal, too") {
 
 TEST_CASE("option --on-deadlock=exit:N is passed on") {
   CHECK(run(forkscope_run({"--quiet", "--on-deadlock=exit:33"}, probe({"deadlock"}))).exit() == 33);
+}
+
+TEST_CASE("a run that is to fail on findings ends: the child that hangs is killed") {
+  TemporaryFolder folder;
+  std::ofstream(folder / "empty") << "forkscope-baseline 1\n";
+  for (const std::string& option : {std::string("--fail-on=deadlock"), std::string("--fail-on=note"),
+                                    "--baseline=" + (folder / "empty")}) {
+    const Ended ended = run(forkscope_run({option}, probe({"deadlock"})));
+    INFO(ended.errors);
+    CHECK(ended.exit() == 86);
+    CHECK(ended.errors.find("was killed") != std::string::npos);
+  }
+}
+
+TEST_CASE("what happens to a child that hangs is as it was said, also in the environment") {
+  const std::vector<std::string> wanted{"--fail-on=only:note", "--on-deadlock=exit:33"};
+  CHECK(run(forkscope_run(wanted, probe({"deadlock"}))).exit() == 33);
+  const auto set = [] { setenv("FORKSCOPE_OPTIONS", "on_deadlock=exit:34", 1); };
+  CHECK(run(forkscope_run({"--fail-on=only:note"}, probe({"deadlock"})), "", set).exit() == 34);
+  const auto other = [] { setenv("FORKSCOPE_OPTIONS", "unsafe_calls=off", 1); };
+  CHECK(run(forkscope_run({"--fail-on=deadlock"}, probe({"deadlock"})), "", other).exit() == 86);
 }
 
 TEST_CASE("a deadlock is reported while the program still waits, and --timeout ends the wait") {

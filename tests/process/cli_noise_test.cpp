@@ -105,6 +105,24 @@ TEST_CASE("wrong files are refused with file, line and what was expected") {
   check_refused("--write-baseline=" + (folder / "no/such/folder"), "--write-baseline");
 }
 
+TEST_CASE("a wrong line is quoted in short, whatever is in it, and an editor's mark is none") {
+  TemporaryFolder folder;
+  for (const char* option : {"--suppressions=", "--baseline="}) {
+    const std::string start = option[2] == 'b' ? "forkscope-baseline 1\n" : "";
+    const std::string file = write(folder, "wrong", start + "\x1b[31m" + std::string(70'000, 'x'));
+    const Ended wrong = run(forkscope_run({option + file}, probe({"exit", "0"})));
+    CHECK(wrong.exit() == 125);
+    CHECK(wrong.one_sentence_with("wrong:"));
+    CHECK(wrong.errors.size() < 1000);
+    CHECK(wrong.errors.find('\x1b') == std::string::npos);
+    const std::string right = option[2] == 'b' ? start : "*:nothing_of_this\n";
+    const std::string marked = write(folder, "marked", "\xef\xbb\xbf" + right);
+    const Ended ended = run(forkscope_run({option + marked}, probe({"exit", "7"})));
+    INFO(ended.errors);
+    CHECK(ended.exit() == 7);
+  }
+}
+
 TEST_CASE("a baseline accepts what it was written of, and fails on what is new") {
   TemporaryFolder folder;
   const std::string baseline = folder / "baseline";
@@ -131,7 +149,7 @@ TEST_CASE("a baseline accepts what it was written of, and fails on what is new")
   CHECK(fresh.exit() == 86);
   CHECK(contains(fresh.errors, "table_lock"));
   CHECK(contains(fresh.errors, "0 known, 1 new"));
-  CHECK(run_deadlock({"--baseline=" + empty, "--fail-on=hazard"}).exit() == 10);
+  CHECK(run_deadlock({"--baseline=" + empty, "--fail-on=only:hazard"}).exit() == 10);
 }
 
 TEST_CASE("entries that did not appear are named") {

@@ -13,6 +13,7 @@
 #include "detector/cli/arena_file.hpp"
 #include "detector/cli/command_split.hpp"
 #include "detector/cli/duration.hpp"
+#include "detector/cli/fail_on.hpp"
 #include "detector/cli/processes.hpp"
 #include "detector/cli/run_command.hpp"
 #include "tests/process/cli_run.hpp"
@@ -54,6 +55,48 @@ TEST_CASE("the command begins at the first word that is no option of ours") {
   CHECK(command({"-", "x"}) == Words{"-", "x"});
   CHECK(command({"--quiet"}).empty());
   CHECK(command({"--json"}).empty());
+}
+
+namespace {
+
+forkscope::Finding finding(const std::string& severity, const std::string& certainty = "proven") {
+  forkscope::Finding finding;
+  finding.severity = severity;
+  finding.certainty = certainty;
+  return finding;
+}
+
+FailOn fail_on(const std::string& text) {
+  FailOn wanted;
+  CHECK(parse_fail_on(text, wanted).empty());
+  return wanted;
+}
+
+}  // namespace
+
+TEST_CASE("a hang that is only probable is graver than one that did not happen") {
+  CHECK(gravity_of(finding("deadlock")) == Gravity::kDeadlock);
+  CHECK(gravity_of(finding("hazard", "probable")) == Gravity::kProbable);
+  CHECK(gravity_of(finding("latent")) == Gravity::kLatent);
+  CHECK(gravity_of(finding("hazard")) == Gravity::kHazard);
+  CHECK(gravity_of(finding("note")) == Gravity::kNote);
+  forkscope::Finding came_back = finding("hazard", "probable");
+  came_back.outcome = "came back";
+  CHECK(gravity_of(came_back) == Gravity::kHazard);
+}
+
+TEST_CASE("--fail-on is a threshold, a set with only:, and passes what a baseline accepts") {
+  CHECK(fail_on("deadlock") == FailOn{Gravity::kDeadlock});
+  CHECK(fail_on("latent") == FailOn{Gravity::kDeadlock, Gravity::kProbable, Gravity::kLatent});
+  CHECK(fail_on("deadlock,note").size() == 5);
+  CHECK(fail_on("only:hazard,deadlock") == FailOn{Gravity::kDeadlock, Gravity::kHazard});
+  forkscope::Report report;
+  report.findings = {finding("deadlock")};
+  CHECK(fails(report, fail_on("note")));
+  CHECK_FALSE(fails(report, fail_on("only:latent")));
+  CHECK_FALSE(fails(report, {}));
+  report.findings.front().known = true;
+  CHECK_FALSE(fails(report, fail_on("note")));
 }
 
 namespace {

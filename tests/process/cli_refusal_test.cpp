@@ -149,6 +149,8 @@ TEST_CASE("wrong options: 125") {
   refused({"--no-such-option"}, 125, "--no-such-option");
   refused({"--timeout=soon"}, 125, "'soon' is no duration");
   refused({"--fail-on=deadlock,bad"}, 125, "'bad' is no severity");
+  refused({"--fail-on=only:"}, 125, "'' is no severity");
+  refused({"--fail-on=only:latent,only:note"}, 125, "'only:note' is no severity");
   refused({"--fail-on="}, 125, "--fail-on");
   refused({"--fail-on=deadlock,"}, 125, "'' is no severity");
   refused({"--error-exitcode=256"}, 125, "256");

@@ -59,7 +59,7 @@ _forkscope() {
       return
       ;;
     run:--fail-on)
-      mapfile -t COMPREPLY < <(compgen -W "deadlock latent deadlock,latent hazard note" -- "$current")
+      mapfile -t COMPREPLY < <(compgen -W "deadlock probable latent hazard note only:latent" -- "$current")
       return
       ;;
     *:--colour | *:--color)

@@ -15,7 +15,7 @@ set -l run '__fish_seen_subcommand_from run'
 complete -c forkscope -n $run -l json -r -d 'Write the report as JSON'
 complete -c forkscope -n $run -l on-deadlock -x -a 'report kill abort exit:1 break' \
     -d 'What happens to a child that deadlocks'
-complete -c forkscope -n $run -l fail-on -x -a 'deadlock latent deadlock,latent hazard note' \
+complete -c forkscope -n $run -l fail-on -x -a 'deadlock probable latent hazard note only:' \
     -d 'Exit with --error-exitcode when there is such a finding'
 complete -c forkscope -n $run -l error-exitcode -x -d 'Exit status for --fail-on'
 complete -c forkscope -n $run -l timeout -x -d 'End the process tree after this time'
