@@ -24,6 +24,7 @@
 #include "detector/inspect/suspects.hpp"
 #include "detector/report/print_diagnosis.hpp"
 #include "detector/symbols/symbols.hpp"
+#include "detector/verdict/foreign_text.hpp"
 
 namespace forkscope::cli {
 namespace {
@@ -49,13 +50,9 @@ Exit status:
   125  forkscope itself failed, or there is no such process)";
 
 int status_of(const Diagnosis& diagnosis) {
-  std::vector<Answer> answers{diagnosis.answer};
-  for (const Diagnosis::Child& child : diagnosis.hung_children) answers.push_back(child.answer);
-  const auto has = [&](Answer answer) {
-    return std::find(answers.begin(), answers.end(), answer) != answers.end();
-  };
-  if (has(Answer::kDeadlock)) return kFindingMade;
-  return has(Answer::kProbable) ? kProbablyFound : 0;
+  const Answer answer = whole_answer(diagnosis);
+  if (answer == Answer::kDeadlock) return kFindingMade;
+  return answer == Answer::kProbable ? kProbablyFound : 0;
 }
 
 pid_t pid_of(const std::string& target) {
@@ -65,9 +62,9 @@ pid_t pid_of(const std::string& target) {
   pid_t pid = 0;
   auto [end, error] = std::from_chars(target.data(), target.data() + target.size(), pid);
   if (error != std::errc{} || end != target.data() + target.size() || pid <= 0)
-    throw Failure(fmt::format("'{}' is no PID; give that of a process, or --core and a file; "
+    throw Failure(fmt::format("{} is no PID; give that of a process, or --core and a file; "
                               "`forkscope scan` lists the processes that hang",
-                              target));
+                              in_quotes(target)));
   return pid;
 }
 
@@ -140,8 +137,7 @@ void look_at_children(Diagnosis& diagnosis, Namer& namer) {
   std::vector<pid_t> suspects;
   for (const Process& child : descendants_of(diagnosis.pid))
     if (suspicion_of(child.pid) == Suspicion::kWaits) suspects.push_back(child.pid);
-  for (const Diagnosis& found : diagnose_suspects(suspects, namer))
-    diagnosis.hung_children.push_back({found.pid, found.answer, found.sentence});
+  diagnosis.hung_children = diagnose_suspects(suspects, namer);
 }
 
 std::vector<Diagnosis> ancestors_of(const Diagnosis& diagnosis, Namer& namer) {

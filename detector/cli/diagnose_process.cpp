@@ -73,6 +73,7 @@ std::optional<Diagnosis> diagnose_process(pid_t pid, const ObserveOptions& optio
     if (!evidence) return std::nullopt;
     evidence->lasted = lasted;
     diagnosis = diagnosis_of(*evidence, namer);
+    diagnosis.stopped = true;
   }
   if (options.stop && diagnosis.answer == Answer::kRunning) look_for_spin(diagnosis, namer);
   return diagnosis;

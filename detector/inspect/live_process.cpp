@@ -40,10 +40,6 @@ bool same_threads(const std::vector<ThreadEvidence>& a, const std::vector<Thread
                     });
 }
 
-std::string yama_scope() {
-  return read_small_file("/proc/sys/kernel/yama/ptrace_scope").substr(0, 1);
-}
-
 }  // namespace
 
 bool slept_since(const std::vector<ThreadEvidence>& before, const ThreadEvidence& thread) {
@@ -52,31 +48,6 @@ bool slept_since(const std::vector<ThreadEvidence>& before, const ThreadEvidence
   });
   return was != before.end() && !thread.running && thread.call && was->call &&
          was->switches == thread.switches && same_call(*thread.call, *was->call);
-}
-
-Missing why_unreadable(pid_t pid, const std::string& what, int error) {
-  Missing missing{what, std::strerror(error), ""};
-  if (error == EACCES || error == EPERM) {
-    struct stat info {};
-    const bool other_user =
-        stat(fmt::format("/proc/{}", pid).c_str(), &info) == 0 && info.st_uid != geteuid();
-    const std::string scope = yama_scope();
-    if (geteuid() == 0) {
-      missing.why = "forkscope lacks the capability CAP_SYS_PTRACE here, which a container gets by "
-                    "`docker run --cap-add=SYS_PTRACE`";
-    } else if (other_user) {
-      missing.why = "the process belongs to another user, or does not let itself be looked at";
-      missing.cure = fmt::format("sudo forkscope attach {}", pid);
-    } else if (!scope.empty() && scope != "0") {
-      missing.why = fmt::format("kernel.yama.ptrace_scope is {}", scope);
-      missing.cure = fmt::format("sudo forkscope attach {}", pid);
-    } else {
-      missing.why = "the process does not let itself be looked at (it changed its user, or has "
-                    "capabilities of its own)";
-      missing.cure = fmt::format("sudo forkscope attach {}", pid);
-    }
-  }
-  return missing;
 }
 
 std::unique_ptr<LiveProcess> LiveProcess::open(pid_t pid) {
@@ -121,6 +92,11 @@ std::string LiveProcess::link(const char* name) const {
 std::optional<ProcStat> LiveProcess::stat() const {
   auto text = read_file("stat");
   return text ? parse_stat(*text) : std::nullopt;
+}
+
+std::vector<std::string> LiveProcess::command() const {
+  auto text = read_file("cmdline");
+  return text ? split_at_nul(*text) : std::vector<std::string>();
 }
 
 std::vector<pid_t> LiveProcess::thread_ids() const {
@@ -232,7 +208,7 @@ ProcessEvidence LiveProcess::look() {
   if (!process.kernel_thread) process.forked = (stat_now->flags & kForkedNoExec) != 0;
   process.name = stat_now->name;
   process.exe = link("exe");
-  if (auto text = read_file("cmdline")) process.command = split_at_nul(*text);
+  process.command = command();
   if (auto text = read_file("status")) {
     if (auto status = parse_status(*text)) {
       process.caught_signals = status->caught;
@@ -276,6 +252,7 @@ std::optional<LiveProcess::ImageMark> LiveProcess::image_mark() {
     ImageMark mark;
     mark.address = entry.a_un.a_val;
     if (memory_.read(mark.address, mark.bytes)) return mark;
+    error_ = errno;
   }
   return std::nullopt;
 }

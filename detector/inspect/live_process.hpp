@@ -14,14 +14,12 @@
 
 #include "detector/inspect/process_memory.hpp"
 #include "detector/inspect/proc_text.hpp"
+#include "detector/inspect/refusal.hpp"
 #include "detector/inspect/suspects.hpp"
 #include "detector/inspect/unique_fd.hpp"
 #include "detector/verdict/outside/evidence.hpp"
 
 namespace forkscope {
-
-/// Why a file of /proc could not be read and what helps, from the errno.
-Missing why_unreadable(pid_t pid, const std::string& what, int error);
 
 class LiveProcess {
  public:
@@ -54,10 +52,10 @@ class LiveProcess {
   Suspicion waits_for_ever() const;
 
   bool is_kernel_thread() const;
-  /// Why what was tried last could not be read.
-  Missing why_unreadable_now(const std::string& what) const {
-    return why_unreadable(pid_, what, error_);
-  }
+  /// Its command line; empty when it cannot be read.
+  std::vector<std::string> command() const;
+  /// The errno of what could not be read last.
+  int last_error() const { return error_; }
   bool has_io_uring() const;
 
   /// Whether any other process uses the same memory (CLONE_VM without CLONE_THREAD), wherever in the

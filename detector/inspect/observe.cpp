@@ -37,6 +37,21 @@ bool is_suspect(const ProcessEvidence& process) {
                      });
 }
 
+/// A copy has the command line and the name of the process it was made from, unless one of them was
+/// changed since.
+bool looks_like_copy(const ProcessEvidence& child, const LiveProcess& parent) {
+  const auto stat = parent.stat();
+  return (stat && stat->name == child.name) || parent.command() == child.command;
+}
+
+/// Whose parent has ended is the child of process 1, or of another that takes in orphans
+/// (PR_SET_CHILD_SUBREAPER): whether that one can be read does not matter.
+bool has_ended(const ProcessEvidence& child, const LiveProcess& parent) {
+  const auto stat = parent.stat();
+  if (!stat || stat->state == 'X' || (stat->state == 'Z' && stat->threads <= 1)) return true;
+  return parent.pid() == 1 && !looks_like_copy(child, parent);
+}
+
 /// Adds to the evidence whether the parent is gone or cannot be read.
 std::vector<Looked> look_at_ancestors(LiveProcess& child, Evidence& evidence) {
   std::vector<Looked> ancestors;
@@ -47,15 +62,24 @@ std::vector<Looked> look_at_ancestors(LiveProcess& child, Evidence& evidence) {
     Looked next;
     next.live = LiveProcess::open(nearest->parent);
     const auto parents_mark = next.live ? next.live->image_mark() : std::nullopt;
+    const int refused = next.live ? next.live->last_error() : 0;
     const bool is_copied_from = parents_mark && *parents_mark == *mark;
     if (ancestors.empty()) {
-      evidence.parent_unreadable = next.live && !parents_mark && !next.live->is_kernel_thread();
+      evidence.parent_unreadable = next.live && !parents_mark &&
+                                   !next.live->is_kernel_thread() &&
+                                   !has_ended(*nearest, *next.live);
       evidence.parent_gone = !evidence.parent_unreadable && !is_copied_from;
     }
     if (evidence.parent_unreadable) {
-      Missing missing = next.live->why_unreadable_now(
-          fmt::format("its parent, process {}, cannot be read", nearest->parent));
-      missing.cure = fmt::format("sudo forkscope attach {}", evidence.process.pid);
+      Missing missing = why_unreadable(
+          nearest->parent,
+          fmt::format("its parent, process {},{} cannot be read", nearest->parent,
+                      looks_like_copy(*nearest, *next.live)
+                          ? ""
+                          : " which may only have taken it in when the one that forked ended,"),
+          refused);
+      if (!missing.cure.empty())
+        missing.cure = fmt::format("sudo forkscope attach {}", evidence.process.pid);
       evidence.process.missing.push_back(std::move(missing));
     }
     if (!is_copied_from) break;

@@ -47,12 +47,6 @@ Json to_json(const Missing& missing) {
       {"what", missing.what}, {"why", missing.why}, {"cure", text_or_null(missing.cure)}};
 }
 
-Json to_json(const Diagnosis::Child& child) {
-  return Json{{"pid", child.pid},
-              {"answer", answer_word(child.answer)},
-              {"sentence", child.sentence}};
-}
-
 Json process_json(const Diagnosis& diagnosis) {
   return Json{{"pid", diagnosis.pid},
               {"parent", diagnosis.parent},
@@ -70,16 +64,41 @@ Json list(const std::vector<T>& values) {
   return json;
 }
 
+/// Of those that hang alike the first has it all.
+Json children_json(const Diagnosis& diagnosis);
+
 Json document_of(const Diagnosis& diagnosis) {
-  return Json{{"answer", answer_word(diagnosis.answer)},
-              {"sentence", diagnosis.sentence},
+  // Of a process that waits for one that hangs.
+  const Finding* finding = diagnosis.finding ? &*diagnosis.finding : nullptr;
+  const auto groups = alike_children(diagnosis);
+  if (finding == nullptr && !groups.empty() && groups.front().front()->finding)
+    finding = &*groups.front().front()->finding;
+  return Json{{"answer", answer_word(whole_answer(diagnosis))},
+              {"sentence", whole_sentence(diagnosis)},
+              {"itself",
+               {{"answer", answer_word(diagnosis.answer)}, {"sentence", diagnosis.sentence}}},
               {"reasons", diagnosis.reasons},
               {"process", process_json(diagnosis)},
               {"threads", list(diagnosis.threads)},
               {"lost", array(diagnosis.lost)},
               {"missing", list(diagnosis.missing)},
-              {"hung_children", list(diagnosis.hung_children)},
-              {"finding", diagnosis.finding ? to_json(*diagnosis.finding) : Json(nullptr)}};
+              {"hung_children", children_json(diagnosis)},
+              {"finding", finding != nullptr ? to_json(*finding) : Json(nullptr)}};
+}
+
+Json children_json(const Diagnosis& diagnosis) {
+  Json children = Json::array();
+  for (const auto& alike : alike_children(diagnosis)) {
+    for (const Diagnosis* child : alike) {
+      const bool first = child == alike.front();
+      children.push_back({{"pid", child->pid},
+                          {"answer", answer_word(child->answer)},
+                          {"sentence", child->sentence},
+                          {"like", first ? Json(nullptr) : Json(alike.front()->pid)},
+                          {"diagnosis", first ? document_of(*child) : Json(nullptr)}});
+    }
+  }
+  return children;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "detector/report/layout.hpp"
 #include "detector/report/print_diagnosis.hpp"
@@ -48,13 +49,7 @@ class Text {
   }
   void stack(const std::vector<Frame>& frames, const std::vector<PythonFrame>& python,
              StackView view) {
-    for (std::size_t i = 0; i < python.size() && i < view.most; ++i) {
-      const PythonFrame& frame = python[i];
-      std::string line = fmt::format("py{:<2} {}  {}", i, frame.function,
-                                     options_.verbose ? frame.file : base_name(frame.file));
-      if (frame.line > 0) line += fmt::format(":{}", frame.line);
-      lines(line);
-    }
+    text_ += python_lines(python, kBlock, options_);
     text_ += stack_lines(frames, kBlock, options_.width, view);
   }
   void add(const std::string& text) { text_ += text; }
@@ -79,14 +74,54 @@ std::string place_words(const ThreadDiagnosis& thread) {
   return words;
 }
 
-void add_thread(Text& text, const ThreadDiagnosis& thread, bool from_core,
-                const TextOptions& options) {
+/// Equal for threads that wait for the same at the same place: the idle ones of a pool.
+std::string likeness_of(const ThreadDiagnosis& thread) {
+  std::string key = thread.does;
+  for (const Frame& frame : thread.stack) key += fmt::format(" {:#x}", frame.address);
+  for (const PythonFrame& frame : thread.python) key += fmt::format(" {}:{}", frame.file, frame.line);
+  return key;
+}
+
+using Alike = std::vector<const ThreadDiagnosis*>;
+
+/// All threads, the one the answer is about first, those together that do the same. One whose owner is
+/// to be told of stands alone.
+std::vector<Alike> alike_threads(const Diagnosis& diagnosis, const TextOptions& options) {
+  std::vector<Alike> groups;
+  std::map<std::string, std::size_t> known;
+  const auto add = [&](const ThreadDiagnosis& thread, bool alone) {
+    const auto [at, is_new] = known.emplace(likeness_of(thread), groups.size());
+    if (alone || is_new || options.verbose) {
+      if (!alone) at->second = groups.size();
+      groups.push_back({&thread});
+    } else {
+      groups[at->second].push_back(&thread);
+    }
+  };
+  const auto is_culprit = [&](const ThreadDiagnosis& thread) {
+    return diagnosis.finding && thread.tid == diagnosis.finding->waiter.tid;
+  };
+  for (const ThreadDiagnosis& thread : diagnosis.threads)
+    if (is_culprit(thread)) groups.push_back({&thread});
+  for (const ThreadDiagnosis& thread : diagnosis.threads)
+    if (!is_culprit(thread)) add(thread, thread.owner.where == LockOwner::Where::kAncestor);
+  return groups;
+}
+
+void add_threads(Text& text, const Alike& alike, const Diagnosis& diagnosis,
+                 const TextOptions& options) {
+  const ThreadDiagnosis& thread = *alike.front();
   text.label(printable(thread_words(thread.tid, thread.name) + " " + thread.does));
   if (thread.lock) text.lines(place_words(thread));
   text.stack(thread.stack, thread.python, view_of(options));
   if (!thread.stack.empty() && !thread.stack_complete)
-    text.lines(from_core ? "(the rest of this stack is not known)"
-                         : "(the rest of this stack is not known without stopping it: --stacks)");
+    text.lines(diagnosis.from_core || diagnosis.stopped
+                   ? "(the rest of this stack is not known)"
+                   : "(the rest of this stack is not known without stopping it: --stacks)");
+  if (alike.size() > 1)
+    text.lines(fmt::format("and {} more {} the same here, the last is {} (see --verbose)",
+                           alike.size() - 1, alike.size() == 2 ? "thread does" : "threads do",
+                           thread_words(alike.back()->tid, alike.back()->name)));
 }
 
 void add_holder(Text& text, const LockOwner& owner, const TextOptions& options) {
@@ -101,59 +136,99 @@ void add_holder(Text& text, const LockOwner& owner, const TextOptions& options) 
 void add_lost(Text& text, const Diagnosis& diagnosis) {
   if (diagnosis.lost.empty() || !diagnosis.finding) return;
   text.label(fmt::format("threads of process {} that were not copied", diagnosis.forked_by));
-  for (std::size_t i = 0; i < diagnosis.lost.size() && i < kMaxLostThreads; ++i) {
-    const ThreadReport& thread = diagnosis.lost[i];
-    std::string line = thread_words(thread.tid, thread.name) + ", " + thread.state;
-    if (thread.start && !thread.start->function.empty()) line += ", runs " + thread.start->function;
-    text.lines(line);
+  struct Row {
+    std::string words, end;
+    std::size_t more = 0;
+  };
+  std::vector<Row> rows;  // idle workers of one pool are one
+  std::size_t told = 0;
+  for (const ThreadReport& thread : diagnosis.lost) {
+    std::string end = ", " + thread.state;
+    if (thread.start && !thread.start->function.empty()) end += ", runs " + thread.start->function;
+    if (!rows.empty() && rows.back().end == end) {
+      ++rows.back().more;
+    } else if (rows.size() == kMaxLostThreads) {
+      break;
+    } else {
+      rows.push_back({thread_words(thread.tid, thread.name), std::move(end)});
+    }
+    ++told;
   }
-  if (diagnosis.lost.size() > kMaxLostThreads)
-    text.lines(fmt::format("... {} more (see --json)", diagnosis.lost.size() - kMaxLostThreads));
+  for (const Row& row : rows)
+    text.lines(row.words + (row.more == 0 ? "" : fmt::format(" and {} like it", row.more)) + row.end);
+  if (told < diagnosis.lost.size())
+    text.lines(fmt::format("... {} more (see --json)", diagnosis.lost.size() - told));
+}
+
+/// "process 4711 (python3.11) is deadlocked by a fork: ..."
+std::string headline(const Diagnosis& diagnosis, Answer answer, const std::string& said,
+                     const TextOptions& options) {
+  std::string process = fmt::format("process {}", diagnosis.pid);
+  if (!diagnosis.program.empty()) process += " (" + printable(diagnosis.program) + ")";
+  // The verb carries the answer: "is deadlocked by a fork".
+  const std::string sentence = printable(said);
+  const std::size_t colon = sentence.find(':');
+  return fmt::format("{} {}{}", process, styled(sentence.substr(0, colon), style_of(answer), options),
+                     colon == std::string::npos ? "" : sentence.substr(colon));
+}
+
+/// All that is known but the first line and the cure.
+void add_evidence(Text& text, const Diagnosis& diagnosis, const TextOptions& options) {
+  std::string why;
+  for (const std::string& reason : diagnosis.reasons) why += (why.empty() ? "" : " ") + reason;
+  text.block("why", why);
+  std::size_t shown = 0, threads = 0;
+  for (const Alike& alike : alike_threads(diagnosis, options)) {
+    if (shown == kMaxThreads && !options.verbose) break;
+    add_threads(text, alike, diagnosis, options);
+    add_holder(text, alike.front()->owner, options);
+    ++shown;
+    threads += alike.size();
+  }
+  if (threads < diagnosis.threads.size())
+    text.lines(fmt::format("... {} more threads (see --verbose or --json)",
+                           diagnosis.threads.size() - threads));
+  add_lost(text, diagnosis);
+}
+
+void add_cure(Text& text, const Diagnosis& diagnosis) {
+  if (diagnosis.finding) text.block("cure", diagnosis.finding->cure);
+  for (const Missing& missing : diagnosis.missing) {
+    text.block("not known", missing.what + ": " + missing.why);
+    text.block("to know it", missing.cure);
+  }
+}
+
+/// One diagnosis for those that hang alike.
+void add_children(Text& text, const Diagnosis& diagnosis, const TextOptions& options) {
+  for (const auto& alike : alike_children(diagnosis)) {
+    const Diagnosis& child = *alike.front();
+    text.add("  " + headline(child, child.answer, child.sentence, options) + "\n");
+    add_evidence(text, child, options);
+    std::string others;
+    for (std::size_t i = 1; i < alike.size(); ++i)
+      others += fmt::format("{}{}", i == 1 ? "" : ", ", alike[i]->pid);
+    text.block("the same holds of", others.empty() ? "" : "process " + others);
+    add_cure(text, child);
+  }
 }
 
 }  // namespace
 
 std::string diagnosis_text(const Diagnosis& diagnosis, const TextOptions& options) {
   Text text(options);
-  std::string process = fmt::format("process {}", diagnosis.pid);
-  if (!diagnosis.program.empty()) process += " (" + printable(diagnosis.program) + ")";
-  // The verb carries the answer: "is deadlocked by a fork".
-  const std::string sentence = printable(diagnosis.sentence);
-  const std::size_t colon = sentence.find(':');
-  text.add(fmt::format("forkscope: {} {}{}\n", process,
-                       styled(sentence.substr(0, colon), style_of(diagnosis.answer), options),
-                       colon == std::string::npos ? "" : sentence.substr(colon)));
-  for (const Diagnosis::Child& child : diagnosis.hung_children)
-    text.add(wrapped(printable(fmt::format("its child, process {}, {}", child.pid, child.sentence)),
-                     2, options.width));
-  std::string why;
-  for (const std::string& reason : diagnosis.reasons) why += (why.empty() ? "" : " ") + reason;
-  text.block("why", why);
-  // The thread the answer is about first, wherever it stands.
-  std::vector<const ThreadDiagnosis*> threads;
-  for (const ThreadDiagnosis& thread : diagnosis.threads) threads.push_back(&thread);
-  if (diagnosis.finding) {
-    std::stable_partition(threads.begin(), threads.end(), [&](const ThreadDiagnosis* thread) {
-      return thread->tid == diagnosis.finding->waiter.tid;
-    });
+  text.add("forkscope: " + headline(diagnosis, whole_answer(diagnosis), whole_sentence(diagnosis),
+                                    options) +
+           "\n");
+  if (diagnosis.hung_children.empty()) {
+    add_evidence(text, diagnosis, options);
+    add_cure(text, diagnosis);
+    return text.take();
   }
-  std::size_t shown = 0;
-  for (const ThreadDiagnosis* one : threads) {
-    const ThreadDiagnosis& thread = *one;
-    if (shown == kMaxThreads && !options.verbose) break;
-    add_thread(text, thread, diagnosis.from_core, options);
-    add_holder(text, thread.owner, options);
-    ++shown;
-  }
-  if (shown < diagnosis.threads.size())
-    text.lines(fmt::format("... {} more threads (see --verbose or --json)",
-                           diagnosis.threads.size() - shown));
-  add_lost(text, diagnosis);
-  if (diagnosis.finding) text.block("cure", diagnosis.finding->cure);
-  for (const Missing& missing : diagnosis.missing) {
-    text.block("not known", missing.what + ": " + missing.why);
-    text.block("to know it", missing.cure);
-  }
+  add_children(text, diagnosis, options);
+  // The question was about this one, the answer is not: its threads are an option away.
+  text.block(fmt::format("process {} itself", diagnosis.pid), diagnosis.sentence);
+  if (options.verbose) add_evidence(text, diagnosis, options);
   return text.take();
 }
 

@@ -71,15 +71,19 @@ struct Diagnosis {
   std::optional<bool> forked;        ///< as ProcessEvidence::forked
   std::int32_t forked_by = 0;        ///< pid of the process it is a copy of, 0: none, or not known
   std::vector<Missing> missing;
-  /// Children of it that hang, in short: who waits for them asks about the wrong process.
-  struct Child {
-    std::int32_t pid = 0;
-    Answer answer = Answer::kUnknown;
-    std::string sentence;
-  };
-  std::vector<Child> hung_children;
+  bool stopped = false;  ///< its threads were stopped for their stacks: no longer look finds more
+  /// Processes below it that hang: who waits for them asks about the wrong process.
+  std::vector<Diagnosis> hung_children;
   std::optional<Finding> finding;    ///< of kDeadlock and kProbable, in the form `run` reports
 };
+
+/// Of the process and those below it that hang, the gravest: what an exit status says, and `answer` in
+/// JSON.
+Answer whole_answer(const Diagnosis& diagnosis);
+/// The first line for that answer, a predicate: "has 2 children that are deadlocked by a fork: ...".
+std::string whole_sentence(const Diagnosis& diagnosis);
+/// The hung children, those together that hang alike.
+std::vector<std::vector<const Diagnosis*>> alike_children(const Diagnosis& diagnosis);
 
 /// Names of lock addresses; code was named when the evidence was taken.
 using DataNamer = std::function<LockInfo(std::uint64_t address, const std::string& type)>;

@@ -61,6 +61,20 @@ static void simple(void) {
   fork_to(lock_cache);
 }
 
+/// Whoever is asked about is the parent, which has idle threads and only waits.
+static void two_children(void) {
+  start_cache_filler();
+  for (int i = 0; i < 64; ++i) start_thread("idle", idle_thread, NULL);
+  for (int i = 0; i < 2; ++i) {
+    if (fork() != 0) continue;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    lock_cache();
+    _exit(1);
+  }
+  while (wait(NULL) > 0) {
+  }
+}
+
 /// The child's own threads are idle, as real Polars' new runtime is.
 static void lock_with_own_pool(void) {
   start_thread("idle-0", idle_thread, NULL);
@@ -285,6 +299,7 @@ static void stuck_twice_forked(void) {
 
 int main(int argc, char** argv) {
   static const struct Mode modes[] = {{"simple", simple},
+                                      {"two-children", two_children},
                                       {"own-pool", own_pool},
                                       {"chain", chain},
                                       {"joins-hung-thread", joins_hung_thread},
