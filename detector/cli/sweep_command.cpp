@@ -11,6 +11,7 @@
 #include "detector/cli/report_file.hpp"
 #include "detector/cli/sweep_runs.hpp"
 #include "detector/report/print_sweep.hpp"
+#include "detector/verdict/foreign_text.hpp"
 #include "scenarios/runner/processes.hpp"
 
 namespace forkscope::cli {
@@ -38,7 +39,7 @@ prints goes to files in the folder.
 Exit status:
   0    the sweep was made
   86   --fail-on=deadlock, and a run deadlocked (--error-exitcode changes the number)
-  125  forkscope itself failed, or the program cannot be observed
+  125  forkscope itself failed, the program cannot be observed, or it fails when nothing is forced
   126  COMMAND cannot be executed
   127  COMMAND was not found)";
 
@@ -85,11 +86,11 @@ class Progress {
     return ", " + about(took / double(made) * double(left)) + " left";
   }
   void show(const std::string& words) const {
-    std::string line = fmt::format("{}/{} runs{}{}", over_, all_, remaining(),
-                                   words.empty() ? "" : "; " + words);
     constexpr std::size_t kLine = 78;
-    if (line.size() > kLine) line.resize(kLine);
-    write_text(STDERR_FILENO, "\r\x1b[K" + line);
+    write_text(STDERR_FILENO,
+               "\r\x1b[K" + bounded(fmt::format("{}/{} runs{}{}", over_, all_, remaining(),
+                                                words.empty() ? "" : "; " + words),
+                                    kLine));
   }
 
   std::size_t all_, over_, left_at_begin_;
@@ -201,7 +202,7 @@ Ending sweep(const SweepOptions& options) {
     print_sweep(table, options.json, json,
                 text_options(STDOUT_FILENO, options.colour, options.verbose));
     const SweepCounts counts = counts_of(table);
-    const bool deadlocked = counts.deadlocked + counts.elsewhere > 0;
+    const bool deadlocked = counts.deadlocked + counts.elsewhere + table.learned_deadlocks > 0;
     return {options.fail && deadlocked ? options.error_exitcode : 0, 0};
   } catch (const scenario::Interrupted& interrupted) {
     say(fmt::format("interrupted; go on with --folder={}", shell_line({folder.path()})));

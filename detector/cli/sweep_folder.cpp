@@ -60,6 +60,7 @@ SweepPlan plan_of(const Json& document) {
   for (const Json& row : document.at("rows"))
     plan.rows.push_back({row.at("id"), row.at("spec"), row.at("lock"), row.at("suspected"),
                          row.at("also")});
+  plan.untried = document.value("untried", std::vector<std::string>{});
   return plan;
 }
 
@@ -111,7 +112,8 @@ void SweepFolder::write(const SweepPlan& plan) const {
                            {"deadlocks", plan.deadlocks}}},
                          {"limit_ms", plan.limit.count()},
                          {"seed", plan.seed},
-                         {"rows", rows}};
+                         {"rows", rows},
+                         {"untried", plan.untried}};
   // Arguments are bytes, JSON is UTF-8.
   ReportFile(path_ + kPlanName, "--folder")
       .write(document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");

@@ -25,6 +25,7 @@ struct SweepPlan {
   std::chrono::milliseconds limit{0};  ///< of each run
   std::uint64_t seed = 1;
   std::vector<SweepRow> rows;
+  std::vector<std::string> untried;  ///< as untried_locks()
 };
 
 /// DIR/sweep.json; nothing when there is none. Throws Failure when it cannot be understood.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -10,10 +11,13 @@
 #include <iterator>
 
 #include "detector/cli/failure.hpp"
+#include "detector/cli/output.hpp"
 #include "detector/cli/reporter.hpp"
 #include "detector/cli/session_folder.hpp"
 #include "detector/symbols/symbols.hpp"
+#include "detector/verdict/foreign_text.hpp"
 #include "detector/verdict/sweep.hpp"
+#include "detector/verdict/words.hpp"
 #include "scenarios/runner/processes.hpp"
 
 namespace forkscope::cli {
@@ -80,6 +84,39 @@ std::string learning_options() {
 Report report_of(const std::string& session, const StoredFacts& stored) {
   const auto namer = make_namer();
   return make_report(read_session(session), stored.facts, *namer);
+}
+
+/// The first lines of what the program said, for a sentence's end.
+std::string first_lines(const std::string& text) {
+  constexpr std::size_t kMostLines = 8, kMostOfLine = 200;
+  std::string lines;
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i < kMostLines && begin < text.size(); ++i) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    lines += "  " + bounded(std::string_view(text).substr(begin, end - begin), kMostOfLine) + "\n";
+    begin = end + 1;
+  }
+  return begin < text.size() ? lines + "  ...\n" : lines;
+}
+
+/// A program that does not do its work when nothing is forced has nothing to compare with. Its own
+/// deadlock is no such failure: that is what is looked for.
+void refuse_failed(const SweepPlan& plan, milliseconds limit, const std::string& errors) {
+  const SweepEnd& end = plan.learned;
+  const bool well = !end.timed_out && !end.signal && end.exit == 0;
+  if (well || plan.deadlocks > 0) return;
+  const std::string how =
+      end.timed_out ? fmt::format("did not end within the {:g} s of --timeout",
+                                  std::chrono::duration<double>(limit).count())
+      : end.signal ? "was ended by " + signal_word(*end.signal)
+                   : fmt::format("ended with exit status {}", end.exit.value_or(-1));
+  const std::string cure =
+      end.timed_out ? "give more time, or make it do less"
+                    : "make it end with 0 first, by `sh -c 'COMMAND || true'` if that is how it "
+                      "ends when all is well";
+  write_text(STDERR_FILENO, first_lines(errors));
+  throw Failure(fmt::format("the program fails when nothing is forced: it {}{}; {}", how,
+                            errors.empty() ? "" : ", and said the above", cure));
 }
 
 }  // namespace
@@ -150,7 +187,9 @@ SweepPlan learn(const SweepFolder& folder, const std::vector<std::string>& comma
                     [](const Finding& finding) { return finding.severity == "deadlock"; }));
   plan.limit = limit.count() > 0 ? limit : milliseconds(kLeastLimit) + kTimesLearned * took;
   plan.seed = seed;
+  refuse_failed(plan, limit, text_of(session + ".err"));
   plan.rows = sweep_plan(report);
+  plan.untried = untried_locks(report);
   folder.write(plan);
   return plan;
 }
@@ -217,6 +256,7 @@ SweepTable table_of(const SweepFolder& folder, const SweepPlan& plan) {
   table.folder = folder.path();
   table.learned = plan.learned;
   table.learned_deadlocks = plan.deadlocks;
+  table.untried = plan.untried;
   for (const SweepRow& row : plan.rows) table.rows.push_back(row_of(plan, row, folder.run(row)));
   return table;
 }

@@ -46,6 +46,7 @@ std::string sweep_json(const SweepTable& table) {
                          {"learned", to_json(table.learned)},
                          {"learned_deadlocks", table.learned_deadlocks},
                          {"rows", rows},
+                         {"untried", table.untried},
                          {"summary", to_json(counts_of(table))}};
   return dumped(document) + "\n";
 }

@@ -6,7 +6,7 @@
 namespace forkscope {
 namespace {
 
-constexpr std::size_t kIndent = 22;  // of the words on a run
+constexpr std::size_t kIndent = 24;  // of the words on a run
 constexpr int kLeastRoom = 40;
 
 Style style_of(SweepResult result) {
@@ -71,12 +71,22 @@ std::string sweep_text(const SweepTable& table, const TextOptions& options) {
     text = fmt::format("A child deadlocked when nothing was forced: forkscope report {}/learn\n",
                        printable(table.folder));
   for (const SweepTable::Row& row : table.rows) text += row_text(row, options);
+  for (const std::string& lock : table.untried) {
+    text += "  " + styled(fmt::format("{:<{}}", "not tried", kIndent - 2), Style::kWarning, options);
+    text += wrapped(printable(lock), kIndent, std::max(options.width, int(kIndent) + kLeastRoom))
+                .substr(kIndent);
+    text += wrapped("nothing names it in another run: it is in no file, and so is who takes it",
+                    kIndent, std::max(options.width, int(kIndent) + kLeastRoom));
+  }
   const std::size_t runs = table.rows.size();
-  if (runs == 0)
+  if (runs == 0 && table.untried.empty())
     return text +
            "sweep: no other thread used a lock that a fork could orphan: there is nothing to try\n";
-  text += fmt::format("sweep: {} run{}: {}", runs, runs == 1 ? "" : "s",
+  text += fmt::format("sweep: {} run{}{}{}", runs, runs == 1 ? "" : "s", runs == 0 ? "" : ": ",
                       sweep_counts_text(counts_of(table)));
+  if (!table.untried.empty())
+    text += fmt::format("; {} lock{} not tried", table.untried.size(),
+                        table.untried.size() == 1 ? "" : "s");
   if (!table.folder.empty()) text += "; kept in " + printable(table.folder);
   return text + "\n";
 }

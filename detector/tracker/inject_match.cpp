@@ -47,8 +47,11 @@ struct Module {
 constexpr std::uint32_t kModules = 1024;
 constinit Module modules[kModules] = {};
 constinit std::atomic<std::uint32_t> used{0};
-/// Some pattern is a function's name: stacks are walked.
+/// Some pattern is a function's name, or the place of a call: stacks are walked.
 constinit std::atomic<bool> any_code{false};
+/// Before "module+0x1234": the place of a call, where there are no names.
+constexpr char kSite[] = "site:";
+constexpr std::size_t kSiteLength = sizeof kSite - 1;
 
 template <typename Matches>
 std::uint32_t bits_where(Matches&& matches) {
@@ -85,15 +88,25 @@ bool split_offset(const char* pattern, char (&module)[sizeof Injection::lock],
   return true;
 }
 
+bool is_at(const char* pattern, const link_map& map, std::uint64_t address) {
+  char module[sizeof Injection::lock], buffer[1024];
+  std::uint64_t offset = 0;
+  if (!split_offset(pattern, module, offset) || address - map.l_addr != offset) return false;
+  const char* path = path_of(map, buffer);
+  if (path == nullptr) return false;
+  const char* slash = std::strrchr(path, '/');
+  return inject_matches(module, path) || (slash != nullptr && inject_matches(module, slash + 1));
+}
+
+bool is_site(const char* pattern) { return std::strncmp(pattern, kSite, kSiteLength) == 0; }
+
 std::uint32_t by_offset(const link_map& map, std::uint64_t address) {
+  return bits_where([&](const char* pattern) { return is_at(pattern, map, address); });
+}
+
+std::uint32_t by_site(const link_map& map, std::uint64_t return_address) {
   return bits_where([&](const char* pattern) {
-    char module[sizeof Injection::lock], buffer[1024];
-    std::uint64_t offset = 0;
-    if (!split_offset(pattern, module, offset) || address - map.l_addr != offset) return false;
-    const char* path = path_of(map, buffer);
-    if (path == nullptr) return false;
-    const char* slash = std::strrchr(path, '/');
-    return inject_matches(module, path) || (slash != nullptr && inject_matches(module, slash + 1));
+    return is_site(pattern) && is_at(pattern + kSiteLength, map, return_address);
   });
 }
 
@@ -152,8 +165,10 @@ std::uint32_t by_callers(const void* caller) {
   const std::uint16_t count = walk_stack(frames, kFrames, caller);
   std::uint32_t bits = 0;
   for (std::uint16_t i = 0; i < count; ++i)
-    if (const Module* module = module_of(frames[i]))
+    if (const Module* module = module_of(frames[i])) {
       bits |= by_symbol(*module, frames[i] - 1, true);  // the call, not what comes after it
+      bits |= by_site(*module->map.load(std::memory_order_relaxed), frames[i]);
+    }
   return bits;
 }
 
@@ -171,6 +186,7 @@ void init_match() {
       continue;
     }
     with_pattern |= bit;
+    if (is_site(injection.lock)) any_code.store(true, std::memory_order_relaxed);
     if (injection.lock[0] == '*' && injection.lock[1] == '\0') continue;
     char nothing[sizeof Injection::lock];
     const char text[] = "+";

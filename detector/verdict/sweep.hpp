@@ -49,6 +49,9 @@ SweepEnd end_of(const Report& report);
 /// The runs to make, those of suspected locks first.
 std::vector<SweepRow> sweep_plan(const Report& learned);
 
+/// The locks that no run is made for, because nothing names them in another run.
+std::vector<std::string> untried_locks(const Report& learned);
+
 /// Of all forks of a run the one that tells most: where the injection came to something.
 /// Null when nothing was injected.
 const InjectedReport* decisive_injection(const Report& run);
@@ -78,6 +81,7 @@ struct SweepTable {
   std::string folder;             ///< empty when the sessions came from several
   std::optional<SweepEnd> learned;     ///< nothing: not known
   std::uint64_t learned_deadlocks = 0;  ///< findings of the learned run, where nothing was forced
+  std::vector<std::string> untried{};   ///< as untried_locks()
   std::vector<Row> rows;
 };
 SweepCounts counts_of(const SweepTable& table);

@@ -68,7 +68,11 @@ std::string lock_pattern(const LearnedLock& learned) {
     return as_pattern(fmt::format("{}+{:#x}", base_name(lock.module), lock.offset));
   if (!learned.birth.empty()) return learned.birth;
   const Frame* site = site_of(learned.user.acquired);
-  return site == nullptr || site->function.empty() ? "" : function_pattern(site->function);
+  if (site == nullptr) return "";
+  if (!site->function.empty()) return function_pattern(site->function);
+  // Code without symbols: the place of the call. Code that is in no file has not even that.
+  if (site->module.empty()) return "";
+  return as_pattern(fmt::format("site:{}+{:#x}", base_name(site->module), site->offset));
 }
 
 std::string spec_of(const LearnedLock& learned) {
@@ -112,6 +116,13 @@ std::vector<LearnedLock> locks_to_try(const Report& learned) {
 }
 
 }  // namespace
+
+std::vector<std::string> untried_locks(const Report& learned) {
+  std::vector<std::string> words;
+  for (const LearnedLock& lock : locks_to_try(learned))
+    if (spec_of(lock).empty()) words.push_back(lock.words);
+  return words;
+}
 
 std::vector<SweepRow> sweep_plan(const Report& learned) {
   Addresses suspects, inverted;

@@ -85,7 +85,7 @@ TEST_CASE("each lock that another thread uses is tried, and each result is right
     const auto options = {std::string("--fail-on=deadlock"), "--folder=" + folder / "sweep"};
     const Ended ended = run(sweep(options, {SWEEP_PROBE}));
     CHECK(ended.exit() == 86);
-    CHECK(ended.output.find("  deadlocked          mutex (anonymous namespace)::orders_lock") !=
+    CHECK(ended.output.find("  deadlocked            mutex (anonymous namespace)::orders_lock") !=
           std::string::npos);
     CHECK(ended.output.find("sweep: 5 runs: 2 deadlocked, 1 survived, 1 protected, 1 not reached") !=
           std::string::npos);
@@ -104,6 +104,46 @@ TEST_CASE("each lock that another thread uses is tried, and each result is right
     CHECK(ended.exit() == 125);
     CHECK(ended.one_sentence_with("is of another command"));
   }
+}
+
+TEST_CASE("where nothing has a symbol the same locks are tried, by their places") {
+  TemporaryFolder folder;
+  const json table = table_in(folder / "sweep", {SWEEP_PROBE_STRIPPED});
+  INFO(table.dump(2));
+  CHECK(table["untried"].empty());
+  CHECK(table["rows"].size() == kProbeResults.size());
+  CHECK(table["summary"]["deadlocked"] == 2);
+  CHECK(table["summary"]["protected"] == 1);
+  int heap = 0;
+  for (const json& row : table["rows"]) {
+    if (row["spec"].get<std::string>().find("lock=site:sweep_probe_stripped+0x") ==
+        std::string::npos)
+      continue;
+    ++heap;
+    CHECK(row["result"] == "deadlocked");
+  }
+  CHECK(heap == 1);
+}
+
+TEST_CASE("a program that fails when nothing is forced is no success of a sweep") {
+  TemporaryFolder folder;
+  const Ended failed =
+      run(sweep({"--folder", folder / "failed"},
+                {"/bin/sh", "-c", "echo 'cannot import \033[31mname' >&2; exit 3"}));
+  INFO(failed.errors);
+  CHECK(failed.exit() == 125);
+  CHECK(failed.output.empty());
+  CHECK(failed.errors.find("\n  cannot import ?[31mname\n") != std::string::npos);
+  CHECK(failed.errors.find("forkscope: the program fails when nothing is forced: it ended with exit "
+                           "status 3") != std::string::npos);
+  const Ended killed = run(sweep({"--folder", folder / "killed"}, {"/bin/sh", "-c", "kill -9 $$"}));
+  CHECK(killed.exit() == 125);
+  CHECK(killed.errors.find("SIGKILL") != std::string::npos);
+  // It is learned again when the same line is given again.
+  CHECK_FALSE(exists(folder / "failed/sweep.json"));
+  const Ended slow = run(sweep({"--timeout=100ms", "--folder", folder / "slow"}, {"/bin/sleep", "60"}));
+  CHECK(slow.exit() == 125);
+  CHECK(slow.errors.find("--timeout") != std::string::npos);
 }
 
 TEST_CASE("a lock inside libc is tried by its function: the thread is kept in its callback") {

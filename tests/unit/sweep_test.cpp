@@ -147,6 +147,27 @@ TEST_CASE("a plan tells locks on the heap by who takes them, each once") {
   CHECK(sweep_plan(report).empty());
 }
 
+TEST_CASE("where nothing has a name a lock is told by the place of the call", "[sweep]") {
+  Report report;
+  LearnedLock heap;
+  heap.words = "mutex, taken in libleveldb.so+0x2b40";
+  heap.lock.address = 0x7f0000001000;
+  heap.lock.type = "mutex";
+  Frame site;
+  site.module = "/usr/lib/x86_64-linux-gnu/libleveldb.so.1.23";
+  site.offset = 0x2b40;
+  heap.user.acquired = {site};
+  LearnedLock made = heap;  // code made at run time is in no file
+  made.words = "mutex, taken in ?";
+  made.lock.address = 0x7f0000002000;
+  made.user.acquired = {Frame{}};
+  report.learned = {heap, made};
+  const std::vector<SweepRow> rows = sweep_plan(report);
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].spec == "fork:while-held,lock=site:libleveldb.so.1.23+0x2b40");
+  CHECK(untried_locks(report) == std::vector<std::string>{"mutex, taken in ?"});
+}
+
 TEST_CASE("in CPython a second injection lets others run while the lock is held") {
   Report report;
   LearnedLock python;
