@@ -124,9 +124,21 @@ std::vector<Event> events_in(const Life& life, const Events& events) {
   return mine;
 }
 
+/// Recorded only when the child has another program: libc reports a failing exec as its own failure,
+/// also of the shell that it starts.
 bool reports_failing_exec(record::Api api) {
-  return api == record::Api::kPosixSpawn || api == record::Api::kPosixSpawnp ||
-         api == record::Api::kPidfdSpawn || api == record::Api::kPidfdSpawnp;
+  switch (api) {
+    case record::Api::kPosixSpawn:
+    case record::Api::kPosixSpawnp:
+    case record::Api::kPidfdSpawn:
+    case record::Api::kPidfdSpawnp:
+    case record::Api::kSystem:
+    case record::Api::kPopen:
+    case record::Api::kWordexp:
+      return true;
+    default:
+      return false;
+  }
 }
 
 ChildOutcome outcome_of(const ForkRecord& record, const Life& life, const Events& events,
@@ -134,7 +146,7 @@ ChildOutcome outcome_of(const ForkRecord& record, const Life& life, const Events
   ChildOutcome outcome;
   outcome.child = life.pid;
   if (reports_failing_exec(record.fork.api)) {
-    outcome.end = ChildEnd::kExec;  // it reports a failing exec as its own failure
+    outcome.end = ChildEnd::kExec;
     return outcome;
   }
   bool deadlock = false, aborts = false, exec = false;
