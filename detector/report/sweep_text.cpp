@@ -25,13 +25,27 @@ Style style_of(SweepResult result) {
   return Style::kLabel;
 }
 
+int room_of(const TextOptions& options) {
+  return std::max(options.width, int(kIndent) + kLeastRoom);
+}
+
+/// A word on the left, the lock beside it.
+std::string head(const std::string& word, Style style, const std::string& lock,
+                 const TextOptions& options) {
+  return "  " + styled(fmt::format("{:<{}}", word, kIndent - 2), style, options) +
+         wrapped(printable(lock), kIndent, room_of(options)).substr(kIndent);
+}
+
+/// A session may be of a run in which nothing was forced.
+std::string lock_of(const SweepRow& row) {
+  if (!row.lock.empty()) return row.lock;
+  return row.spec.empty() ? "(nothing was forced)" : row.spec;
+}
+
 std::string row_text(const SweepTable::Row& row, const TextOptions& options) {
-  const int room = std::max(options.width, int(kIndent) + kLeastRoom);
+  const int room = room_of(options);
   const SweepResult result = row.verdict.result;
-  const std::string word = fmt::format("{:<{}}", sweep_result_word(result), kIndent - 2);
-  std::string text = "  " + styled(word, style_of(result), options);
-  text += wrapped(printable(row.row.lock.empty() ? row.row.spec : row.row.lock), kIndent, room)
-              .substr(kIndent);
+  std::string text = head(sweep_result_word(result), style_of(result), lock_of(row.row), options);
   if (!row.verdict.detail.empty()) text += wrapped(printable(row.verdict.detail), kIndent, room);
   if (!row.verdict.fingerprint.empty()) {
     text += wrapped(printable(row.verdict.site), kIndent, room);
@@ -72,11 +86,9 @@ std::string sweep_text(const SweepTable& table, const TextOptions& options) {
                        printable(table.folder));
   for (const SweepTable::Row& row : table.rows) text += row_text(row, options);
   for (const std::string& lock : table.untried) {
-    text += "  " + styled(fmt::format("{:<{}}", "not tried", kIndent - 2), Style::kWarning, options);
-    text += wrapped(printable(lock), kIndent, std::max(options.width, int(kIndent) + kLeastRoom))
-                .substr(kIndent);
-    text += wrapped("nothing names it in another run: it is in no file, and so is who takes it",
-                    kIndent, std::max(options.width, int(kIndent) + kLeastRoom));
+    text += head("not tried", Style::kWarning, lock, options);
+    text += wrapped("nothing names it in another run: neither it nor who takes it is in a file",
+                    kIndent, room_of(options));
   }
   const std::size_t runs = table.rows.size();
   if (runs == 0 && table.untried.empty())

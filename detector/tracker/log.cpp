@@ -15,6 +15,18 @@ LogText& LogText::text(const char* words) {
   return *this;
 }
 
+namespace {
+
+/// What steers a terminal has no place in a name.
+char shown(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c; }
+
+}  // namespace
+
+LogText& LogText::name(const char* words) {
+  for (; *words != '\0'; ++words) add(shown(*words));
+  return *this;
+}
+
 LogText& LogText::number(std::int64_t value) {
   char digits[24];
   int count = 0;
@@ -38,8 +50,8 @@ LogText& LogText::hex(std::uint64_t value) {
 LogText& LogText::place(std::uint64_t address) {
   dl_find_object found{};
   if (_dl_find_object(reinterpret_cast<void*>(address), &found) != 0) return hex(address);
-  const char* name = found.dlfo_link_map->l_name;
-  text(name != nullptr && name[0] != '\0' ? name : "the program").text("+");
+  const char* path = found.dlfo_link_map->l_name;
+  name(path != nullptr && path[0] != '\0' ? path : "the program").text("+");
   return hex(address - found.dlfo_link_map->l_addr);
 }
 
@@ -63,8 +75,9 @@ void LogText::write() const {
 void die(int status, const char* words, const char* more) {
   char line[800];
   std::size_t size = 0;
-  for (const char* part : {"forkscope: ", words, more, "\n"})
-    for (; *part != '\0' && size < sizeof line; ++part) line[size++] = *part;
+  for (const char* part : {"forkscope: ", words, more})
+    for (; *part != '\0' && size + 1 < sizeof line; ++part) line[size++] = shown(*part);
+  line[size++] = '\n';
   sys::write(2, line, size);
   sys::call(SYS_exit_group, status);
   __builtin_unreachable();

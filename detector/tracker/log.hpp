@@ -11,6 +11,8 @@ namespace forkscope {
 class LogText {
  public:
   LogText& text(const char* words);
+  /// A text of the program's: a path. Control characters become '?'.
+  LogText& name(const char* words);
   LogText& number(std::int64_t value);
   LogText& hex(std::uint64_t value);
   /// "  module+0x12ab" of a code address, or the address where no object holds it.

@@ -29,7 +29,7 @@ TEST_CASE("an answer that is lost ends with 125 and says so") {
            {exe, "report", "--json", "-", session},
            {exe, "report", session, session},
            {exe, "scan", "--json", "-"},
-           {exe, "attach", "1", "--json", "-"},
+           {exe, "attach", std::to_string(getpid()), "--json", "-"},
            {exe, "run", "--inject", "help"},
            {exe, "scenario", "list"},
            {exe, "scenario", "show", "parquet-lock"},

@@ -71,7 +71,8 @@ TEST_CASE("what happens after an exec belongs to the new program", "[judge][outc
 TEST_CASE("libc tells of the shell that it starts only when it runs", "[judge][outcomes]") {
   for (const record::Api api : {record::Api::kSystem, record::Api::kPopen, record::Api::kWordexp}) {
     ArenaBuilder arena;
-    arena.as(100, 101).hello("/usr/bin/app", {"app"}).fork(fork_of(1, 0, api));
+    arena.as(100, 101).hello("/usr/bin/app", {"app"});
+    arena.fork(fork_of(1, 0, api));
     CHECK(outcome(arena) == "exec");
     CHECK(judged(arena).summary.unknown == 0);
   }

@@ -314,13 +314,21 @@ TEST_CASE("the table has a line for each run, and their numbers") {
   table.rows[1].verdict.result = SweepResult::kDeadlocked;
   const std::string text = sweep_text(table, {});
   CHECK(text ==
-        "  survived            mutex a\n"
-        "                      no child waits for it\n"
-        "  deadlocked          mutex a\n"
-        "                      no child waits for it\n"
-        "                      $ forkscope run --inject=fork:while-held,lock=a -- ./a\n"
+        "  survived              mutex a\n"
+        "                        no child waits for it\n"
+        "  deadlocked            mutex a\n"
+        "                        no child waits for it\n"
+        "                        $ forkscope run --inject=fork:while-held,lock=a -- ./a\n"
         "sweep: 2 runs: 1 deadlocked, 1 survived; kept in /tmp/sweep\n");
+  table.rows.resize(1);
+  table.rows[0].row = {};  // of a session that is no sweep's
+  table.rows[0].verdict.result = SweepResult::kElsewhere;
+  table.untried = {"mutex, taken in ?"};
+  CHECK(sweep_text(table, {}).find("  deadlocked elsewhere  (nothing was forced)\n") == 0);
+  CHECK(sweep_text(table, {}).find("  not tried             mutex, taken in ?\n") !=
+        std::string::npos);
   table.rows.clear();
+  table.untried.clear();
   CHECK(sweep_text(table, {}) ==
         "sweep: no other thread used a lock that a fork could orphan: there is nothing to try\n");
 }
