@@ -109,6 +109,10 @@ kinds() {
   # shellcheck disable=SC2046
   one absl g++ -std=c++17 -O1 -g -pthread -D_GNU_SOURCE "$kinds/absl.cpp" \
     $(pkg-config --cflags --libs absl_synchronization)
+  # shellcheck disable=SC2046
+  one qt g++ -std=c++17 -O1 -g -fPIC -pthread -D_GNU_SOURCE "$kinds/qt.cpp" \
+    $(pkg-config --cflags --libs Qt5Core)
+  one leveldb g++ -std=c++17 -O1 -g -pthread -D_GNU_SOURCE "$kinds/leveldb.cpp" -lleveldb
   one tcmalloc g++ -std=c++17 -O1 -g -pthread -D_GNU_SOURCE "$kinds/tcmalloc.cpp" -ltcmalloc_minimal
   one static_local g++ -std=c++17 -O1 -g -pthread -D_GNU_SOURCE "$kinds/static_local.cpp"
   one posix_musl musl-gcc -O1 -g -pthread -D_GNU_SOURCE "$kinds/posix.c"
