@@ -100,6 +100,8 @@ std::string without_index(const std::string& symbol) {
     const std::size_t end = text.find_first_not_of("0123456789", i + 1);
     if (end != std::string::npos && text[end] == ']') i = end - 1;
   }
+  // sem_t and pthread_barrier_t have an array at their start, which not every look goes into.
+  while (result.ends_with("[]")) result.resize(result.size() - 2);
   return result;
 }
 

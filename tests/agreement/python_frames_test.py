@@ -40,7 +40,7 @@ def check_frames(finding, text):
     holder = finding["holder"]
     check_equal(functions(holder["python"])[0], "keep_table", "Python function of the holder")
     check(holder["now"], "where the holder is in machine code is not known")
-    check("py0  read_table  python_locks.py" in text, f"no Python frame in the text:\n{text}")
+    check("py0 read_table python_locks.py" in text, f"no Python frame in the text:\n{text}")
     check("it lives on in the parent, at" in text, f"no holder in the text:\n{text}")
     check(finding["fingerprint"].startswith("v1-"), f"fingerprint: {finding['fingerprint']}")
 
@@ -74,7 +74,7 @@ def check_latent(forkscope, folder):
     check_equal(functions(findings[0]["waiter"]["python"])[0], "read_table", "who took it")
     check_equal(functions(findings[0]["fork_python"])[0], "start_by_fork", "who forked")
     check(findings[0]["fingerprint"].startswith("v1-"), findings[0]["fingerprint"])
-    check("py0  read_table" in done.stderr, f"no Python frame in the text:\n{done.stderr}")
+    check("py0 read_table" in done.stderr, f"no Python frame in the text:\n{done.stderr}")
 
 
 def check_two_places(forkscope, folder):

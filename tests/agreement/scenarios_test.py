@@ -18,7 +18,6 @@ import starts
 from observe import check, main, work_folder
 from starts import Places
 
-# Where the ways of looking see different things of one hang: what each may say instead.
 COMPARED = ("kind", "symbol", "type", "fingerprint")
 
 
