@@ -67,8 +67,9 @@ void write_hello(int argc, char** argv) {
     exe_path = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
     exe_length = exe_path != nullptr ? long(std::strlen(exe_path)) : 0;
   }
-  const std::string_view path(exe_path, std::size_t(exe_length));
-  process.is_python = path.substr(path.rfind('/') + 1).starts_with("python");
+  std::string_view name(exe_path, std::size_t(exe_length));
+  name.remove_prefix(name.rfind('/') + 1);  // substr() throws: nothing but libc is linked
+  process.is_python = name.starts_with("python");
   constexpr std::size_t kCommandLimit = 4096;
   std::size_t command_length = 0;
   int arguments = 0;
