@@ -4,6 +4,8 @@
 #include <map>
 
 #include "detector/verdict/address_space.hpp"
+#include "detector/verdict/known_waits.hpp"
+#include "detector/verdict/words.hpp"
 
 namespace forkscope {
 
@@ -26,6 +28,7 @@ void join_looks(std::vector<Candidate>& candidates, const RunFacts& facts, Namer
     std::vector<FirstLook> look{*found->second};
     name_looks(look, namer);
     finding.waiter.python = std::move(look.front().waiter);
+    correct_kind(finding);
     finding.holder.python = std::move(look.front().holder);
     finding.holder.now = std::move(look.front().holder_frames);
     finding.fork_python = python_fork_stack(finding.waiter.python);
@@ -39,6 +42,15 @@ std::vector<PythonFrame> python_fork_stack(const std::vector<PythonFrame>& waite
   // Its line is where the child is by now.
   if (!stack.empty()) stack.front().line = 0;
   return stack;
+}
+
+void correct_kind(Finding& recorded) {
+  const bool lost = recorded.kind == kind_word(record::Kind::kLostThread);
+  if (!lost && recorded.kind != kind_word(record::Kind::kOrphanedLock)) return;
+  if (recorded.waiter.python.empty()) return;
+  const auto kind = lost ? record::Kind::kLostThread : record::Kind::kOrphanedLock;
+  const KnownWait known = known_wait(recorded.waiter.stack, recorded.waiter.python, false);
+  recorded.kind = kind_word(kind_of_known(kind, known));
 }
 
 }  // namespace forkscope

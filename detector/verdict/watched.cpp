@@ -5,8 +5,8 @@
 
 #include "detector/record/module_kind.hpp"
 #include "detector/verdict/handlers.hpp"
-#include "detector/verdict/known_waits.hpp"
 #include "detector/verdict/libc_calls.hpp"
+#include "detector/verdict/looks.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -72,16 +72,6 @@ bool is_wait_of(const Finding& recorded, const Finding& watched) {
   const std::uint64_t call = recorded.waiter.stack.front().address;
   return std::any_of(watched.waiter.stack.begin(), watched.waiter.stack.end(),
                      [&](const Frame& frame) { return frame.address == call; });
-}
-
-/// What the Python code that waits makes of a lock of CPython's, which C functions alone do not tell.
-void correct_kind(Finding& recorded) {
-  const bool lost = recorded.kind == kind_word(record::Kind::kLostThread);
-  if (!lost && recorded.kind != kind_word(record::Kind::kOrphanedLock)) return;
-  if (recorded.waiter.python.empty()) return;
-  const auto kind = lost ? record::Kind::kLostThread : record::Kind::kOrphanedLock;
-  const KnownWait known = known_wait(recorded.waiter.stack, recorded.waiter.python, false);
-  recorded.kind = kind_word(kind_of_known(kind, known));
 }
 
 /// What was seen from outside of a thread that the library reports.
