@@ -64,9 +64,13 @@ std::optional<FirstLook> first_look(const LookTarget& target) {
   const auto live = LiveProcess::open(target.pid);
   if (!live) return std::nullopt;
   const ProcessEvidence process = live->look();
+  // Some file systems give stat() another inode than /proc/PID/maps: there the name has to do.
+  const std::string name = std::string("/") + record::kArenaFileName;
   const bool is_it = std::any_of(
       process.mappings.begin(), process.mappings.end(), [&](const Mapping& mapping) {
-        return mapping.shared && mapping.inode == target.inode;
+        return mapping.shared &&
+               (mapping.inode == target.inode || mapping.path.ends_with(name) ||
+                mapping.path.ends_with(name + " (deleted)"));
       });
   const ThreadEvidence* thread = thread_of(process, target.tid);
   if (!is_it || thread == nullptr) return std::nullopt;

@@ -15,7 +15,7 @@ namespace forkscope {
 struct LookTarget {
   pid_t pid = 0, tid = 0;
   std::int32_t holder_tid = 0;  ///< as the process it is a thread of counts; 0: none
-  std::uint64_t inode = 0;      ///< of a file that the process has mapped: else it is another one
+  std::uint64_t inode = 0;      ///< of its session's records, which it has mapped: else it is another
 };
 
 /// Python frames of the thread, and of the holder where that lives on in the process this one is a
