@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/findings.hpp"
 #include "detector/verdict/outside/thread_view.hpp"
 #include "detector/verdict/sentences.hpp"
