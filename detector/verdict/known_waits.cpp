@@ -172,9 +172,7 @@ bool waits_for_event(const std::vector<PythonFrame>& python) {
 
 /// Also in the wrappers that our own library puts between.
 bool is_transparent(const Frame& frame) {
-  const std::string module = base_name(frame.module);
-  return is_runtime(frame) || module.starts_with("libforkscope.so") ||
-         module.starts_with("ld-musl-");
+  return is_runtime(frame) || is_library(frame.module, "libforkscope");
 }
 
 /// Of all that makes a futex call in GLib only the slow path of g_mutex_lock() is no exported

@@ -89,10 +89,9 @@ bool has_go(const std::vector<Frame>& stack) {
 }
 
 bool is_language_library(const std::string& path) {
-  return starts_with_any(base_name(path),
-                         {"libstdc++.so", "libc++.so", "libc++abi.so", "libsupc++", "libstd-",
-                          "libphobos2", "libdruntime", "libgphobos", "libgdruntime"}) ||
-         is_libc_module(path);
+  return starts_with_any(base_name(path), {"libstd-", "libphobos2", "libdruntime", "libgphobos",
+                                           "libgdruntime"}) ||
+         is_runtime_module(path);
 }
 
 /// "std::io::stdio::STDOUT", "(anonymous namespace)::emergency_pool" of libstdc++.
@@ -103,8 +102,8 @@ bool is_standard_variable(const std::string& symbol) {
 }  // namespace
 
 bool is_openmp_module(const std::string& path) {
-  return starts_with_any(base_name(path), {"libgomp.so", "libgomp-", "libomp.so", "libomp5.so",
-                                           "libiomp5.so", "libomp-"});
+  return is_library(path, "libgomp") || is_library(path, "libomp") ||
+         is_library(path, "libomp5") || is_library(path, "libiomp5");
 }
 
 Runtime runtime_of(const std::string& executable, const Finding& finding) {
