@@ -233,8 +233,8 @@ TEST_CASE("a condition variable counts who waits at it") {
 
 TEST_CASE("the words of a condition variable are where the libc that runs has them") {
   REQUIRE(condition_layout() != nullptr);
-  CHECK(std::string_view(gnu_get_libc_version()) != "2.36" ||
-        condition_layout() == &kConditionWithReferences);
+  if (std::string_view(gnu_get_libc_version()) == "2.36")
+    CHECK(condition_layout() == &kConditionWithReferences);
   pthread_condattr_t attributes;
   pthread_condattr_init(&attributes);
   pthread_condattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
