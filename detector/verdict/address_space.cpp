@@ -114,11 +114,16 @@ std::optional<Frame> AddressSpace::caller(std::span<const std::uint64_t> return_
   return frame == nullptr ? std::nullopt : std::optional(*frame);
 }
 
+void leave_out_union(LockInfo& lock) {
+  if (lock.symbol.ends_with("[0]")) lock.symbol.resize(lock.symbol.size() - 3);
+}
+
 LockInfo AddressSpace::lock(std::uint64_t address, const std::string& type) const {
   LockInfo lock;
   lock.address = address;
   lock.type = type;
   namer_->data(lock, modules_);
+  if (type.ends_with("semaphore") || type.ends_with("barrier")) leave_out_union(lock);
   if (lock.module.empty()) {
     // Even without symbols "libfoo.so+0x4020" says whose lock it is.
     if (const ModuleRecord* module = module_at(address)) {

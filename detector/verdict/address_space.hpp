@@ -57,6 +57,10 @@ bool is_standard_library(const Frame& frame);
 /// The same or of the C library: code that is no program's own.
 bool is_runtime(const Frame& frame);
 
+/// For a lock that is a sem_t or a pthread_barrier_t: those are unions with an array, which nobody
+/// wrote. "slots[2][0]" becomes "slots[2]".
+void leave_out_union(LockInfo& lock);
+
 /// The address spaces of a session, each made once.
 class AddressSpaces {
  public:

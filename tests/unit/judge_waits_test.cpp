@@ -52,6 +52,20 @@ TEST_CASE("a semaphore nobody is left to post", "[judge][waits]") {
   CHECK(f.lost.at(0).state == "waiting on a semaphore");
 }
 
+TEST_CASE("the array in a semaphore's union is no part of its name", "[judge][waits]") {
+  const auto named = [](LockType type, const char* symbol) {
+    Story story;
+    story.namer.variable(kLock, symbol);
+    story.forked(1, 200, {});
+    story.arena.finding(wait(type, Call::kSemWait, Evidence::kSameCondition), {});
+    return story.only().lock.symbol;
+  };
+  CHECK(named(LockType::kSemaphore, "session_lock[0]") == "session_lock");
+  CHECK(named(LockType::kSemaphore, "slots[0][0]") == "slots[0]");
+  CHECK(named(LockType::kSemaphore, "slots[1]") == "slots[1]");
+  CHECK(named(LockType::kFutex, "words[0]") == "words[0]");
+}
+
 TEST_CASE("with nobody left and nobody known, no thread is accused", "[judge][waits]") {
   for (LockType type : {LockType::kSemaphore, LockType::kFutex}) {
     const Call call = type == LockType::kFutex ? Call::kFutexWait : Call::kSemWait;

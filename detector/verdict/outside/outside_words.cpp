@@ -285,11 +285,8 @@ ThreadDiagnosis thread_diagnosis(const ThreadView& view, const DataNamer& name) 
   result.place = name(address, read                                  ? view.lock.type
                                : view.family == LockFamily::kUnknown ? "futex word"
                                                                      : type_word(view.family));
-  // sem_t and pthread_barrier_t are unions with an array, which nobody wrote.
-  if (result.place.symbol.ends_with("[0]") &&
-      (view.family == LockFamily::kSemaphore || view.family == LockFamily::kBarrier)) {
-    result.place.symbol.resize(result.place.symbol.size() - 3);
-  }
+  if (view.family == LockFamily::kSemaphore || view.family == LockFamily::kBarrier)
+    leave_out_union(result.place);
   result.place.mode = view.lock.mode;
   result.place.shared = view.reach == Reach::kOutside;
   result.does = wait_clause(view, result.place);
