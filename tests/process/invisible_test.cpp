@@ -166,3 +166,21 @@ TEST_CASE("valgrind's race checkers find nothing in the library") {
     CHECK(ended.exit() == 0);
   }
 }
+
+TEST_CASE("valgrind's race checkers find nothing in the command") {
+  if (!has_valgrind()) {
+    WARN("no valgrind to try");
+    return;
+  }
+  for (const char* tool : {"--tool=helgrind", "--tool=drd"}) {
+    INFO(tool);
+    std::vector<std::string> command{"/usr/bin/valgrind", tool, "-q",
+                                     "--suppressions=" VALGRIND_SUPPRESSIONS,
+                                     "--error-exitcode=9"};
+    for (const std::string& word : forkscope_run({"--quiet"}, {"/bin/true"}))
+      command.push_back(word);
+    const Ended ended = run(command);
+    INFO(ended.errors);
+    CHECK(ended.exit() == 0);
+  }
+}
