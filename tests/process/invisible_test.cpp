@@ -35,9 +35,10 @@ Observed observe(const std::vector<std::string>& command,
 }
 
 bool lists(const nlohmann::json& report, const std::string& path, const std::string& reason) {
-  for (const auto& one : report.at("not_observed"))
-    if (one.at("path") == path && one.at("reason").get<std::string>().find(reason) != std::string::npos)
-      return true;
+  for (const auto& one : report.at("not_observed")) {
+    const std::string said = one.at("reason");
+    if (one.at("path") == path && said.find(reason) != std::string::npos) return true;
+  }
   return false;
 }
 
@@ -124,7 +125,7 @@ TEST_CASE("the program has the limit of descriptors that forkscope was given") {
 TEST_CASE("where the session is out of reach, programs start without the library and are listed") {
   TemporaryFolder folder;
   const std::string session = folder / "session";
-  const std::string script = "mv " + session + " " + session + "-moved; env; mv " + session +
+  const std::string script = "mv " + session + " " + session + "-moved; /usr/bin/env; mv " + session +
                              "-moved " + session;
   const Observed seen = observe({"/bin/sh", "-c", script}, {"--session=" + session});
   CHECK(seen.ended.exit() == 0);
