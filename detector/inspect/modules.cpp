@@ -87,7 +87,8 @@ Abi abi_of(ProcessMemory& memory, const std::vector<Mapping>& mappings) {
 Libc libc_of(const std::vector<ModuleRecord>& modules) {
   for (const ModuleRecord& module : modules) {
     if (is_musl(module.path)) return Libc::kMusl;
-    if (module_kind(module.path) == ModuleKind::kLibc) return Libc::kGlibc;
+    const std::string_view name = module_name_parts::file_name(module.path);
+    if (name == "libc.so.6" || name.starts_with("libc-2.")) return Libc::kGlibc;
   }
   return Libc::kUnknown;
 }

@@ -86,7 +86,8 @@ TEST_CASE("what happens to a child that hangs is as it was said, also in the env
 }
 
 TEST_CASE("a deadlock is reported while the program still waits, and --timeout ends the wait") {
-  Ended ended = run(forkscope_run({"--timeout=1", "--fail-on=deadlock"}, probe({"deadlock"})));
+  Ended ended = run(forkscope_run(
+      {"--timeout=1", "--fail-on=deadlock", "--on-deadlock=report"}, probe({"deadlock"})));
   CHECK(ended.exit() == 86);  // before the timeout's 124
   std::size_t lock = ended.errors.find("table_lock");
   std::size_t over = ended.errors.find("--timeout is over");

@@ -85,7 +85,7 @@ TEST_CASE("a hang that is only probable is graver than one that did not happen")
   CHECK(gravity_of(came_back) == Gravity::kHazard);
 }
 
-TEST_CASE("--fail-on is a threshold, a set with only:, and passes what a baseline accepts") {
+TEST_CASE("what a run fails on is a threshold, or a set with only:, and nothing that a baseline accepts") {
   CHECK(fail_on("deadlock") == FailOn{Gravity::kDeadlock});
   CHECK(fail_on("latent") == FailOn{Gravity::kDeadlock, Gravity::kProbable, Gravity::kLatent});
   CHECK(fail_on("deadlock,note").size() == 5);

@@ -173,7 +173,8 @@ TEST_CASE("other locks, call sites, severities are other findings", "[judge][fin
   record::Finding elsewhere = Story::orphan();
   elsewhere.waiter[1] = kMain;
   story.arena.finding(elsewhere);
-  record::Finding hazard = Story::orphan();
+  story.forked(2, 201);  // who hangs already meets nothing else
+  record::Finding hazard = Story::orphan(2);
   hazard.severity = record::Severity::kHazard;
   hazard.call = record::Call::kMutexTrylock;
   story.arena.finding(hazard);

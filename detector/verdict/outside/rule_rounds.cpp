@@ -91,19 +91,14 @@ bool shares_python(const Scene& scene, const ThreadView& view) {
   });
 }
 
-/// Nobody else here could end it: the others sleep, and not in that part of the program.
+/// Nobody else here could end it: the others sleep until another thread wakes them, or go round as
+/// well. One that sleeps for a time or waits for something outside may end it when it goes on.
 bool nobody_else(const Scene& scene, const ThreadView& view) {
-  const auto component = waiting_component(view.thread->stack);
-  for (const ThreadView& other : scene.views) {
-    if (&other == &view || other.ended() || other.closed()) continue;
-    const ThreadEvidence& thread = *other.thread;
+  return std::all_of(scene.views.begin(), scene.views.end(), [&](const ThreadView& other) {
+    if (&other == &view || other.ended() || other.closed()) return true;
     const Rounds* rounds = rounds_of(scene, other);
-    if (rounds != nullptr && only_goes_round(other, *rounds)) continue;
-    if (!thread.settled || !thread.stack_complete || !component || !thread.python.empty() ||
-        runs(thread.stack, *component) || !waiting_component(thread.stack))
-      return false;
-  }
-  return true;
+    return rounds != nullptr && only_goes_round(other, *rounds);
+  });
 }
 
 /// Handlers of the program's own that a library's loop does not ask.
