@@ -42,11 +42,11 @@ const Description kDescription = {
     .source = "scenarios/mutex_types.cpp",
     .methods = {
         hangs("recursive", "stale-owner", "held by the forking thread; unlock gives EPERM")
-            .seen_from_outside("deadlock", "self-held-lock"),
+            .seen_from_outside("deadlock", "stale-owner"),
         hangs("errorcheck", "stale-owner", "held by the forking thread; unlock gives EPERM")
-            .seen_from_outside("deadlock", "self-held-lock"),
+            .seen_from_outside("deadlock", "stale-owner"),
         hangs("robust", "stale-owner", "held by the forking thread; unlock gives EPERM")
-            .seen_from_outside("deadlock", "self-held-lock"),
+            .seen_from_outside("deadlock", "stale-owner"),
         dies("pi", "SIGABRT", "orphaned-lock",
              "priority inheritance, held by another thread: glibc aborts the worker"),
         hangs("pi-holder-ended", "orphaned-lock",

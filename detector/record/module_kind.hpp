@@ -56,8 +56,8 @@ constexpr bool is_suffix(std::string_view text) {
 constexpr bool take_hash(std::string_view& text) {
   constexpr std::size_t kDigits = 8;
   if (text.size() <= kDigits || text.front() != '-') return false;
-  for (const char c : text.substr(1, kDigits))
-    if (!is_digit(c) && (c < 'a' || c > 'f')) return false;
+  for (std::size_t i = 1; i <= kDigits; ++i)
+    if (!is_digit(text[i]) && (text[i] < 'a' || text[i] > 'f')) return false;
   text.remove_prefix(1 + kDigits);
   return true;
 }
@@ -66,7 +66,8 @@ constexpr bool take_hash(std::string_view& text) {
 constexpr std::string_view file_name(std::string_view path) {
   constexpr std::string_view kDeleted = " (deleted)";
   if (path.ends_with(kDeleted)) path.remove_suffix(kDeleted.size());
-  return path.substr(path.rfind('/') + 1);
+  path.remove_prefix(path.rfind('/') + 1);  // substr() throws, and the tracker links only libc
+  return path;
 }
 
 /// "libc.so.6", "libc-2.31.so"; not "libc-client.so".

@@ -295,7 +295,8 @@ std::string finding_key(const Finding& finding, const std::string& aspect) {
   std::vector<std::string> parts = sites.parts;
   const LockInfo& lock = finding.lock;
   // Where a lock without a name was met says which one it is.
-  if (counts_place(finding) && (is_place(lock) || (!sites.in_program && !lock.type.empty())))
+  if (counts_place(finding) &&
+      (is_place(lock) || lock.descriptor || (!sites.in_program && !lock.type.empty())))
     parts.insert(parts.begin(), place_words(lock));
   if (lock.type.empty() && !is_named(lock) && !finding.waiter.call.empty())
     parts.push_back("by " + without_parameters(finding.waiter.call));
