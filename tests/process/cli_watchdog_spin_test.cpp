@@ -36,8 +36,7 @@ TEST_CASE("watchdog: a child that computes without a pause is let alone") {
       forkscope_run({"--json=" + (folder / "report")}, {FORKSCOPE_WATCH_PROBE, "computes", "9"}));
   INFO(ended.errors);
   CHECK(ended.exit() == 0);
-  const nlohmann::json report = nlohmann::json::parse(read_file(folder / "report"));
-  for (const auto& finding : report.at("findings")) CHECK(finding.at("severity") == "note");
+  CHECK(nlohmann::json::parse(read_file(folder / "report")).at("findings").empty());
 }
 
 TEST_CASE("watchdog: a child that waits for a lost worker in rounds is probably deadlocked") {
@@ -61,5 +60,6 @@ TEST_CASE("watchdog: a child that feeds its own rounds is let alone") {
       forkscope_run({"--json=" + (folder / "report")}, {FORKSCOPE_WATCH_PROBE, "fed-rounds", "9"}));
   INFO(ended.errors);
   CHECK(ended.exit() == 0);
-  CHECK(nlohmann::json::parse(read_file(folder / "report")).at("findings").empty());
+  const nlohmann::json report = nlohmann::json::parse(read_file(folder / "report"));
+  for (const auto& finding : report.at("findings")) CHECK(finding.at("severity") == "note");
 }
