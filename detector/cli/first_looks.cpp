@@ -42,12 +42,16 @@ std::vector<FirstLook> FirstLooks::taken() const {
 }
 
 void FirstLooks::run() {
+  std::uint32_t told = 0;
   while (true) {
     const bool last = stopping_;
     const std::uint32_t wake = arena_.wake();
-    for (const ArenaFile::Look& asked : arena_.looks()) answer(asked);
+    const std::vector<ArenaFile::Look> looks = arena_.looks();
+    for (const ArenaFile::Look& asked : looks) answer(asked);
     if (last) return;
-    woken_();
+    // Who is told reads all the records: not where only the time is over.
+    if (wake != told || !looks.empty()) woken_();
+    told = wake;
     arena_.wait_for_wake(wake, kLongestSleep);
   }
 }
