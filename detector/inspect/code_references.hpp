@@ -24,21 +24,33 @@ class CodeReferences {
   bool begins_at(std::uint64_t address, const ModuleRecord& module);
   /// The function around `pc` is not to be looked at.
   void leave_out(std::uint64_t pc, const ModuleRecord& module);
+  /// Whether the function around `pc`, or one that it calls so many calls deep, calls functions by
+  /// pointers, but for the calls that return to one of `running`. Bytes that merely look so count;
+  /// code that cannot be read does, too.
+  bool calls_by_pointer(std::uint64_t pc, const ModuleRecord& module, int calls,
+                        const std::vector<std::uint64_t>& running);
   /// Calls `seen` for each address that the function around `pc` may refer to, and those that it
   /// calls, so many calls deep. Functions that were looked at before are left out.
   void look(std::uint64_t pc, const ModuleRecord& module, int calls,
             const std::function<void(std::uint64_t)>& seen);
 
  private:
-  /// Where functions start, by the search table of .eh_frame_hdr; sorted.
-  const std::vector<std::uint64_t>& functions_of(const ModuleRecord& module);
+  struct Functions {
+    std::vector<std::uint64_t> starts;  ///< by the search table of .eh_frame_hdr; sorted
+    std::uint64_t end = 0;              ///< of all code
+  };
+  const Functions& functions_of(const ModuleRecord& module);
   struct Function {
     std::uint64_t start = 0, end = 0;
   };
   std::optional<Function> function_at(std::uint64_t pc, const ModuleRecord& module);
+  std::vector<std::byte> code_of(const Function& function);
+  /// The function that a direct call or jump leads to whose operand is at `i` of the code.
+  std::optional<std::uint64_t> called_at(const Function& function, const std::vector<std::byte>& code,
+                                         std::size_t i, const ModuleRecord& module);
 
   ProcessMemory& memory_;
-  std::map<std::uint64_t, std::vector<std::uint64_t>> functions_;  ///< by start of the module
+  std::map<std::uint64_t, Functions> functions_;  ///< by start of the module
   std::set<std::uint64_t> known_;
   int left_ = 512;  ///< functions still to be looked at, all in all
 };

@@ -111,8 +111,8 @@ std::vector<LeftThread> remember_fork(Evidence& evidence, ProcessMemory& memory,
 }
 
 /// Only now that those it is a copy of are in the evidence.
-void look_for_links(Evidence& evidence, ProcessMemory& memory, const std::vector<LeftThread>& left,
-                    Namer& namer) {
+void look_for_links(Evidence& evidence, const LinkMemory& memory,
+                    const std::vector<LeftThread>& left, Namer& namer) {
   const bool stacks = std::any_of(evidence.process.threads.begin(), evidence.process.threads.end(),
                                   [](const ThreadEvidence& t) { return !t.stack.empty(); });
   if (!stacks) return;
@@ -182,12 +182,11 @@ std::optional<Evidence> observe(pid_t pid, const ObserveOptions& options, Namer&
       if (suspect) take_blocked_stacks(ancestor.evidence, ancestor.live->memory(), namer);
   }
   const bool judged = suspect && options.relatives && process.shares_memory != true;
+  ProcessMemory* parent = ancestors.empty() ? nullptr : &ancestors.front().live->memory();
   std::vector<LeftThread> left;
-  if (judged)
-    left = remember_fork(evidence, live->memory(),
-                         ancestors.empty() ? nullptr : &ancestors.front().live->memory(), namer);
+  if (judged) left = remember_fork(evidence, live->memory(), parent, namer);
   for (Looked& ancestor : ancestors) evidence.ancestors.push_back(std::move(ancestor.evidence));
-  if (judged) look_for_links(evidence, live->memory(), left, namer);
+  if (judged) look_for_links(evidence, {live->memory(), parent}, left, namer);
   // A process that ended meanwhile gave its last threads and no memory: no evidence of anything.
   if (!live->stat()) return std::nullopt;
   return evidence;
@@ -204,7 +203,7 @@ Evidence observe_core(const std::string& path, const std::string& exe, Namer& na
   copy_waited_words(evidence.process, core);
   take_core_stacks(evidence.process, core, namer, core.registers());
   if (is_suspect(evidence.process))
-    look_for_links(evidence, core, remember_fork(evidence, core, nullptr, namer), namer);
+    look_for_links(evidence, {core}, remember_fork(evidence, core, nullptr, namer), namer);
   return evidence;
 }
 

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <deque>
+#include <span>
 #include <string>
 #include <unordered_set>
 #include <utility>
 
 #include "detector/inspect/code_references.hpp"
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/outside/component.hpp"
 #include "detector/verdict/outside/thread_view.hpp"
 
@@ -22,6 +24,9 @@ constexpr std::uint64_t kMostBytes = 4 << 20, kLargestObject = 1 << 20;
 /// not further from its start.
 constexpr std::uint64_t kNear = 64;
 constexpr std::uint64_t kOnStack = 32;  ///< the same of a variable on a stack
+/// At the top of a thread's stack lies its descriptor, struct pthread: the stack's frames end below.
+constexpr std::uint64_t kDescriptor = 0xa00;
+constexpr std::uint64_t kMostWaitFrames = 2048;
 constexpr std::size_t kMostCalled = 256;
 constexpr int kCalls = 3;  ///< how deep they are followed
 /// A variable with a symbol may be larger.
@@ -47,26 +52,33 @@ enum class Whose {
 struct Candidate {
   std::int32_t tid = 0;
   Object stack{};
+  bool in_parent = false;      ///< the stack is to be read there: another thread has it here
+  std::uint64_t own_from = 0;  ///< below, words that are as in the parent were left by another thread
   std::vector<std::uint64_t> code{};  ///< addresses in functions it was in
   int calls = kCalls;                 ///< how deep calls from there are followed
   bool idle = false;                  ///< it waits for a thread of its own process
+  bool callbacks = true;              ///< functions that its data point to may be what it runs
 };
 
 class Search {
  public:
-  Search(ProcessMemory& memory, const Evidence& evidence, Namer& namer, Whose whose)
-      : memory_(memory), process_(evidence.process), namer_(namer), code_(memory) {
+  Search(const LinkMemory& memory, const Evidence& evidence, Namer& namer, Whose whose)
+      : memory_(memory.own),
+        parent_(memory.parent),
+        process_(evidence.process),
+        namer_(namer),
+        code_(memory.own) {
     for (const ThreadView& view : view_threads(evidence)) {
       if (!view.wait.futex) continue;
       const ThreadEvidence& thread = *view.thread;
-      if (!is_ownerless_lock(view) &&
-          (whose == Whose::kLiving || !may_park(thread.stack, process_.exe))) {
-        continue;
-      }
+      const bool lock = is_ownerless_lock(view);
+      if (!lock && (whose == Whose::kLiving || !may_park(thread.stack, process_.exe))) continue;
       const std::uint64_t address = lock_address(view);
       targets_.push_back({thread.tid, address, variable_at(address), false});
-      if (whose == Whose::kLiving) continue;
-      // That a function waits there says nothing of who ends the wait.
+      waits_.push_back(frames_of_wait(thread));
+      if (lock) continue;
+      // That a function waits there says nothing of who causes the event. Who holds a lock took it
+      // where others wait for it.
       for (const Frame& frame : thread.stack)
         if (const ModuleRecord* module = module_at(frame.address - 1))
           code_.leave_out(frame.address - 1, *module);
@@ -89,6 +101,8 @@ class Search {
     std::erase_if(targets_, [&](const Target& target) { return target.address == lock; });
   }
 
+  bool has_parent() const { return parent_ != nullptr; }
+
   /// A limit of work ended the search.
   bool exhausted() const { return bytes_left_ == 0 || seen_.size() >= kMostObjects; }
 
@@ -110,12 +124,14 @@ class Search {
     how_ = WaitLink::How::kStack;
     for (const Candidate& thread : threads) {
       tid_ = thread.tid;
-      scan(thread.stack);
+      callbacks_ = thread.callbacks;
+      scan_stack(thread);
       found.push_back({std::exchange(next_, {}), std::exchange(called_, {})});
     }
     how_ = WaitLink::How::kHeap;
     for (std::size_t i = 0; i < threads.size() && !done(); ++i) {
       tid_ = threads[i].tid;
+      callbacks_ = threads[i].callbacks;
       next_ = std::move(found[i].next);
       called_ = std::move(found[i].called);
       follow();
@@ -133,6 +149,30 @@ class Search {
         mappings.begin(), mappings.end(), address,
         [](std::uint64_t value, const Mapping& mapping) { return value < mapping.end; });
     return at != mappings.end() && at->start <= address ? &*at : nullptr;
+  }
+
+  /// Of a stack whose frames are not all known: whatever on it may be where a call returns to.
+  void add_return_addresses(const Object& stack, std::vector<std::uint64_t>& code) {
+    for (const std::uint64_t word : words_of(memory_, stack.start, stack.end)) {
+      const Mapping* mapping = mapping_at(word);
+      const ModuleRecord* module =
+          mapping != nullptr && mapping->executable ? module_at(word) : nullptr;
+      if (module != nullptr && !is_libc_module(module->path)) code.push_back(word - 1);
+    }
+  }
+
+  /// Whether the thread may have called functions that its data points to. Of threads that were
+  /// started in the child what they run is one.
+  bool may_call_back(const ThreadEvidence& thread, std::span<const Frame> frames) {
+    if (process_.abi != Abi::kX86_64 || &thread != &process_.threads.front()) return true;
+    std::vector<std::uint64_t> running;
+    for (const Frame& frame : thread.stack) running.push_back(frame.address);
+    return std::any_of(frames.begin(), frames.end(), [&](const Frame& frame) {
+      if (frame.inlined || is_libc_module(frame.module)) return false;
+      const ModuleRecord* module = module_at(frame.address);
+      return module == nullptr ||
+             code_.calls_by_pointer(frame.address - 1, *module, kCalls, running);
+    });
   }
 
   std::vector<WaitLink> links;
@@ -177,6 +217,28 @@ class Search {
     return Object{address, address + size - 8};
   }
 
+  /// Where the frames of the functions that wait are: from the stack pointer to the return address
+  /// into the program's own code. Nothing there was given to a thread.
+  Object frames_of_wait(const ThreadEvidence& thread) {
+    const auto& stack = thread.stack;
+    const Frame* inner = innermost_program_frame(stack);
+    if (inner == nullptr || !thread.call) return {};
+    const auto caller = std::find_if(stack.begin(), stack.end(), [&](const Frame& frame) {
+      return !frame.inlined && &frame >= inner && !is_waiting_library(frame.module);
+    });
+    if (caller == stack.end()) return {};
+    const std::uint64_t sp = thread.call->sp;
+    const std::vector<std::uint64_t> words = words_of(memory_, sp, sp + kMostWaitFrames);
+    const auto at = std::find(words.begin(), words.end(), caller->address);
+    return at != words.end() ? Object{sp, sp + 8 * std::uint64_t(at - words.begin())} : Object{};
+  }
+
+  bool is_of_wait(std::uint64_t address) const {
+    return std::any_of(waits_.begin(), waits_.end(), [&](const Object& frames) {
+      return address >= frames.start && address < frames.end;
+    });
+  }
+
   void find(Target& target) {
     target.found = true;
     links.push_back({target.tid, tid_, how_});
@@ -204,7 +266,7 @@ class Search {
   /// pthread_create.
   void see_data(std::uint64_t value) {
     see(value);
-    const Mapping* mapping = mapping_at(value);
+    const Mapping* mapping = callbacks_ ? mapping_at(value) : nullptr;
     if (mapping == nullptr || !mapping->executable || called_.size() >= kMostCalled) return;
     const ModuleRecord* module = module_at(value);
     if (module != nullptr && code_.begins_at(value, *module)) called_.push_back(value);
@@ -212,6 +274,7 @@ class Search {
 
   void look_at_code(const Candidate& thread, std::vector<std::uint64_t> called) {
     tid_ = thread.tid;
+    callbacks_ = thread.callbacks;
     called_ = std::move(called);
     for (const std::uint64_t pc : thread.code) look_at_code(pc, thread.calls);
     while (!next_.empty() || !called_.empty()) {
@@ -244,6 +307,7 @@ class Search {
       next_.pop_front();
       const Mapping* mapping = mapping_at(address);
       if (is_stack(*mapping)) {  // a variable of a function that gave it to the thread
+        if (is_of_wait(address)) continue;
         scan({address, std::min(address + kOnStack, mapping->end)});
         continue;
       }
@@ -257,13 +321,31 @@ class Search {
     next_.clear();
   }
 
+  static std::vector<std::uint64_t> words_of(ProcessMemory& memory, std::uint64_t start,
+                                             std::uint64_t end) {
+    if (end < start + 8) return {};
+    std::vector<std::uint64_t> words((end - start) / 8);
+    if (!memory.read(start, std::as_writable_bytes(std::span(words)))) words.clear();
+    return words;
+  }
+
   void scan(const Object& object) {
-    const std::uint64_t start = (object.start + 7) / 8 * 8;
-    if (object.end < start + 8) return;
-    std::vector<std::uint64_t> words((object.end - start) / 8);
-    if (!memory_.read(start, std::as_writable_bytes(std::span(words)))) return;
+    const std::vector<std::uint64_t> words =
+        words_of(memory_, (object.start + 7) / 8 * 8, object.end);
     bytes_left_ -= std::min<std::uint64_t>(bytes_left_, words.size() * 8);
     for (const std::uint64_t word : words) see_data(word);
+  }
+
+  void scan_stack(const Candidate& thread) {
+    const std::uint64_t start = (thread.stack.start + 7) / 8 * 8;
+    const std::vector<std::uint64_t> words =
+        words_of(thread.in_parent ? *parent_ : memory_, start, thread.stack.end);
+    bytes_left_ -= std::min<std::uint64_t>(bytes_left_, words.size() * 8);
+    std::vector<std::uint64_t> before;
+    if (parent_ != nullptr && !thread.in_parent)
+      before = words_of(*parent_, start, std::min(thread.own_from, thread.stack.end));
+    for (std::size_t i = 0; i < words.size(); ++i)
+      if (i >= before.size() || before[i] != words[i]) see_data(words[i]);
   }
 
   /// A stack of the process's own. They are full of what was once.
@@ -277,56 +359,115 @@ class Search {
   }
 
   ProcessMemory& memory_;
+  ProcessMemory* parent_;
   const ProcessEvidence& process_;
   Namer& namer_;
   CodeReferences code_;
   std::vector<Target> targets_;
+  std::vector<Object> waits_;  ///< of those threads
   std::unordered_set<std::uint64_t> seen_;
   std::deque<std::uint64_t> next_;
   std::vector<std::uint64_t> called_;
   std::uint64_t bytes_left_ = kMostBytes;
   std::int32_t tid_ = 0;
+  bool callbacks_ = true;
   WaitLink::How how_ = WaitLink::How::kStack;
 };
 
-}  // namespace
+/// The thread of the process that runs on the stack that a lost one had.
+const ThreadEvidence* successor(const Search& search, const ProcessEvidence& process,
+                                const ThreadEvidence& lost) {
+  const Mapping* stack = lost.call ? search.mapping_at(lost.call->sp) : nullptr;
+  if (stack == nullptr) return nullptr;
+  const auto at = std::find_if(process.threads.begin(), process.threads.end(),
+                               [&](const ThreadEvidence& thread) {
+                                 return thread.call && thread.call->sp >= stack->start &&
+                                        thread.call->sp < stack->end;
+                               });
+  return at != process.threads.end() ? &*at : nullptr;
+}
 
-std::vector<WaitLink> wait_links(ProcessMemory& memory, const Evidence& evidence,
-                                 const std::vector<LeftThread>& left, Namer& namer) {
-  Search search(memory, evidence, namer, Whose::kLost);
+/// From which address on all words of a thread's stack are its own. A thread that was born in the child on
+/// the stack of a lost one leaves in place what it has not overwritten; where both do the same work,
+/// the same words may be written anew.
+std::uint64_t own_words_from(const Search& search, const Evidence& evidence,
+                             const ThreadEvidence& thread, const Mapping& stack) {
+  for (const ThreadEvidence* lost : lost_threads(evidence)) {
+    if (successor(search, evidence.process, *lost) != &thread) continue;
+    const bool known = lost->start_routine && thread.start_routine;
+    const bool same_work = !known || lost->start_routine->address == thread.start_routine->address;
+    return same_work ? 0 : stack.end - std::min(stack.end - stack.start, kDescriptor);
+  }
+  return 0;
+}
+
+/// Of the thread that came out of the fork: the frames in which it has done anything since. Those
+/// further out are as in the thread that forked: what they called has not returned.
+std::span<const Frame> frames_since_fork(const Evidence& evidence, const ThreadEvidence& thread) {
+  const std::span<const Frame> frames = thread.stack;
+  const ThreadEvidence* forker = forking_thread(evidence);
+  if (&thread != &evidence.process.threads.front() || forker == nullptr) return frames;
+  std::size_t shared = 0;
+  while (shared < frames.size() && shared < forker->stack.size() &&
+         frames[frames.size() - 1 - shared].address ==
+             forker->stack[forker->stack.size() - 1 - shared].address)
+    ++shared;
+  return frames.first(frames.size() - shared);
+}
+
+std::vector<std::uint64_t> code_of(std::span<const Frame> frames) {
+  std::vector<std::uint64_t> code;
+  for (const Frame& frame : frames) code.push_back(frame.address - 1);
+  return code;
+}
+
+/// The lost threads as candidates. Stacks that threads of the child were given since are in the
+/// parent as they were, or newer.
+std::vector<Candidate> lost_candidates(const Search& search, const Evidence& evidence) {
   std::vector<Candidate> threads;
   const std::vector<const ThreadEvidence*> lost = lost_threads(evidence);
   for (std::size_t i = 0; i < lost.size() && i < kMostThreads; ++i) {
     const ThreadEvidence& thread = *lost[i];
     const Wait wait = wait_of(thread, evidence.process.abi);
     if (search.waits_there(wait)) continue;
-    const Mapping* stack = thread.call ? search.mapping_at(thread.call->sp) : nullptr;
+    const bool reused = successor(search, evidence.process, thread) != nullptr;
+    const bool there = thread.call && (!reused || search.has_parent());
+    const Mapping* stack = there ? search.mapping_at(thread.call->sp) : nullptr;
     const Object words =
         stack != nullptr
             ? Object{thread.call->sp, std::min(stack->end, thread.call->sp + kMostStack)}
             : Object{};
-    std::vector<std::uint64_t> code;
-    for (const Frame& frame : thread.stack) code.push_back(frame.address - 1);
     // From main() calls lead everywhere.
     const bool first = &thread == &evidence.ancestors.front().threads.front();
-    threads.push_back({thread.tid, words, std::move(code), first ? 0 : kCalls,
+    threads.push_back({thread.tid, words, reused, 0, code_of(thread.stack), first ? 0 : kCalls,
                        wait.futex && wait.for_ever});
   }
-  for (std::size_t i = 0; lost.empty() && i < left.size() && i < kMostThreads; ++i) {
+  return threads;
+}
+
+}  // namespace
+
+std::vector<WaitLink> wait_links(const LinkMemory& memory, const Evidence& evidence,
+                                 const std::vector<LeftThread>& left, Namer& namer) {
+  Search search(memory, evidence, namer, Whose::kLost);
+  std::vector<Candidate> threads = lost_candidates(search, evidence);
+  for (std::size_t i = 0; evidence.ancestors.empty() && i < left.size() && i < kMostThreads; ++i) {
     const LeftThread& thread = left[i];
     const Mapping* stack = search.mapping_at(thread.descriptor);
     if (stack == nullptr) continue;
     threads.push_back(
         {thread.own_tid,
          {std::max(stack->start, thread.descriptor - kRememberedStack), thread.descriptor},
+         false,
+         0,
          {thread.start_routine}});
   }
   search.look(threads);
   return std::move(search.links);
 }
 
-std::optional<std::vector<WaitLink>> living_links(ProcessMemory& memory, const Evidence& evidence,
-                                                  Namer& namer) {
+std::optional<std::vector<WaitLink>> living_links(const LinkMemory& memory,
+                                                  const Evidence& evidence, Namer& namer) {
   const std::vector<ThreadEvidence>& threads = evidence.process.threads;
   if (threads.size() < 2 || threads.size() > kMostThreads) return std::nullopt;
   if (Search(memory, evidence, namer, Whose::kLiving).done()) return std::nullopt;
@@ -338,11 +479,19 @@ std::optional<std::vector<WaitLink>> living_links(ProcessMemory& memory, const E
     search.leave_out_wait_of(thread);
     const Mapping* stack = search.mapping_at(thread.call->sp);
     if (stack == nullptr || search.done()) continue;
-    std::vector<std::uint64_t> code;
-    for (const Frame& frame : thread.stack) code.push_back(frame.address - 1);
     // To its end: what a thread was started with stands in glibc's descriptor, above its stack.
     const std::uint64_t sp = thread.call->sp;
-    search.look({{thread.tid, {sp, std::min(stack->end, sp + kWholeStack)}, std::move(code)}});
+    const std::span<const Frame> frames = frames_since_fork(evidence, thread);
+    std::vector<std::uint64_t> code = code_of(frames);
+    if (!thread.stack_complete) search.add_return_addresses({sp, stack->end}, code);
+    search.look({{thread.tid,
+                  {sp, std::min(stack->end, sp + kWholeStack)},
+                  false,
+                  own_words_from(search, evidence, thread, *stack),
+                  std::move(code),
+                  kCalls,
+                  false,
+                  search.may_call_back(thread, frames)}});
     links.insert(links.end(), search.links.begin(), search.links.end());
     // What was not looked at may know of any of them.
     if (!search.done() && search.exhausted()) return std::nullopt;

@@ -94,6 +94,18 @@ TEST_CASE("one sample in ten may be of something else", "[spin]") {
   CHECK(judge_spin(spins("worker@pool").evidence, most));
 }
 
+TEST_CASE("a loop that a thread of the child serves ends", "[spin]") {
+  Story story = spins("worker@pool");
+  SECTION("its stack is in that code") {
+    story.beside(Thread(kChild + 1, "pool-0").in_call("epoll_pwait").from({"worker@pool"}));
+  }
+  SECTION("it began there") {
+    story.beside(Thread(kChild + 1, "pool-0").idles().starts_in("worker@pool"));
+  }
+  SECTION("nothing is known of it") { story.beside(Thread(kChild + 1).runs()); }
+  CHECK_FALSE(judge_spin(story.evidence, samples(kSpinSamples, yields())));
+}
+
 TEST_CASE("a loop that nothing serves is a lock, if nothing at all can end it", "[spin]") {
   Story story = spins("reader@app");
   CHECK_FALSE(judge_spin(story.evidence, samples(kSpinSamplesAlone - 1, yields())));

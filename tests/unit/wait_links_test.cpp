@@ -37,7 +37,7 @@ class Variables final : public Namer {
 
 class Scene {
  public:
-  Scene() : memory_(kEnd - kBase) {
+  Scene() : memory_(kEnd - kBase), parent_(kEnd - kBase) {
     ProcessEvidence& child = evidence_.process;
     child.pid = kChild;
     child.start = 10;
@@ -88,6 +88,21 @@ class Scene {
     memory_.put(address, value);
     return *this;
   }
+  /// In the memory of the parent, which is read from now on.
+  Scene& put_in_parent(std::uint64_t address, std::uint64_t value) {
+    parent_read_ = true;
+    parent_.put(address, value);
+    return *this;
+  }
+  /// What the lost thread and the one that has its stack now were started with.
+  Scene& started_in(std::uint64_t lost, std::uint64_t own) {
+    Frame frame;
+    frame.address = lost;
+    evidence_.ancestors[0].threads[1].start_routine = frame;
+    frame.address = own;
+    evidence_.process.threads[1].start_routine = frame;
+    return *this;
+  }
   /// As malloc() leaves it: sizes before the object and before the one that follows.
   Scene& allocates(std::uint64_t object, std::uint64_t size) {
     memory_.put<std::uint64_t>(object - 8, (size + 16) | 1);
@@ -101,7 +116,7 @@ class Scene {
   }
 
   std::vector<WaitLink> links(const std::vector<LeftThread>& left = {}) {
-    return wait_links(memory_, evidence_, left, names_);
+    return wait_links(memory(), evidence_, left, names_);
   }
   /// Another thread of the child lives, on the stack that is the lost thread's in other scenes.
   Scene& beside(std::uint64_t its_word = 0) {
@@ -119,7 +134,7 @@ class Scene {
     return *this;
   }
   std::optional<std::vector<WaitLink>> living() {
-    return living_links(memory_, evidence_, names_);
+    return living_links(memory(), evidence_, names_);
   }
   Scene& parent_gone() {
     evidence_.ancestors.clear();
@@ -141,7 +156,10 @@ class Scene {
     return thread;
   }
 
-  StretchMemory memory_;
+  LinkMemory memory() { return {memory_, parent_read_ ? &parent_ : nullptr}; }
+
+  StretchMemory memory_, parent_;
+  bool parent_read_ = false;
   Evidence evidence_;
   Variables names_;
 };
@@ -253,6 +271,36 @@ TEST_CASE("links: who of the living may hold a lock that does not say so") {
   REQUIRE(scene.living()->size() == 1);
   CHECK(scene.living()->front().waiter == kChild);
   CHECK(scene.living()->front().lost == kChild + 1);
+}
+
+TEST_CASE("links: a stack that a thread of the child has now is read in the parent") {
+  Scene scene;
+  scene.waits_on(kWord).for_lock().beside().put(kLostSp + 64, kWord);
+  CHECK(scene.links().empty());
+  scene.put_in_parent(kLostSp + 128, kWord);
+  REQUIRE(scene.links().size() == 1);
+  CHECK(scene.links()[0].lost == kLost);
+}
+
+TEST_CASE("links: what a lost thread left on its stack is not known to the next one there") {
+  Scene scene;
+  scene.waits_on(kWord).for_lock().beside().put(kLostSp + 64, kWord).started_in(1, 2);
+  CHECK(scene.living()->size() == 1);  // nobody knows who wrote it
+  scene.put_in_parent(kLostSp + 64, kWord);
+  CHECK(scene.living()->empty());
+  // Written anew, to another place, or by one that does the same work.
+  CHECK(scene.put(kLostSp + 128, kWord).living()->size() == 1);
+  scene.put(kLostSp + 128, 0);
+  REQUIRE(scene.living()->empty());
+  CHECK(scene.started_in(2, 2).living()->size() == 1);
+}
+
+TEST_CASE("links: what libc's descriptor says is of the thread that is there") {
+  Scene scene;
+  constexpr std::uint64_t kArgument = kEnd - 0x100;
+  scene.waits_on(kWord).for_lock().beside().started_in(1, 2);
+  scene.put(kArgument, kWord).put_in_parent(kArgument, kWord);
+  CHECK(scene.living()->size() == 1);
 }
 
 TEST_CASE("links: of an event it is not asked who of the living may cause it") {

@@ -184,6 +184,16 @@ bool serves(const ThreadEvidence& thread, const Component& component) {
   return runs(thread.stack, component) || starts_in(thread.start_routine, component);
 }
 
+/// A thread here, other than the one that spins, does what the lost ones did; or may, for all that is
+/// known of it.
+bool is_served_here(const ProcessEvidence& process, const Component& component) {
+  const auto& threads = process.threads;
+  return !threads.empty() &&
+         std::any_of(threads.begin() + 1, threads.end(), [&](const ThreadEvidence& thread) {
+           return serves(thread, component) || (thread.stack.empty() && !thread.start_routine);
+         });
+}
+
 bool remembers_threads_of(const Evidence& evidence, const Component& component) {
   const auto& threads = evidence.remembered_threads;
   return std::any_of(threads.begin(), threads.end(), [&](const RememberedThread& thread) {
@@ -235,6 +245,7 @@ std::optional<Finding> judge_spin(const Evidence& evidence,
   const Frame& loop = *found->function;
   const std::vector<Frame>& stack = found->samples.front()->stack;
   const Component component{loop.module, namespace_of(loop.function)};
+  if (is_served_here(process, component)) return std::nullopt;
   std::vector<const ThreadEvidence*> missed;
   const std::vector<const ThreadEvidence*> lost = threads_left(evidence, samples.front().sp);
   for (const ThreadEvidence* thread : lost)

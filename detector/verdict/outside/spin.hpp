@@ -9,6 +9,7 @@
 // - threads that were not copied ran code of that function's component (component.hpp): by their
 //   stacks, or by what glibc's descriptors say they were started with. Or nothing changes at all, and
 //   neither a thread, nor a handler, nor another process is there that could end it: a lock
+// - no other thread of the child runs code of that component, or began in it
 // A loop that moves through data is not recognised: silence is better than blaming a program that
 // works.
 #pragma once

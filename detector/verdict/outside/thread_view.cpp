@@ -227,7 +227,10 @@ std::vector<const ThreadEvidence*> lost_threads(const Evidence& evidence) {
 }
 
 bool is_ownerless_lock(const ThreadView& view) {
-  if (!view.must_be_released() || view.lock.owner != 0) return false;
+  // Of Python's locks what the program makes of them is not known.
+  const bool taken = view.known.purpose == Purpose::kTaken && view.known.certain &&
+                     view.thread->python.empty();
+  if ((!view.must_be_released() && !taken) || view.lock.owner != 0) return false;
   return view.owner.where == LockOwner::Where::kUnknown;
 }
 

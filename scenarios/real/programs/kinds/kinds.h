@@ -7,6 +7,8 @@
  *   second  the same, and the thread that takes it is not the child's first
  *   forker  the thread that forks has it, and takes it again in the child
  *   own     healthy: a thread of the child itself has it, and waits for events
+ *   first   the same, that thread is the child's first, another one waits, and a thread that was not
+ *           copied was about to take it
  *   free    healthy: nobody has it
  */
 #ifndef KINDS_H
@@ -76,6 +78,15 @@ static void* hold(void* word) {
   take.step();
   inside();
   wait_for_events();
+  return NULL;
+}
+
+static void* hold_later(void* word) {
+  StepWord take;
+  take.pointer = word;
+  inside();
+  wait_for_events();
+  take.step();
   return NULL;
 }
 
@@ -154,6 +165,11 @@ static void own_holder(void) {
   lock_of_child();
 }
 
+static void first_holds(void) {
+  lock_of_holder();
+  in_second();
+}
+
 /* A thread of the parent does `hold_it`, the child `take`. */
 static inline int run_lock(const char* where, Step hold_it, Step take) {
   prepare();
@@ -163,6 +179,13 @@ static inline int run_lock(const char* where, Step hold_it, Step take) {
     start("poller", poller, NULL);
     await_inside();
     return fork_and(!strcmp(where, "own") ? own_holder : in_child);
+  }
+  if (!strcmp(where, "first")) {
+    StepWord word;
+    word.step = hold_it;
+    start("holder", hold_later, word.pointer);
+    await_inside();
+    return fork_and(first_holds);
   }
   if (!strcmp(where, "forker")) {
     start("poller", poller, NULL);
