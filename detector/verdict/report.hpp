@@ -33,6 +33,8 @@ struct PythonFrame {
   std::string file;
   int line = 0;  ///< 0: not known
   bool may_fork = false;  ///< its code uses a name that forks: os.fork, pty.fork
+  std::vector<std::string> names{};   ///< globals and attributes that its code uses
+  std::vector<std::uint64_t> locks{}; ///< words of the locks that its variables and its stack lead to
 };
 
 struct LockInfo {

@@ -1,7 +1,5 @@
 #include "detector/inspect/python/code_objects.hpp"
 
-#include <algorithm>
-
 #include "detector/inspect/python/field.hpp"
 
 namespace forkscope::python {
@@ -16,6 +14,7 @@ const Code* CodeObjects::find(std::uint64_t address) {
   std::optional<Code> code = read(address, *now);
   if (!code) return nullptr;
   held_ += code->lines.size() + code->function.size() + code->file.size();
+  for (const std::string& name : code->names) held_ += name.size() + sizeof name;
   if (held_ > kMostHeld) {
     known_.clear();
     held_ = 0;
@@ -42,20 +41,19 @@ std::optional<CodeObjects::Identity> CodeObjects::identity(std::uint64_t address
   return result;
 }
 
-bool CodeObjects::has_fork(std::uint64_t names) {
-  const std::vector<std::uint64_t> all = objects_.items(names);
-  return std::any_of(all.begin(), all.end(), [&](std::uint64_t name) {
-    const std::optional<std::string> text = objects_.text(name);
-    return text == "fork" || text == "forkpty";
-  });
+std::vector<std::string> CodeObjects::texts(std::uint64_t tuple) {
+  std::vector<std::string> all;
+  for (const std::uint64_t name : objects_.items(tuple))
+    if (auto text = objects_.text(name)) all.push_back(*std::move(text));
+  return all;
 }
 
 std::optional<Code> CodeObjects::read(std::uint64_t address, const Identity& identity) {
   std::optional<std::string> function = objects_.text(identity.function);
   std::optional<std::string> file = objects_.text(identity.file);
   if (!function || !file) return std::nullopt;
-  Code code{std::move(*function), std::move(*file), identity.first_line, 0, {}, false};
-  code.may_fork = has_fork(identity.names);
+  Code code{std::move(*function), std::move(*file), identity.first_line, 0, {}, {}};
+  code.names = texts(identity.names);
   // Without its table it is still a function of that name.
   if (auto lines = objects_.bytes(identity.lines)) code.lines = std::move(*lines);
   if (layout_.code_instructions != InterpreterLayout::kNone) {

@@ -18,7 +18,7 @@ struct Code {
   int first_line = 0;
   std::uint64_t instructions = 0;  ///< address of the code that is run, since 3.11
   std::vector<std::byte> lines;    ///< the table for line_at()
-  bool may_fork = false;           ///< it uses a global or an attribute that is called fork
+  std::vector<std::string> names;  ///< globals and attributes that it uses, the first so many
 };
 
 class CodeObjects {
@@ -37,7 +37,7 @@ class CodeObjects {
     bool operator==(const Identity&) const = default;
   };
   std::optional<Identity> identity(std::uint64_t address);
-  bool has_fork(std::uint64_t names);
+  std::vector<std::string> texts(std::uint64_t tuple);
   std::optional<Code> read(std::uint64_t address, const Identity& identity);
 
   struct Known {

@@ -24,6 +24,10 @@ const char* name_of(ObjectType type) {
       return "frame";
     case ObjectType::kTuple:
       return "tuple";
+    case ObjectType::kLock:
+      return "_thread.lock";
+    case ObjectType::kRLock:
+      return "_thread.RLock";
   }
   return "";
 }
@@ -51,6 +55,12 @@ void append_utf8(std::string& out, std::uint32_t character) {
     out += char(0x80 | (character & 0x3f));
   }
 }
+
+/// Where these keep an object (Objects/cellobject.c, methodobject.h, classobject.h).
+constexpr std::uint64_t kInCell = 16, kInMethod = 24;
+/// PyThread_type_lock of a lock (Modules/_threadmodule.c); a PyMutex itself since 3.14.
+constexpr std::uint64_t kInLock = 16;
+constexpr int kFirstWithMutex = 14;
 
 }  // namespace
 
@@ -132,6 +142,25 @@ std::vector<std::uint64_t> Objects::items(std::uint64_t object) {
     result.clear();
   }
   return result;
+}
+
+std::optional<std::uint64_t> Objects::word_of_lock(std::uint64_t object) {
+  if (!object_is(object, ObjectType::kLock) && !object_is(object, ObjectType::kRLock))
+    return std::nullopt;
+  if (layout_.minor >= kFirstWithMutex) return object + kInLock;
+  return memory_.get<std::uint64_t>(object + kInLock);
+}
+
+std::optional<std::uint64_t> Objects::lock_word(std::uint64_t value) {
+  const std::uint64_t object = value & ~std::uint64_t{7};
+  if (!plausible(object)) return std::nullopt;
+  if (auto word = word_of_lock(object)) return word;
+  for (const std::uint64_t offset : {kInCell, kInMethod}) {
+    const auto inner = memory_.get<std::uint64_t>(object + offset);
+    if (!inner) return std::nullopt;
+    if (auto word = word_of_lock(*inner)) return word;
+  }
+  return std::nullopt;
 }
 
 }  // namespace forkscope::python

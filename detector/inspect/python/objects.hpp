@@ -16,7 +16,8 @@
 
 namespace forkscope::python {
 
-enum class ObjectType { kCode, kText, kBytes, kFrame, kTuple };
+enum class ObjectType { kCode, kText, kBytes, kFrame, kTuple, kLock, kRLock };
+constexpr std::size_t kObjectTypes = 7;
 
 /// Characters of `width` bytes (1, 2 or 4: Latin-1, UCS-2, UCS-4) as UTF-8. What no character has
 /// (half of a surrogate pair, beyond Unicode) becomes U+FFFD: a name that is not UTF-8 in the
@@ -37,11 +38,16 @@ class Objects {
   std::optional<std::vector<std::byte>> bytes(std::uint64_t object);
   /// The first 1024 objects of a tuple. Empty: it is not one.
   std::vector<std::uint64_t> items(std::uint64_t object);
+  /// The address of the word that is waited for of a threading.Lock or RLock that `value` leads to:
+  /// the lock itself, a cell of a closure that has it, or its bound method. Values may be tagged.
+  std::optional<std::uint64_t> lock_word(std::uint64_t value);
 
  private:
+  std::optional<std::uint64_t> word_of_lock(std::uint64_t object);
+
   ProcessMemory& memory_;
   const InterpreterLayout& layout_;
-  std::array<std::uint64_t, 5> types_{};  ///< by ObjectType, 0: none met yet
+  std::array<std::uint64_t, kObjectTypes> types_{};  ///< by ObjectType, 0: none met yet
 };
 
 }  // namespace forkscope::python

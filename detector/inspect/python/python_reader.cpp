@@ -19,6 +19,8 @@ namespace {
 using namespace python;
 
 constexpr std::size_t kMostFrames = 1024;  // the recursion limit is 1000 unless it was changed
+constexpr std::size_t kFramesWithLocks = 8;  // innermost, whose variables are looked at
+constexpr std::size_t kFrameWords = 96;      // of a frame, with its variables and its stack
 constexpr std::size_t kMostSteps = 4 * kMostFrames;  // of one look, with what is no Python code
 
 class Reader final : public PythonReader {
@@ -42,6 +44,8 @@ class Reader final : public PythonReader {
   std::uint64_t innermost(const ThreadState& thread);
   /// Adds the frame unless it runs no Python code. Nothing: there is no frame at this address.
   std::optional<std::uint64_t> read_frame(std::uint64_t address, std::vector<PythonFrame>& out);
+  /// What the frame's variables and its stack lead to. Those of what it called may be among them.
+  std::vector<std::uint64_t> locks_of(std::uint64_t frame);
   void walk(const ThreadState& thread, std::vector<PythonFrame>& out, std::size_t& steps);
   std::int64_t offset_in_code(const Code& code, std::span<const std::byte> frame) const;
 
@@ -52,6 +56,12 @@ class Reader final : public PythonReader {
   Objects objects_;
   CodeObjects codes_;
 };
+
+bool forks(const std::vector<std::string>& names) {
+  return std::any_of(names.begin(), names.end(), [](const std::string& name) {
+    return name == "fork" || name == "forkpty";
+  });
+}
 
 bool Reader::fits() {
   memory_.forget();
@@ -106,8 +116,21 @@ std::optional<std::uint64_t> Reader::read_frame(std::uint64_t address,
   if (code == nullptr) return std::nullopt;
   const std::int64_t offset = offset_in_code(*code, bytes);
   out.push_back({code->function, code->file,
-                 line_at(layout_.line_table_form, code->lines, code->first_line, offset), code->may_fork});
+                 line_at(layout_.line_table_form, code->lines, code->first_line, offset),
+                 forks(code->names), code->names});
+  if (out.size() <= kFramesWithLocks) out.back().locks = locks_of(address);
   return previous;
+}
+
+std::vector<std::uint64_t> Reader::locks_of(std::uint64_t frame) {
+  std::vector<std::uint64_t> locks;
+  for (std::size_t i = 0; i < kFrameWords; ++i) {
+    const auto value = memory_.get<std::uint64_t>(frame + 8 * i);
+    if (!value) break;
+    const auto word = objects_.lock_word(*value);
+    if (word && std::find(locks.begin(), locks.end(), *word) == locks.end()) locks.push_back(*word);
+  }
+  return locks;
 }
 
 void Reader::walk(const ThreadState& thread, std::vector<PythonFrame>& out, std::size_t& steps) {

@@ -7,6 +7,7 @@
 // will do: nobody here can release it.
 #include <algorithm>
 
+#include "detector/record/module_kind.hpp"
 #include "detector/verdict/outside/rules.hpp"
 
 namespace forkscope::rules {
@@ -32,26 +33,59 @@ bool lost_cannot_be_asked(const Scene& scene) {
          (scene.process.from_core || evidence.parent_gone);
 }
 
-bool lies_in_module(const Scene& scene, const ThreadView& view) {
+/// In whose data the lock lies; null: on the heap or a stack.
+const ModuleRecord* module_of_lock(const Scene& scene, const ThreadView& view) {
   const std::uint64_t address = view.lock.address != 0 ? view.lock.address : view.wait.futex->address;
-  const auto& modules = scene.process.modules;
-  return std::any_of(modules.begin(), modules.end(), [&](const ModuleRecord& module) {
-    return address >= module.start && address < module.end;
+  for (const ModuleRecord& module : scene.process.modules)
+    if (address >= module.start && address < module.end) return &module;
+  return nullptr;
+}
+
+bool is_library_code(const Scene& scene, const Frame& frame) {
+  return !frame.module.empty() && frame.module != scene.process.exe &&
+         !is_libc_module(frame.module) && !is_cxx_runtime(frame.module);
+}
+
+/// A lock that is a library's own: whoever has it is in that library, and a lost thread is in a
+/// function of it that the one that waits is in as well.
+bool is_in_library_with_lost(const Scene& scene, const ThreadView& view) {
+  const ModuleRecord* owner = module_of_lock(scene, view);
+  if (owner == nullptr || owner->path == scene.process.exe) return false;
+  const auto shares = [&](const Frame& frame, const std::vector<Frame>& stack) {
+    return !frame.function.empty() && is_library_code(scene, frame) &&
+           std::any_of(stack.begin(), stack.end(), [&](const Frame& other) {
+             return other.module == frame.module && other.function == frame.function;
+           });
+  };
+  const auto runs_library = [&](const ThreadView& other) {
+    return &other != &view && !other.ended() &&
+           std::any_of(view.thread->stack.begin(), view.thread->stack.end(), [&](const Frame& frame) {
+             return is_library_code(scene, frame) && runs_code_of(*other.thread, frame.module);
+           });
+  };
+  if (std::any_of(scene.views.begin(), scene.views.end(), runs_library)) return false;
+  return std::any_of(scene.lost.begin(), scene.lost.end(), [&](const ThreadEvidence* thread) {
+    return std::any_of(view.thread->stack.begin(), view.thread->stack.end(),
+                       [&](const Frame& frame) { return shares(frame, thread->stack); });
   });
+}
+
+bool may_be_a_lost_ones(const Scene& scene, const ThreadView& view) {
+  if (scene.is_known_to_lost(view) || is_in_library_with_lost(scene, view)) return true;
+  return lost_cannot_be_asked(scene) && module_of_lock(scene, view) != nullptr;
 }
 
 }  // namespace
 
 std::optional<Ruling> inherited_lock(const Scene& scene) {
   const Evidence& evidence = scene.evidence;
-  const bool unasked = lost_cannot_be_asked(scene);
-  if (!scene.copied || (!scene.left_behind() && !unasked) || !evidence.lasted) return std::nullopt;
+  if (!scene.copied || !evidence.lasted) return std::nullopt;
+  if (!scene.left_behind() && !lost_cannot_be_asked(scene)) return std::nullopt;
   if (!evidence.living_links || !scene.process.all_threads) return std::nullopt;
   const auto view = std::find_if(
       scene.views.begin(), scene.views.end(), [&](const ThreadView& candidate) {
         return candidate.closed() && is_ownerless_lock(candidate) &&
-               (scene.is_known_to_lost(candidate) || (unasked && lies_in_module(scene, candidate))) &&
-               !has_link(*evidence.living_links, candidate);
+               may_be_a_lost_ones(scene, candidate) && !has_link(*evidence.living_links, candidate);
       });
   if (view == scene.views.end()) return std::nullopt;
   const bool all = std::all_of(scene.views.begin(), scene.views.end(), [&](const ThreadView& other) {

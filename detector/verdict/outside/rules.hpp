@@ -15,6 +15,8 @@ std::optional<Ruling> absent_owner(const Scene& scene);
 /// A lock that does not say who holds it, which a thread that was not copied is seen to know of and
 /// no other thread here is. Other threads live, so this is no proof.
 std::optional<Ruling> inherited_lock(const Scene& scene);
+/// The same of a lock of Python's, judged by the Python code that threads are in.
+std::optional<Ruling> inherited_python_lock(const Scene& scene);
 /// Go's runtime waits, by a lock or for work, and its threads were not copied.
 std::optional<Ruling> lost_go_runtime(const Scene& scene);
 /// Every thread sleeps until another one of them wakes it.
@@ -35,7 +37,8 @@ std::optional<Ruling> goes_on(const Scene& scene);
 
 using Rule = std::optional<Ruling> (*)(const Scene&);
 constexpr Rule kInOrder[] = {beyond_judgement, absent_owner,   lost_go_runtime, nobody_left,
-                             inherited_lock,   missing_role,   endless_rounds,  unknown_holder,
+                             inherited_lock,   inherited_python_lock,
+                             missing_role,   endless_rounds,  unknown_holder,
                              unseen_sharers,   goes_on};
 
 }  // namespace forkscope::rules
