@@ -97,6 +97,13 @@ class Differences(unittest.TestCase):
         self.assertEqual(self.different(self.ends, run=[seen("ends", LATENT)]), 1)
         self.assertEqual(self.different(self.ends, run=[seen("ends", DEADLOCK)]), 1)
 
+    def test_what_may_happen_is_none_when_it_does(self):
+        case = BY_NAME["opencv"]
+        lock = ("deadlock", "orphaned-lock", "mutex")
+        self.assertEqual(self.different(case, run=[seen("killed", lock)]), 0)
+        self.assertEqual(self.different(case, run=[seen("ends", lock)]), 1)
+        self.assertEqual(self.different(case, run=[seen("killed", DEADLOCK)]), 1)
+
     def test_a_missed_latent_finding_is_one(self):
         self.assertEqual(self.different(self.lucky, run=[seen("ends")]), 1)
 
