@@ -56,7 +56,7 @@ TEST_CASE("a lock of Go's runtime whose holder was not copied", "[diagnose][go]"
   const Diagnosis diagnosis =
       go(go_word({"runtime.futex@app", "runtime.futexsleep@app", "runtime.lock2@app"})).judge();
   REQUIRE(diagnosis.answer == Answer::kProbable);
-  CHECK(diagnosis.finding->kind == "orphaned-lock");
+  CHECK(diagnosis.finding->kind == "lost-thread");
 }
 
 TEST_CASE("a healthy Go program parks all the time", "[diagnose][go]") {

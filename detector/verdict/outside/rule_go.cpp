@@ -25,12 +25,6 @@ bool parks_in_go(const ThreadView& view) {
          (in_function({stack[0]}, "runtime.futex") || in_function({stack[0]}, "runtime.usleep"));
 }
 
-bool waits_for_go_lock(const ThreadView& view) {
-  const std::vector<Frame>& stack = view.thread->stack;
-  return in_function(stack, "runtime.lock2") || in_function(stack, "runtime.lock") ||
-         in_function(stack, "runtime.lockWithRank");
-}
-
 /// Asleep until another thread acts, or back there again and again.
 bool stays(const Scene& scene, const ThreadView& view) {
   const auto& all = scene.evidence.rounds;
@@ -74,8 +68,9 @@ std::optional<Ruling> lost_go_runtime(const Scene& scene) {
       });
   if (ruling.missed.empty() && !began_there) return std::nullopt;
   ruling.culprit = &*view;
-  ruling.kind =
-      waits_for_go_lock(*view) ? record::Kind::kOrphanedLock : record::Kind::kLostThread;
+  // Also where it waits for one of the runtime's locks, which one of them had: that depends on luck,
+  // and is one fault with one cure.
+  ruling.kind = record::Kind::kLostThread;
   ruling.ground = Ground::kRoleGone;
   ruling.answer = Answer::kProbable;
   return ruling;
