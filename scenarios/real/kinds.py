@@ -77,7 +77,7 @@ def locks(prefix, point, command, culprit, wheres=("held", "beside", "own"), kin
     """A case for each place of the holder and the waiter; see programs/kinds/kinds.h."""
     for where in wheres:
         words = tuple(word.replace("WHERE", where) for word in command)
-        if where in ("own", "free"):
+        if where in ("own", "first", "free"):
             yield healthy(f"{prefix}-{where}", point, words, **others)
         else:
             yield hangs(f"{prefix}-{where}", point, words, OWN if where == "forker" else kind, culprit,
@@ -114,7 +114,7 @@ CASES = [
     healthy("pthreadpool-child", 6, program("pthreadpool", "child")),
 
     *locks("glib-mutex", 8, program("glib", "mutex", "WHERE"), "cache_mutex",
-           ("held", "beside", "second", "own")),
+           ("held", "beside", "second", "own", "first")),
     *locks("glib-writer", 8, program("glib", "writer", "WHERE"), HEAP),
     *locks("glib-reader", 8, program("glib", "reader", "WHERE"), HEAP),
     *locks("glib-rec", 8, program("glib", "rec", "WHERE"), HEAP,
@@ -122,7 +122,7 @@ CASES = [
     *locks("glib-once", 8, program("glib", "once", "WHERE"), "cache_once|[Oo]nce flag|holder"),
     *locks("glib-bits", 8, program("glib", "bits", "WHERE"), "cache_bits|g_bit|holder"),
     *locks("absl-writer", 8, program("absl", "writer", "WHERE"), "cache_mutex",
-           ("held", "beside", "second", "own")),
+           ("held", "beside", "second", "own", "first")),
     *locks("absl-reader", 8, program("absl", "reader", "WHERE"), "cache_mutex"),
     *locks("qt-mutex", 8, program("qt", "mutex", "WHERE"), "cache_mutex", kind=EITHER),
     *locks("qt-writer", 8, program("qt", "writer", "WHERE"), "cache_lock|libQt5Core|holder",

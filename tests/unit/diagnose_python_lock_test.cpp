@@ -103,6 +103,7 @@ TEST_CASE("a thread here that may have the lock is waited for normally", "[diagn
     REQUIRE(story.found());
     story.server()[0].names.push_back("locked");
   }
+  SECTION("its code acquires something") { story.server()[0].names.push_back("acquire"); }
   SECTION("its Python frames are not known") { story.server().clear(); }
   SECTION("it is at work") { story.story.evidence.process.threads[1].settled = false; }
   CHECK_FALSE(story.found());
@@ -124,7 +125,7 @@ TEST_CASE("no lost thread has the lock: it is the child's own affair", "[diagnos
 TEST_CASE("what the forking function was called by took nothing since", "[diagnose][python-lock]") {
   PythonStory story;
   story.waiter() = {python("serve", {"select"}), python("main", {"fork", "serve"}),
-                    python("<module>", {"_lock", "get"})};
+                    python("<module>", {"_lock", "get", "acquire"})};
   story.waiter()[1].may_fork = true;
   story.server() = {python("Cache.get", {"_lock", "_rows"})};
   auto& threads = story.story.evidence.process.threads;
@@ -133,6 +134,12 @@ TEST_CASE("what the forking function was called by took nothing since", "[diagno
   CHECK(story.found());
   story.waiter()[1].names.push_back("_lock");
   CHECK_FALSE(story.found());
+}
+
+TEST_CASE("names that are no lock's say nothing", "[diagnose][python-lock]") {
+  PythonStory story;
+  story.server()[0].names.push_back("_rows");
+  CHECK(story.found());
 }
 
 TEST_CASE("an import waits for another one only", "[diagnose][python-lock]") {

@@ -1,9 +1,10 @@
 // Python's locks, beside threads that are alive. Anybody may release such a lock, so that no owner is
 // known; but who has it is in the code that took it, most often. What is asked for: the wait has
 // lasted; a thread that was not copied is in a `with` of this lock, or in the function that waits for
-// it here; every other thread here sleeps, and none is in such code, nor uses a name that the code
-// that waits for the lock uses, or is called by.
+// it here; every other thread here sleeps, is in no `with` of the lock, and its code neither calls what
+// takes this one nor acquires any, nor uses a lock by the name that the waiting code uses.
 #include <algorithm>
+#include <cctype>
 #include <span>
 #include <string_view>
 
@@ -52,12 +53,26 @@ std::string_view last_part(std::string_view qualified) {
   return qualified.substr(qualified.find_last_of('.') + 1);
 }
 
-/// Whether code of `other` may lead to where the lock is taken.
+bool names_lock(std::string name) {
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  constexpr std::string_view kParts[] = {"lock", "mutex", "sem", "cond", "guard"};
+  return std::any_of(std::begin(kParts), std::end(kParts), [&](std::string_view part) {
+    return name.find(part) != std::string::npos;
+  });
+}
+
+/// Whether code of `other` may have led to where the lock is taken. Who took it by `with` has it on
+/// its stack; who did otherwise acquired it, or called what does.
 bool may_lead_to(const PythonFrame& other, const PythonFrame& taking) {
   if (is_import_machinery(taking)) return is_import_machinery(other);
-  return same_function(other, taking) || uses(other, last_part(taking.function)) ||
-         std::any_of(taking.names.begin(), taking.names.end(),
-                     [&](const std::string& name) { return uses(other, name); });
+  if (same_function(other, taking) || uses(other, last_part(taking.function))) return true;
+  return std::any_of(taking.names.begin(), taking.names.end(), [&](const std::string& name) {
+    return names_lock(name) && uses(other, name);
+  });
+}
+
+bool acquires(const PythonFrame& frame) {
+  return uses(frame, "acquire") || uses(frame, "enter_context") || uses(frame, "__enter__");
 }
 
 bool is_python_lock(const ThreadView& view) {
@@ -107,7 +122,7 @@ bool may_hold(const Scene& scene, const ThreadView& other, const ThreadView& vie
   const auto taking = taking_frames(view.thread->python);
   const auto frames = frames_since_fork(scene, other);
   return std::any_of(frames.begin(), frames.end(), [&](const PythonFrame& frame) {
-    return has_lock(frame, view.wait.futex->address) ||
+    return has_lock(frame, view.wait.futex->address) || (acquires(frame) && !passes_on(frame)) ||
            std::any_of(taking.begin(), taking.end(), [&](const PythonFrame& other_frame) {
              return may_lead_to(frame, other_frame);
            });

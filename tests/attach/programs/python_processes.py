@@ -150,7 +150,11 @@ def shared_queue():
 # ---- hung ---------------------------------------------------------------------------------------
 
 
-def thread_lock():
+def serve_on():
+    threading.Thread(target=os.read, args=(os.pipe()[0], 1), name="server", daemon=True).start()
+
+
+def thread_lock(beside=None):
     lock = threading.Lock()
     locked = threading.Event()
 
@@ -162,8 +166,46 @@ def thread_lock():
     threading.Thread(target=holder, name="holder", daemon=True).start()
     locked.wait()
     if os.fork() == 0:
+        if beside:
+            beside()
         target()
         lock.acquire()
+    os.wait()
+
+
+LOCK = threading.Lock()
+
+
+def take():
+    LOCK.acquire()
+
+
+def hold_in_with(done):
+    with LOCK:
+        done.set()
+        os.read(os.pipe()[0], 1)
+
+
+def hold_by_call(done):
+    take()
+    done.set()
+    os.read(os.pipe()[0], 1)
+
+
+def own_lock(hold):
+    """A thread of the child has the lock; one that was not copied is where it takes it."""
+    def asks():
+        with LOCK:
+            pass
+        sleep_for_ever()
+
+    threading.Thread(target=asks, name="asks", daemon=True).start()
+    if os.fork() == 0:
+        done = threading.Event()
+        threading.Thread(target=hold, args=(done,), name="own-holder", daemon=True).start()
+        done.wait()
+        target()
+        take()
     os.wait()
 
 
@@ -192,6 +234,9 @@ MODES = {
     "shared-lock": shared_lock,
     "shared-queue": shared_queue,
     "thread-lock": thread_lock,
+    "thread-lock-beside": lambda: thread_lock(serve_on),
+    "own-lock-in-with": lambda: own_lock(hold_in_with),
+    "own-lock-by-call": lambda: own_lock(hold_by_call),
     "thread-pool": thread_pool,
 }
 

@@ -163,6 +163,18 @@ static void library_lock_of_reader(void) {
   g_mutex_lock(&busy_library_lock);
 }
 
+static void* takes_library_lock(void* lock) {
+  g_mutex_lock(lock);
+  return NULL;
+}
+
+static void library_lock_of_first(void) {
+  g_mutex_lock(&busy_library_lock);
+  start_thread("waiter", takes_library_lock, &busy_library_lock);
+  this_is_the_target();
+  read_for_ever();
+}
+
 static void slow_initialiser(void) {
   pthread_barrier_wait(&holder_has_it);
   read_for_ever();
@@ -232,6 +244,7 @@ static void semaphore_of_handler(void) {
   {"semaphore-of-reader", semaphore_of_reader}, {"mutex-of-reader", mutex_of_reader},           \
   {"rwlock-of-reader", rwlock_of_reader}, {"once-of-reader", once_of_reader},                   \
   {"library-lock-of-reader", library_lock_of_reader},                                           \
+  {"library-lock-of-first", library_lock_of_first},                                             \
   {"barrier-with-reader", barrier_with_reader}, {"timed-condition", timed_condition},           \
   {"timed-semaphore", timed_semaphore}, {"semaphore-of-handler", semaphore_of_handler}
 // clang-format on
