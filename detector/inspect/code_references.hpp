@@ -20,6 +20,8 @@ class CodeReferences {
  public:
   explicit CodeReferences(ProcessMemory& memory) : memory_(memory) {}
 
+  /// Whether its functions are known.
+  bool knows(const ModuleRecord& module) { return !functions_of(module).starts.empty(); }
   /// Whether a function begins there.
   bool begins_at(std::uint64_t address, const ModuleRecord& module);
   /// The function around `pc` is not to be looked at.
