@@ -12,6 +12,7 @@
 
 #include "detector/inspect/code_references.hpp"
 #include "detector/inspect/wait_links.hpp"
+#include "detector/inspect/wrapped_start.hpp"
 #include "detector/record/module_kind.hpp"
 #include "detector/verdict/outside/component.hpp"
 #include "detector/verdict/outside/thread_view.hpp"
@@ -346,14 +347,27 @@ class LinkSearch {
 
   void scan_stack(const Candidate& thread) {
     const std::uint64_t start = (thread.stack.start + 7) / 8 * 8;
-    const std::vector<std::uint64_t> words =
-        words_of(thread.in_parent ? *parent_ : memory_, start, thread.stack.end);
+    ProcessMemory& memory = thread.in_parent ? *parent_ : memory_;
+    const std::vector<std::uint64_t> words = words_of(memory, start, thread.stack.end);
     bytes_left_ -= std::min<std::uint64_t>(bytes_left_, words.size() * 8);
     std::vector<std::uint64_t> before;
     if (parent_ != nullptr && !thread.in_parent)
       before = words_of(*parent_, start, std::min(thread.own_from, thread.stack.end));
-    for (std::size_t i = 0; i < words.size(); ++i)
+    for (std::size_t i = 0; i < words.size(); ++i) {
       if (i >= before.size() || before[i] != words[i]) see_data(words[i]);
+      if (i > 0) see_wrapped(memory, {words[i - 1], words[i]});
+    }
+  }
+
+  /// In libc's descriptor the function that a thread was started with stands before its argument;
+  /// under libforkscope.so both are the library's, which keeps the program's.
+  void see_wrapped(ProcessMemory& memory, const ThreadStart& given) {
+    const ModuleRecord* module = module_at(given.function);
+    if (module == nullptr || !is_library(module->path, "libforkscope")) return;
+    const auto program = unwrapped(memory, process_, given);
+    if (!program) return;
+    see_data(program->function);
+    see_data(program->argument);
   }
 
   /// A stack of the process's own. They are full of what was once.

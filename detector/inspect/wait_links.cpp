@@ -94,7 +94,8 @@ std::vector<WaitLink> wait_links(const LinkMemory& memory, const Evidence& evide
                                  const std::vector<LeftThread>& left, Namer& namer) {
   LinkSearch search(memory, evidence, namer, Whose::kLost);
   std::vector<Candidate> threads = lost_candidates(search, evidence);
-  for (std::size_t i = 0; evidence.ancestors.empty() && i < left.size() && i < kMostThreads; ++i) {
+  const bool none = lost_threads(evidence).empty();
+  for (std::size_t i = 0; none && i < left.size() && i < kMostThreads; ++i) {
     const LeftThread& thread = left[i];
     const Mapping* stack = search.mapping_at(thread.descriptor);
     if (stack == nullptr) continue;

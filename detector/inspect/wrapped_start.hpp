@@ -6,11 +6,21 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "detector/inspect/process_memory.hpp"
 #include "detector/verdict/outside/evidence.hpp"
 
 namespace forkscope {
+
+struct ThreadStart {
+  std::uint64_t function = 0, argument = 0;
+};
+
+/// `given` is what glibc's descriptor has. Nothing unless its function is one of a library of this
+/// version.
+std::optional<ThreadStart> unwrapped(ProcessMemory& memory, const ProcessEvidence& process,
+                                     const ThreadStart& given);
 
 /// `start` and `argument` are what glibc's descriptor has. Gives `start` unless it is a function of
 /// a library of this version.

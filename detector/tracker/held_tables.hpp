@@ -39,7 +39,7 @@ constexpr std::uint32_t held_tables_layout() {
        {offsetof(ThreadRecord, top), offsetof(ThreadRecord, tid), offsetof(ThreadRecord, deep),
         offsetof(ThreadRecord, generation), offsetof(ThreadRecord, dropped),
         offsetof(ThreadRecord, life), offsetof(ThreadRecord, wait_object),
-        offsetof(ThreadRecord, start), offsetof(ThreadRecord, name), offsetof(ThreadRecord, slots),
+        offsetof(ThreadRecord, start), offsetof(ThreadRecord, argument), offsetof(ThreadRecord, name), offsetof(ThreadRecord, slots),
         offsetof(ThreadRecord, deep_slots), offsetof(Slot, word), offsetof(Slot, registers),
         offsetof(Slot, type), offsetof(Slot, flags), offsetof(Slot, slice)})
     add(offset);

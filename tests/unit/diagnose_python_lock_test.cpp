@@ -40,7 +40,7 @@ struct PythonStory {
     waiter()[1].may_fork = true;
     server() = {python("serve", {"select"}), python("Thread.run", {"_target"}, "/usr/lib/threading.py")};
     holder() = {python("Cache.fill", {"_lock", "load"})};
-    holder()[0].locks = {word()};
+    holder()[0].locks = waiter()[0].locks = {word()};
     story.lasted();
   }
 
@@ -83,7 +83,7 @@ TEST_CASE("so it is where it is in the function that waits here, or another thre
   std::swap(threads[0].stack, threads[1].stack);
   std::swap(threads[0].call, threads[1].call);
   const std::uint64_t word = threads[1].call->arguments[0];
-  second.holder()[0].locks = {word};
+  second.holder()[0].locks = second.server()[0].locks = {word};
   const Diagnosis diagnosis = second.story.judge();
   REQUIRE(diagnosis.finding);
   CHECK(diagnosis.finding->waiter.tid == kServer);
@@ -96,9 +96,10 @@ TEST_CASE("a thread here that may have the lock is waited for normally", "[diagn
   SECTION("its code uses the lock's name") { story.server()[0].names.push_back("_lock"); }
   SECTION("its code calls the function that takes it") { story.server()[0].names.push_back("get"); }
   SECTION("it calls what takes it through a context manager") {
-    story.waiter() = {python("locked", {"LOCK"}),
+    story.waiter() = {python("locked", {"LOCK"}, "/srv/app/cache.py"),
                       python("_GeneratorContextManager.__enter__", {}, "/usr/lib/contextlib.py"),
                       python("get", {"locked"})};
+    story.waiter()[0].locks = {story.word()};
     story.holder() = {python("locked", {"LOCK"})};
     REQUIRE(story.found());
     story.server()[0].names.push_back("locked");
@@ -112,6 +113,10 @@ TEST_CASE("a thread here that may have the lock is waited for normally", "[diagn
 TEST_CASE("no lost thread has the lock: it is the child's own affair", "[diagnose][python-lock]") {
   PythonStory story;
   SECTION("it is in a `with` of another") { story.holder()[0].locks = {kElsewhere}; }
+  SECTION("it is an event of C code: a thread that takes jobs is in the same function") {
+    story.waiter()[0].locks.clear();
+    story.holder() = {python("Cache.get")};
+  }
   SECTION("it waits for the lock as well") {
     Thread waits = Thread(kHolder, "cache").waits(python_lock()).from({"main@/usr/bin/python3.11"});
     for (ThreadEvidence& thread : story.story.evidence.ancestors.front().threads)
@@ -128,6 +133,7 @@ TEST_CASE("what the forking function was called by took nothing since", "[diagno
                     python("<module>", {"_lock", "get", "acquire"})};
   story.waiter()[1].may_fork = true;
   story.server() = {python("Cache.get", {"_lock", "_rows"})};
+  story.server()[0].locks = {story.word()};
   auto& threads = story.story.evidence.process.threads;
   std::swap(threads[0].stack, threads[1].stack);
   std::swap(threads[0].call, threads[1].call);
@@ -147,6 +153,7 @@ TEST_CASE("an import waits for another one only", "[diagnose][python-lock]") {
   PythonStory story;
   story.waiter() = {python("_ModuleLock.acquire", {"wakeup", "select"}, kMachinery),
                     python("_find_and_load", {"_lock"}, kMachinery), python("settings", {"import_module"})};
+  story.waiter()[0].locks = {story.word()};
   story.holder() = {python("load", {}, "/srv/app/slow.py"),
                     python("_find_and_load", {"_lock"}, kMachinery)};
   CHECK(story.found());

@@ -70,9 +70,16 @@ bool is_in_library_with_lost(const Scene& scene, const ThreadView& view) {
   });
 }
 
+/// Who runs something once lets others wait on a word that it need not know of itself.
+bool runs_something_once(const ThreadView& view) {
+  return view.known.type.find("nce flag") != std::string_view::npos ||
+         view.known.type.find("Once") != std::string_view::npos;
+}
+
 bool may_be_a_lost_ones(const Scene& scene, const ThreadView& view) {
   if (scene.is_known_to_lost(view) || is_in_library_with_lost(scene, view)) return true;
-  return lost_cannot_be_asked(scene) && module_of_lock(scene, view) != nullptr;
+  const ModuleRecord* module = lost_cannot_be_asked(scene) ? module_of_lock(scene, view) : nullptr;
+  return module != nullptr && (module->path == scene.process.exe || !runs_something_once(view));
 }
 
 }  // namespace

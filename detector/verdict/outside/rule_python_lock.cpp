@@ -75,9 +75,12 @@ bool acquires(const PythonFrame& frame) {
   return uses(frame, "acquire") || uses(frame, "enter_context") || uses(frame, "__enter__");
 }
 
+/// It waits for a lock of the threading module: the code has it in hand. C code of the interpreter's
+/// library (queue.SimpleQueue) waits for events by the same functions.
 bool is_python_lock(const ThreadView& view) {
+  const std::vector<PythonFrame>& frames = view.thread->python;
   return view.closed() && view.known.purpose == Purpose::kTaken && view.known.certain &&
-         !view.thread->python.empty();
+         !frames.empty() && has_lock(frames.front(), view.wait.futex->address);
 }
 
 /// A lost thread that has the lock, for all that its code shows.
