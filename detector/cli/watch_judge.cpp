@@ -33,10 +33,12 @@ bool tells_of_hang(Answer answer) {
   return answer == Answer::kDeadlock || answer == Answer::kProbable;
 }
 
-bool first_waits_for_ever(const ProcessEvidence& process) {
-  if (process.threads.empty()) return false;
-  const Wait wait = wait_of(process.threads.front(), process.abi);
-  return wait.kind == WaitKind::kFutex && wait.for_ever;
+bool any_waits_for_ever(const ProcessEvidence& process) {
+  return std::any_of(process.threads.begin(), process.threads.end(),
+                     [&](const ThreadEvidence& thread) {
+                       const Wait wait = wait_of(thread, process.abi);
+                       return wait.kind == WaitKind::kFutex && wait.for_ever;
+                     });
 }
 
 }  // namespace
@@ -243,7 +245,7 @@ void WatchJudge::judge(const Process& process) {
   // Which lock a word belongs to, the stack may tell where the bytes around do not.
   const bool unclear = answer == Answer::kUnknown && glance->process.forked.value_or(false);
   if (!tells_of_hang(answer) && answer != Answer::kStuck &&
-      ((one_thread && !unclear) || !first_waits_for_ever(glance->process)))
+      ((one_thread && !unclear) || !any_waits_for_ever(glance->process)))
     return reply(process, false, one_thread, false);
   auto evidence = observe(process.pid, {false, true}, namer_);
   if (!evidence || evidence->process.start != process.start)

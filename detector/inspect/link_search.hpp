@@ -267,6 +267,11 @@ class LinkSearch {
     }
     const Mapping* mapping = mapping_at(value);
     if (mapping == nullptr || mapping->shared) return;
+    // libc's lists of all threads, and what our own library notes of their locks, no thread knows.
+    const ModuleRecord* module = module_at(value);
+    if (module != nullptr &&
+        (is_libc_module(module->path) || is_library(module->path, "libforkscope")))
+      return;
     if (mapping->writable && seen_.size() < kMostObjects && seen_.insert(value).second)
       next_.push_back(value);
   }
