@@ -1,6 +1,7 @@
 #include "detector/inspect/rounds.hpp"
 
 #include <fmt/format.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <sstream>
@@ -27,6 +28,9 @@ bool may_sleep_for_a_time(const ThreadEvidence& thread, Abi abi) {
   const Wait wait = wait_of(thread, abi);
   return wait.kind == WaitKind::kTime || wait.kind == WaitKind::kRunning || (wait.kind == WaitKind::kFutex && !wait.for_ever);
 }
+
+/// A wait that was interrupted, by a stop of ours above all, goes on under this number.
+bool is_restarted(const SystemCall& call) { return call.number == SYS_restart_syscall; }
 
 bool same_place(const SystemCall& a, const SystemCall& b) {
   return a.number == b.number && a.sp == b.sp && a.pc == b.pc;
@@ -80,6 +84,10 @@ bool RoundsSampler::look_at(Seen& seen) {
   rounds.ran_ns = ran - seen.first_ran;
   if (read->running) return ++rounds.awake, true;
   const SystemCall& call = read->call;
+  if (is_restarted(call)) {
+    if (seen.known && call.sp == rounds.call.sp && call.pc == rounds.call.pc) ++rounds.asleep;
+    return true;
+  }
   std::uint64_t word = 0;
   if (const Wait wait = wait_of(call, abi_); wait.futex)
     word = live_->memory().get<std::uint32_t>(wait.futex->address).value_or(0);
