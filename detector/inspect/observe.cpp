@@ -13,6 +13,7 @@
 #include "detector/inspect/thread_stacks.hpp"
 #include "detector/inspect/wait_links.hpp"
 #include "detector/inspect/waited_words.hpp"
+#include "detector/inspect/waiting_loops.hpp"
 #include "detector/verdict/outside/waits.hpp"
 
 namespace forkscope {
@@ -118,6 +119,7 @@ void look_for_links(Evidence& evidence, const LinkMemory& memory,
   if (!stacks) return;
   evidence.wait_links = wait_links(memory, evidence, left, namer);
   evidence.living_links = living_links(memory, evidence, namer);
+  evidence.waiting_loops = waiting_loops(memory.own, evidence, left, namer);
 }
 
 }  // namespace

@@ -134,6 +134,20 @@ struct WaitLink {
   How how = How::kStack;
 };
 
+/// A thread is in a loop whose machine code does nothing but look at memory and pause: it goes round
+/// until that memory changes, and nothing in the loop itself changes it.
+struct WaitingLoop {
+  std::int32_t tid = 0;
+  Frame function;              ///< that has the loop
+  bool looks_elsewhere = false;  ///< not only at data of the file that the function is in
+  /// All of that data that it looks at is referred to by code that threads were in, or were started
+  /// in, that were not copied.
+  bool known_to_lost = false;
+  /// Of the loop nothing is known but that it was met at the instruction `pause`, which programs run
+  /// while they wait for a word to change.
+  bool only_pause = false;
+};
+
 /// What a thread of the process was seen doing when it was looked at again and again, for seconds.
 struct Rounds {
   std::int32_t tid = 0;
@@ -171,6 +185,7 @@ struct Evidence {
   /// The child has, or had, threads of its own, which are given the stacks of those that were not
   /// copied: what its libc remembers of these may be gone.
   bool stacks_reused = false;
+  std::vector<WaitingLoop> waiting_loops{};
   std::vector<Rounds> rounds;    ///< one a thread, if they were looked at so
   std::uint64_t rounds_ms = 0;   ///< for how long
   bool read_or_wrote = false;    ///< it used descriptors meanwhile, by read() or write() and their kin
