@@ -69,17 +69,31 @@ std::string in_module(const ThreadView& view, const std::string& program) {
   return ", called from " + base_name(frame->module);
 }
 
+/// Where a thread naps or spins: the function of its loop, if that is known.
+std::string place_of_pause(const OutsideFacts& facts) {
+  const Frame* frame = innermost_program_frame(facts.culprit->thread->stack);
+  for (const WaitingLoop& loop : facts.evidence.waiting_loops)
+    if (loop.tid == facts.culprit->thread->tid && !loop.function.function.empty())
+      frame = &loop.function;
+  if (frame == nullptr) return "code that is not known";
+  return frame->function.empty() ? "code of " + base_name(frame->module) + " without a name"
+                                 : frame->function;
+}
+
 /// "thread 3 waits for ever for mutex m, held by ..., which was not copied"
 std::string wait_for_ever(const Diagnosis& diagnosis, const OutsideFacts& facts) {
   const ThreadView& view = *facts.culprit;
   const ThreadDiagnosis& thread = diagnosis_of(diagnosis, facts, view);
   std::string text = thread_words(thread.tid, thread.name);
   if (!view.wait.futex) {
-    const Frame* frame = innermost_program_frame(view.thread->stack);
-    text += " sleeps again and again" +
-            (frame != nullptr && !frame->function.empty() ? " in " + frame->function : "");
+    text += (view.wait.kind == WaitKind::kRunning ? " spins in "
+             : facts.ground == Ground::kInstant   ? " naps in "
+                                                  : " sleeps again and again in ") +
+            place_of_pause(facts);
   } else {
-    text += facts.ground == Ground::kRounds ? " waits again and again " : " waits for ever ";
+    text += facts.ground == Ground::kRounds    ? " waits again and again "
+            : facts.ground == Ground::kInstant ? " waits for a limited time "
+                                               : " waits for ever ";
     text += (waits_for(view) ? "for " : "on ") + lock_clause(view, thread.place);
   }
   switch (view.owner.where) {
@@ -333,6 +347,8 @@ std::string outside_sentence(const Diagnosis& diagnosis, const OutsideFacts& fac
     case Answer::kUnknown:
       break;
   }
+  if (facts.culprit != nullptr && facts.unclear != Unclear::kNone)
+    return unclear_sentence(diagnosis, facts);
   if (facts.culprit != nullptr && facts.signal_handlers && !facts.nobody_known)
     return "cannot be judged: " + ever_waiting_thread(diagnosis, facts) +
            "; a signal handler of the program may end that";
@@ -409,6 +425,8 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
                           facts.views.size()));
   }
   if (facts.ground == Ground::kRounds) reasons.push_back(rounds_sentence(evidence, view));
+  if (facts.ground == Ground::kInstant && diagnosis.answer == Answer::kProbable)
+    for (std::string& reason : instant_reasons(facts)) reasons.push_back(std::move(reason));
   for (const WaitLink& link : evidence.wait_links)
     if (link.waiter == view.thread->tid && !says_nothing(link, facts) &&
         (!is_owned(view.family) || facts.ground == Ground::kNobodyHolds))

@@ -27,6 +27,8 @@ std::optional<Ruling> missing_role(const Scene& scene);
 /// A thread waits again and again, each time for a limited time, or naps between its looks at a lock:
 /// always at one place and on one word, and nobody here could end that (evidence.hpp, Rounds).
 std::optional<Ruling> endless_rounds(const Scene& scene);
+/// Of a core file: a thread waits for a limited time, naps or spins, and nobody here could end that.
+std::optional<Ruling> one_instant(const Scene& scene);
 /// A lock that a thread took before the fork, and nothing tells any more whether that is the thread
 /// that forked and lives on as the first one here.
 std::optional<Ruling> unknown_holder(const Scene& scene);
@@ -38,7 +40,7 @@ std::optional<Ruling> goes_on(const Scene& scene);
 using Rule = std::optional<Ruling> (*)(const Scene&);
 constexpr Rule kInOrder[] = {beyond_judgement, absent_owner,   lost_go_runtime, nobody_left,
                              inherited_lock,   inherited_python_lock,
-                             missing_role,   endless_rounds,  unknown_holder,
+                             missing_role,   endless_rounds, one_instant,  unknown_holder,
                              unseen_sharers,   goes_on};
 
 }  // namespace forkscope::rules
