@@ -113,6 +113,8 @@ std::string wait_for_ever(const Diagnosis& diagnosis, const OutsideFacts& facts)
     return text + ", whose threads were not copied: " + list_names(facts.missed);
   if (facts.ground == Ground::kNobodyHolds)
     return text + ", which no thread here is seen to hold";
+  if (facts.ground == Ground::kUnserved)
+    return text + ", of which no other thread here is seen to know";
   return text + ", and nobody is left here who could end that";
 }
 
@@ -455,6 +457,10 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
           "The other threads of the process are not seen to know of this lock, neither from their "
           "stacks nor from the code they are in, and nothing changed for a third of a second. It is "
           "not certain because they are alive, and one of them could release it.");
+    if (facts.ground == Ground::kUnserved)
+      reasons.push_back(
+          "The code that the other threads of the process are in does not refer to it, nor does what "
+          "that calls. It is not certain because they are alive, and one of them could end the wait.");
     if (!facts.closed && facts.ground == Ground::kRoleGone)
       reasons.push_back(fmt::format(
           "Nobody here does what {} did. It is not certain because other threads of the process are "

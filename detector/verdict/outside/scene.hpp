@@ -21,6 +21,7 @@ enum class Ground {
   kNobodyHolds, ///< the lock names no owner, and none of the living threads is seen to hold it
   kRoleGone,    ///< nobody here does what threads did that were not copied
   kRounds,      ///< it waits again and again, each time for a limited time, for nothing that comes
+  kUnserved,    ///< threads that were not copied knew what it waits for, and no other thread here does
   kInstant,     ///< of a core file: it waits so, as far as the function and its code tell
 };
 

@@ -1,0 +1,80 @@
+#include "detector/inspect/event_links.hpp"
+
+#include <algorithm>
+
+#include "detector/inspect/code_references.hpp"
+#include "detector/record/module_kind.hpp"
+#include "detector/verdict/outside/thread_view.hpp"
+
+namespace forkscope {
+namespace {
+
+constexpr std::size_t kMostThreads = 16;
+constexpr int kCalls = 3;
+/// A pool's condition variable and the start of the pool may be so far from each other.
+constexpr std::uint64_t kNear = 256;
+
+class Search {
+ public:
+  Search(ProcessMemory& memory, const ProcessEvidence& process)
+      : memory_(memory), process_(process) {}
+
+  bool is_variable(std::uint64_t address) const {
+    const ModuleRecord* module = module_at(address);
+    return module != nullptr && !is_libc_module(module->path);
+  }
+
+  /// Whether the code that the thread is in may refer to what lies at `address`.
+  bool may_cause(const ThreadEvidence& thread, std::uint64_t address) {
+    if (!thread.stack_complete || !thread.call) return true;
+    std::vector<std::uint64_t> running;
+    for (const Frame& frame : thread.stack) running.push_back(frame.address);
+    CodeReferences code(memory_);
+    return std::any_of(thread.stack.begin(), thread.stack.end(), [&](const Frame& frame) {
+      if (frame.inlined || is_libc_module(frame.module)) return false;
+      const ModuleRecord* module = module_at(frame.address - 1);
+      if (module == nullptr || code.calls_by_pointer(frame.address - 1, *module, kCalls, running))
+        return true;
+      bool refers = false;
+      code.look(frame.address - 1, *module, kCalls, [&](std::uint64_t seen) {
+        refers = refers || (seen >= address - kNear && seen <= address + kNear);
+      });
+      return refers;
+    });
+  }
+
+ private:
+  const ModuleRecord* module_at(std::uint64_t address) const {
+    for (const ModuleRecord& module : process_.modules)
+      if (address >= module.start && address < module.end) return &module;
+    return nullptr;
+  }
+
+  ProcessMemory& memory_;
+  const ProcessEvidence& process_;
+};
+
+}  // namespace
+
+std::vector<std::int32_t> unserved_waits(ProcessMemory& memory, const Evidence& evidence) {
+  std::vector<std::int32_t> unserved;
+  const ProcessEvidence& process = evidence.process;
+  if (process.abi != Abi::kX86_64 || process.threads.size() < 2 ||
+      process.threads.size() > kMostThreads) {
+    return unserved;
+  }
+  Search search(memory, process);
+  for (const ThreadView& view : view_threads(evidence)) {
+    const std::uint64_t address = view.wait.futex ? view.wait.futex->address : 0;
+    if (!view.closed() || view.is_lock() || !search.is_variable(address)) continue;
+    const bool served =
+        std::any_of(process.threads.begin(), process.threads.end(), [&](const ThreadEvidence& other) {
+          return &other != view.thread && other.state != 'Z' && other.state != 'X' &&
+                 search.may_cause(other, address);
+        });
+    if (!served) unserved.push_back(view.thread->tid);
+  }
+  return unserved;
+}
+
+}  // namespace forkscope
