@@ -11,13 +11,13 @@ namespace {
 
 constexpr std::size_t kMostThreads = 16;
 constexpr int kCalls = 3;
-/// A pool's condition variable and the start of the pool may be so far from each other.
-constexpr std::uint64_t kNear = 256;
+/// From what waits to the start of the variable it is in, where that has a name, and where it has none.
+constexpr std::uint64_t kMostVariable = 1024, kNear = 256;
 
 class Search {
  public:
-  Search(ProcessMemory& memory, const ProcessEvidence& process)
-      : memory_(memory), process_(process) {}
+  Search(ProcessMemory& memory, const ProcessEvidence& process, Namer& namer)
+      : memory_(memory), process_(process), namer_(namer) {}
 
   bool is_variable(std::uint64_t address) const {
     const ModuleRecord* module = module_at(address);
@@ -37,13 +37,28 @@ class Search {
         return true;
       bool refers = false;
       code.look(frame.address - 1, *module, kCalls, [&](std::uint64_t seen) {
-        refers = refers || (seen >= address - kNear && seen <= address + kNear);
+        refers = refers || is_of_variable(seen, address);
       });
       return refers;
     });
   }
 
  private:
+  /// "pool" for "pool.done" and "pool[2].done+0x8"; empty without a name.
+  std::string variable_at(std::uint64_t address) {
+    LockInfo place;
+    place.address = address;
+    namer_.data(place, process_.modules);
+    return place.symbol.substr(0, place.symbol.find_first_of("[+."));
+  }
+
+  bool is_of_variable(std::uint64_t seen, std::uint64_t address) {
+    const std::uint64_t distance = seen > address ? seen - address : address - seen;
+    if (distance >= kMostVariable) return false;
+    const std::string variable = variable_at(address);
+    return variable.empty() ? distance < kNear : seen % 4 == 0 && variable_at(seen) == variable;
+  }
+
   const ModuleRecord* module_at(std::uint64_t address) const {
     for (const ModuleRecord& module : process_.modules)
       if (address >= module.start && address < module.end) return &module;
@@ -52,18 +67,20 @@ class Search {
 
   ProcessMemory& memory_;
   const ProcessEvidence& process_;
+  Namer& namer_;
 };
 
 }  // namespace
 
-std::vector<std::int32_t> unserved_waits(ProcessMemory& memory, const Evidence& evidence) {
+std::vector<std::int32_t> unserved_waits(ProcessMemory& memory, const Evidence& evidence,
+                                         Namer& namer) {
   std::vector<std::int32_t> unserved;
   const ProcessEvidence& process = evidence.process;
   if (process.abi != Abi::kX86_64 || process.threads.size() < 2 ||
       process.threads.size() > kMostThreads) {
     return unserved;
   }
-  Search search(memory, process);
+  Search search(memory, process, namer);
   for (const ThreadView& view : view_threads(evidence)) {
     const std::uint64_t address = view.wait.futex ? view.wait.futex->address : 0;
     if (!view.closed() || view.is_lock() || !search.is_variable(address)) continue;

@@ -13,6 +13,7 @@
 namespace forkscope {
 
 /// TIDs of the threads that wait so, beside others that live.
-std::vector<std::int32_t> unserved_waits(ProcessMemory& memory, const Evidence& evidence);
+std::vector<std::int32_t> unserved_waits(ProcessMemory& memory, const Evidence& evidence,
+                                         Namer& namer);
 
 }  // namespace forkscope

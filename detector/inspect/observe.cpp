@@ -123,7 +123,7 @@ void look_for_links(Evidence& evidence, const LinkMemory& memory,
   evidence.wait_links = wait_links(memory, evidence, left, namer);
   evidence.living_links = living_links(memory, evidence, namer);
   evidence.waiting_loops = waiting_loops(memory.own, evidence, left, namer);
-  evidence.unserved_waits = unserved_waits(memory.own, evidence);
+  evidence.unserved_waits = unserved_waits(memory.own, evidence, namer);
 }
 
 }  // namespace
