@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <set>
-#include <string_view>
 
-#include "detector/inspect/called_function.hpp"
 #include "detector/inspect/function_code.hpp"
+#include "detector/inspect/pausing_calls.hpp"
 #include "detector/record/module_kind.hpp"
-#include "detector/verdict/known_waits.hpp"
 #include "detector/verdict/outside/waits.hpp"
 #include "detector/verdict/outside/thread_view.hpp"
 
@@ -18,26 +16,6 @@ using x86::Does;
 
 constexpr std::size_t kMostThreads = 8, kMostFrames = 4, kMostLost = 64;
 constexpr int kCalls = 3, kDepth = 8, kNestedLoops = 8;
-
-/// What a loop that waits may call: it pauses, looks at the clock, or takes what it waits for.
-bool only_pauses(std::string_view name) {
-  // glibc's own aliases, as its debug information has them: "__GI___nanosleep".
-  if (name.starts_with("GI_")) name.remove_prefix(3);
-  while (name.starts_with('_')) name.remove_prefix(1);
-  constexpr std::string_view kWhole[] = {
-      "nanosleep",     "clock_nanosleep", "usleep",       "sleep",          "sched_yield",
-      "thrd_yield",    "thrd_sleep",      "pthread_yield", "clock_gettime", "gettimeofday",
-      "time",          "pthread_self",    "syscall",      "errno_location", "stack_chk_fail",
-      "abort"};
-  // Of strings there is one for each kind of processor.
-  constexpr std::string_view kBegins[] = {"pthread_mutex_", "pthread_spin_", "pthread_cond_timed",
-                                          "pthread_cond_clock", "mtx_", "cnd_timed", "sem_timed",
-                                          "sem_clock", "sem_try", "vdso_", "std::chrono::",
-                                          "strcmp", "strncmp", "memcmp", "strlen"};
-  return std::find(std::begin(kWhole), std::end(kWhole), name) != std::end(kWhole) ||
-         std::any_of(std::begin(kBegins), std::end(kBegins),
-                     [&](std::string_view begin) { return name.starts_with(begin); });
-}
 
 /// In the instruction that a frame is at: the innermost one's address may be of the next to run.
 std::uint64_t pc_of(const ThreadEvidence& thread, std::size_t frame) {
@@ -58,26 +36,18 @@ struct Loop {
 class Search {
  public:
   Search(ProcessMemory& memory, const ProcessEvidence& process, Namer& namer)
-      : memory_(memory), process_(process), namer_(namer), codes_(memory) {}
+      : memory_(memory), process_(process), codes_(memory), calls_(memory, process, namer, codes_) {}
 
   std::optional<WaitingLoop> loop_of(const ThreadEvidence& thread,
                                      const std::vector<std::uint64_t>& lost_code);
 
  private:
-  const ModuleRecord* module_at(std::uint64_t address) const {
-    for (const ModuleRecord& module : process_.modules)
-      if (address >= module.start && address < module.end) return &module;
-    return nullptr;
-  }
-
   bool is_constant(std::uint64_t address) const {
     return std::any_of(process_.mappings.begin(), process_.mappings.end(), [&](const Mapping& one) {
       return address >= one.start && address < one.end && !one.writable;
     });
   }
 
-  bool calls_pause(const PlacedInstruction& call, const ModuleRecord& module, int depth);
-  bool function_pauses(std::uint64_t start, const ModuleRecord& module, int depth);
   std::optional<Loop> loop_around(const FunctionCode& function, std::size_t index,
                                   const ModuleRecord& module);
   bool only_waits(Loop& loop, const ModuleRecord& module);
@@ -94,52 +64,9 @@ class Search {
 
   ProcessMemory& memory_;
   const ProcessEvidence& process_;
-  Namer& namer_;
   FunctionCodes codes_;
+  PausingCalls calls_;
 };
-
-bool Search::calls_pause(const PlacedInstruction& call, const ModuleRecord& module, int depth) {
-  std::optional<std::uint64_t> target;
-  if (call.what.does == Does::kCallsBy || call.what.does == Does::kJumpsBy) {
-    target = memory_.get<std::uint64_t>(call.place());
-  } else if (codes_.begins_at(call.place(), module) && depth > 0 &&
-             codes_.at(call.place(), module) != nullptr &&
-             function_pauses(call.place(), module, depth - 1)) {
-    return true;
-  } else {
-    target = call.what.does == Does::kCalls ? called_function(memory_, call.end()) : std::nullopt;
-  }
-  if (!target) return false;
-  const ModuleRecord* its = module_at(*target);
-  // The table's own code is to find the function when it is called first: it never was.
-  if (its == &module && *target != call.place() && !codes_.begins_at(*target, module)) return true;
-  const std::vector<Frame> frames = namer_.code(*target, false, process_.modules);
-  return !frames.empty() && its != &module && only_pauses(bare_function(frames.back().function));
-}
-
-/// Of a whole function: it stores nothing but what is its own, and calls what may be called.
-bool Search::function_pauses(std::uint64_t start, const ModuleRecord& module, int depth) {
-  const FunctionCode* function = codes_.at(start, module);
-  if (function == nullptr) return false;
-  return std::all_of(
-      function->code.begin(), function->code.end(), [&](const PlacedInstruction& one) {
-        switch (one.what.does) {
-          case Does::kStores:
-            return function->is_on_stack(one.what);
-          case Does::kCalls:
-          case Does::kCallsBy:
-          case Does::kJumpsBy:
-            return calls_pause(one, module, depth);
-          case Does::kJumps:
-            return (one.place() >= function->start && one.place() < function->end) ||
-                   calls_pause(one, module, depth);
-          case Does::kUnknown:
-            return false;
-          default:
-            return true;
-        }
-      });
-}
 
 bool Search::leaves(const Loop& loop, std::size_t index) const {
   const PlacedInstruction& one = loop.function->code[index];
@@ -232,7 +159,7 @@ bool Search::only_waits(Loop& loop, const ModuleRecord& module) {
         break;
       case Does::kCalls:
       case Does::kCallsBy:
-        if (!calls_pause(one, module, kCalls)) return false;
+        if (!calls_.only_pauses(*loop.function, i, module)) return false;
         break;
       case Does::kBranches:
         if (!leaves(loop, i)) break;
@@ -274,7 +201,7 @@ bool Search::is_known(const Loop& loop, const ThreadEvidence& thread,
   CodeReferences references(memory_);
   for (std::size_t i = 0; i < thread.stack.size(); ++i) {
     const std::uint64_t pc = pc_of(thread, i);
-    if (const ModuleRecord* its = module_at(pc)) references.leave_out(pc, *its);
+    if (const ModuleRecord* its = calls_.module_at(pc)) references.leave_out(pc, *its);
   }
   std::set<std::uint64_t> unknown = loop.looks;
   for (const std::uint64_t pc : lost_code)
@@ -314,7 +241,7 @@ std::optional<WaitingLoop> Search::loop_in_frames(const ThreadEvidence& thread,
     }
     if (i > 0 && thread.stack[i - 1].address == frame.address) continue;  // has it inlined
     const std::uint64_t pc = pc_of(thread, i);
-    const ModuleRecord* its = module_at(pc);
+    const ModuleRecord* its = calls_.module_at(pc);
     if (its == nullptr || (module != nullptr && its != module)) return std::nullopt;
     module = its;
     ++frames;
@@ -324,7 +251,7 @@ std::optional<WaitingLoop> Search::loop_in_frames(const ThreadEvidence& thread,
     if (const auto loop = loop_around(*function, *index, *module))
       return WaitingLoop{thread.tid, frame, loop->looks_elsewhere,
                          is_known(*loop, thread, lost_code, *module), false};
-    if (!function_pauses(function->start, *module, kCalls)) return std::nullopt;
+    if (!calls_.only_pauses(function->start, *module)) return std::nullopt;
   }
   return std::nullopt;
 }

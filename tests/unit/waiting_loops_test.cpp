@@ -110,6 +110,37 @@ asm(R"(
   popq %rbx
   finish lock
 
+  begin deadline                  # called by the next: it writes to what it is given
+  pushq %rbx
+  movq %rdi, %rbx
+  call nanosleep@PLT
+  movq $1, 8(%rbx)
+  popq %rbx
+  finish deadline
+
+  begin timed                     # while (!flag) { deadline(&when); nanosleep(...); }
+  pushq %rbp
+  subq $16, %rsp
+  movq %rsp, %rbp
+  1: movq %rbp, %rdi
+  call loop_deadline
+  call nanosleep@PLT
+  loop_timed_at:
+  cmpl $0, loops_flag_word(%rip)
+  je 1b
+  addq $16, %rsp
+  popq %rbp
+  finish timed
+
+  begin fills                     # the same, and what it is given is another's
+  1: movq %r12, %rdi
+  call loop_deadline
+  call nanosleep@PLT
+  loop_fills_at:
+  cmpl $0, loops_flag_word(%rip)
+  je 1b
+  finish fills
+
   begin counted                   # for (i = 0; i < 100 && !flag; ++i) nanosleep(...);
   pushq %rbx
   xorl %ebx, %ebx
@@ -202,6 +233,8 @@ DECLARE_LOOP(pointer);
 DECLARE_LOOP(nap);
 DECLARE_LOOP(pauses);
 DECLARE_LOOP(lock);
+DECLARE_LOOP(timed);
+DECLARE_LOOP(fills);
 DECLARE_LOOP(counted);
 DECLARE_LOOP(result);
 DECLARE_LOOP(beats);
@@ -293,6 +326,12 @@ TEST_CASE("loops: a function that the loop calls may nap, and the loop may count
   const auto loops = loops_at({loop_pauses_at, loop_lock_at}, true);
   REQUIRE(loops.size() == 1);
   CHECK(loops[0].function.address == reinterpret_cast<std::uint64_t>(loop_lock_at));
+}
+
+TEST_CASE("loops: what is called may write to a variable of the loop's own, and to no other",
+          "[loops]") {
+  CHECK(loops_at({loop_timed_at}, true).size() == 1);
+  CHECK(loops_at({loop_fills_at}, true).empty());
 }
 
 TEST_CASE("loops: one that ends by itself, or does anything, is none that waits", "[loops]") {
