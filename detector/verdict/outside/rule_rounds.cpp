@@ -43,15 +43,17 @@ bool is_waiting_file(const std::string& file) {
   return name == "threading.py" || name == "queue.py" || file.starts_with("<");
 }
 
+/// Event.wait() with a limit is how programs sleep that may be told to stop.
+bool waits_for_python_event(const ThreadView& view) {
+  const std::vector<PythonFrame>& frames = view.thread->python;
+  return frames.size() > 1 && is_waiting_file(frames[0].file) && is_waiting_file(frames[1].file) &&
+         frames[0].function.ends_with("wait") && frames[1].function.ends_with("wait");
+}
+
 /// A lost thread ran functions of the same file as those that wait, outside of the standard
-/// library's own for that. Event.wait() with a limit is how programs sleep that may be told to stop.
+/// library's own for that.
 bool shares_python(const Scene& scene, const ThreadView& view) {
   const std::vector<PythonFrame>& frames = view.thread->python;
-  if (frames.empty()) return false;
-  if (frames.size() > 1 && is_waiting_file(frames[0].file) && is_waiting_file(frames[1].file) &&
-      frames[0].function.ends_with("wait") && frames[1].function.ends_with("wait")) {
-    return false;
-  }
   return std::any_of(frames.begin(), frames.end(), [&](const PythonFrame& frame) {
     return !is_waiting_file(frame.file) &&
            std::any_of(scene.lost.begin(), scene.lost.end(), [&](const ThreadEvidence* thread) {
@@ -83,7 +85,10 @@ bool handlers_may_end(const Scene& scene, const ThreadView& view) {
 /// Why it is taken for a wait for a thread that was not copied.
 std::optional<record::Kind> kind_of(const Scene& scene, const ThreadView& view) {
   if (is_python_wait(view)) {
-    if (view.wait.kind == WaitKind::kTime || !shares_python(scene, view)) return std::nullopt;
+    if (view.wait.kind == WaitKind::kTime || !shares_python(scene, view) ||
+        waits_for_python_event(view)) {
+      return std::nullopt;
+    }
     return kind_of_unowned(view);
   }
   if (names_lock(view.thread->stack)) return record::Kind::kOrphanedLock;
@@ -118,9 +123,12 @@ std::optional<Ruling> endless_rounds(const Scene& scene) {
       continue;
     }
     const auto kind = kind_of(scene, view);
-    if (!kind) continue;
     Ruling ruling;
     ruling.culprit = &view;
+    ruling.unclear = Unclear::kEvent;
+    if (!kind && is_python_wait(view) && waits_for_python_event(view) && shares_python(scene, view))
+      return ruling;
+    if (!kind) continue;
     ruling.kind = *kind;
     ruling.ground = Ground::kRounds;
     ruling.answer = Answer::kProbable;

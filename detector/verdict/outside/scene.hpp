@@ -29,6 +29,7 @@ enum class Ground {
 enum class Unclear {
   kNone,
   kOneInstant,   ///< of a core file: a wait with a limit, a nap or a spin, perhaps one of many
+  kEvent,        ///< it waits again and again for a Python event, as programs sleep, too
   kDescriptors,  ///< of a core file: what the descriptors lead to that it waits for
   kOwnWriter,    ///< it waits for descriptors that its own lost threads were there to write to
   kUnserved,     ///< it waits for something that lost threads knew, and nobody here is seen to

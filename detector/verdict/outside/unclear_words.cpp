@@ -27,6 +27,9 @@ std::string why_unclear(const OutsideFacts& facts) {
     case Unclear::kOneInstant:
       return "threads that might have ended that were not copied; a core file shows one instant, "
              "which does not tell whether it goes round without end";
+    case Unclear::kEvent:
+      return "again and again, and no thread is left that could set the event; programs that wait for "
+             "a signal to end them sleep so, too";
     case Unclear::kDescriptors:
       return "a core file does not tell what its descriptors lead to, and threads that might have "
              "written to them were not copied";
