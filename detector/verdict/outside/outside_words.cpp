@@ -487,7 +487,9 @@ Finding outside_finding(const Diagnosis& diagnosis, const OutsideFacts& facts) {
   const bool proven = diagnosis.answer == Answer::kDeadlock;
   finding.severity = severity_word(proven ? record::Severity::kDeadlock : record::Severity::kHazard);
   finding.certainty = proven ? "proven" : "probable";
-  finding.evidence = ground_word(facts.ground);
+  // As who samples a living process says it.
+  const bool spins = view.wait.kind == WaitKind::kRunning;
+  finding.evidence = spins ? "spins" : ground_word(facts.ground);
   finding.process = diagnosis.pid;
   finding.program = diagnosis.program;
   finding.verdict = wait_for_ever(diagnosis, facts);
@@ -501,7 +503,7 @@ Finding outside_finding(const Diagnosis& diagnosis, const OutsideFacts& facts) {
   finding.waiter.stack = thread.stack;
   finding.waiter.python = thread.python;
   finding.fork_python = python_fork_stack(thread.python);
-  if (const Frame* called = called_libc_function(thread.stack))
+  if (const Frame* called = called_libc_function(thread.stack); called != nullptr && !spins)
     finding.waiter.call = called->function;
   for (const ThreadEvidence* lost : facts.lost)
     finding.lost.push_back(lost_report(*lost, facts.evidence.process.abi));
