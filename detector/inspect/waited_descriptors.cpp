@@ -71,7 +71,7 @@ class Writers {
     } else if (has_both_ends(link)) {
       waited.inside = true;
       waited.outside = waited.outside || is_with_parent(link);
-      waited.inherited = waited.inherited || parent_ == 0 || is_with_parent(link);
+      waited.inherited = waited.inherited || is_with_parent(link);
     } else {
       waited.outside = true;
     }

@@ -62,6 +62,7 @@ TEST_CASE("descriptors: an eventfd is for threads, a pipe with both ends here fo
   waited = polls({{pair.ends[0], POLLIN, 0}});
   CHECK(waited.inside);
   CHECK_FALSE(waited.outside);
+  CHECK_FALSE(waited.inherited);
   close(pair.ends[1]);
   pair.ends[1] = -1;
   waited = polls({{pair.ends[0], POLLIN, 0}, {event, POLLIN, 0}});

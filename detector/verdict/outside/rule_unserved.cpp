@@ -56,7 +56,7 @@ bool is_only_thread(const Scene& scene, const ThreadView& view) {
 bool may_miss_writers(const Scene& scene, const ThreadView& view) {
   const WaitedDescriptors* waited = descriptors_of(scene, view);
   const auto library = library_of(scene, view);
-  return waited != nullptr && waited->inside && waited->inherited && library && lost_run(scene, library->module);
+  return waited != nullptr && waited->inside && library && lost_run(scene, library->module);
 }
 
 std::optional<Unclear> doubt_of_descriptors(const Scene& scene, const ThreadView& view) {
@@ -122,9 +122,9 @@ std::optional<Ruling> unserved_event(const Scene& scene) {
         std::find(unserved.begin(), unserved.end(), view.thread->tid) == unserved.end()) {
       continue;
     }
+    if (scene.left_behind() && !scene.is_known_to_lost(view)) continue;
     Ruling ruling = unclear(view, Unclear::kUnserved);
-    if (!scene.left_behind() || !scene.is_known_to_lost(view) || may_have_handlers(scene.process))
-      return ruling;
+    if (!scene.left_behind() || may_have_handlers(scene.process)) return ruling;
     ruling.answer = Answer::kProbable;
     ruling.kind = kind_of_unowned(view);
     ruling.ground = Ground::kUnserved;

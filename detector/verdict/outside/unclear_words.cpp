@@ -37,7 +37,11 @@ std::string why_unclear(const OutsideFacts& facts) {
       return "what it waits for is written by threads of the process itself, and threads of it were "
              "not copied";
     case Unclear::kUnserved:
-      return "threads that were not copied knew of that, and none of those that are alive is seen to";
+      return facts.evidence.wait_links.empty()
+                 ? "none of the threads that are alive is seen to know of that, and which ones lived when "
+                   "it was forked is not known"
+                 : "threads that were not copied knew of that, and none of those that are alive is seen "
+                   "to";
   }
   return {};
 }
