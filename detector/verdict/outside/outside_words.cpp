@@ -69,17 +69,6 @@ std::string in_module(const ThreadView& view, const std::string& program) {
   return ", called from " + base_name(frame->module);
 }
 
-/// Where a thread naps or spins: the function of its loop, if that is known.
-std::string place_of_pause(const OutsideFacts& facts) {
-  const Frame* frame = innermost_program_frame(facts.culprit->thread->stack);
-  for (const WaitingLoop& loop : facts.evidence.waiting_loops)
-    if (loop.tid == facts.culprit->thread->tid && !loop.function.function.empty())
-      frame = &loop.function;
-  if (frame == nullptr) return "code that is not known";
-  return frame->function.empty() ? "code of " + base_name(frame->module) + " without a name"
-                                 : frame->function;
-}
-
 /// "thread 3 waits for ever for mutex m, held by ..., which was not copied"
 std::string wait_for_ever(const Diagnosis& diagnosis, const OutsideFacts& facts) {
   const ThreadView& view = *facts.culprit;
@@ -167,20 +156,6 @@ std::string link_sentence(const WaitLink& link, const std::vector<const ThreadEv
       return who + " runs code that refers to what it waits on.";
   }
   return {};
-}
-
-/// "It was looked at for 2 seconds: it slept at one place, woke up 40 times, and each time slept on."
-std::string rounds_sentence(const Evidence& evidence, const ThreadView& view) {
-  std::uint64_t turns = 0;
-  for (const Rounds& rounds : evidence.rounds)
-    if (rounds.tid == view.thread->tid) turns = rounds.turns;
-  return fmt::format(
-      "It was looked at for {:.1f} seconds: it woke up {} times and each time went on to wait at the "
-      "same place{}, and used no descriptor. It is not certain because each of these waits has a "
-      "limit, and what the program makes of that cannot be seen.",
-      double(evidence.rounds_ms) / 1000, turns,
-      view.wait.futex && !has_python(evidence.process) ? ", on the same word with the same value"
-                                                       : "");
 }
 
 LockType lock_type_of(const ThreadView& view) {

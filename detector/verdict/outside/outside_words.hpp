@@ -32,6 +32,10 @@ ThreadReport lost_report(const ThreadEvidence& thread, Abi abi);
 
 /// Of an answer with `facts.unclear`: the sentence, and what else to say.
 std::string unclear_sentence(const Diagnosis& diagnosis, const OutsideFacts& facts);
+/// Where a thread naps or spins.
+std::string place_of_pause(const OutsideFacts& facts);
+/// What a probable answer from many looks rests on.
+std::string rounds_sentence(const Evidence& evidence, const ThreadView& view);
 /// What a probable answer from one instant rests on.
 std::vector<std::string> instant_reasons(const OutsideFacts& facts);
 

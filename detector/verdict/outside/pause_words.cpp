@@ -1,4 +1,5 @@
-// Why it cannot be told whether a wait ends, in sentences, and what one instant of a core file shows.
+// Of waits with a limit, naps and spins: where they are, what they rest on, and why it cannot be told
+// whether they end; in sentences.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -53,6 +54,31 @@ std::string unclear_sentence(const Diagnosis& diagnosis, const OutsideFacts& fac
       diagnosis.threads[std::size_t(facts.culprit - facts.views.data())];
   return fmt::format("cannot be judged: {} {}{}; {}", thread_words(thread.tid, thread.name),
                      thread.does, part_of_program(facts), why_unclear(facts));
+}
+
+/// Where a thread naps or spins: the function of its loop, if that is known.
+std::string place_of_pause(const OutsideFacts& facts) {
+  const Frame* frame = innermost_program_frame(facts.culprit->thread->stack);
+  for (const WaitingLoop& loop : facts.evidence.waiting_loops)
+    if (loop.tid == facts.culprit->thread->tid && !loop.function.function.empty())
+      frame = &loop.function;
+  if (frame == nullptr) return "code that is not known";
+  return frame->function.empty() ? "code of " + base_name(frame->module) + " without a name"
+                                 : frame->function;
+}
+
+/// "It was looked at for 2 seconds: it slept at one place, woke up 40 times, and each time slept on."
+std::string rounds_sentence(const Evidence& evidence, const ThreadView& view) {
+  std::uint64_t turns = 0;
+  for (const Rounds& rounds : evidence.rounds)
+    if (rounds.tid == view.thread->tid) turns = rounds.turns;
+  return fmt::format(
+      "It was looked at for {:.1f} seconds: it woke up {} times and each time went on to wait at the "
+      "same place{}, and used no descriptor. It is not certain because each of these waits has a "
+      "limit, and what the program makes of that cannot be seen.",
+      double(evidence.rounds_ms) / 1000, turns,
+      view.wait.futex && !has_python(evidence.process) ? ", on the same word with the same value"
+                                                       : "");
 }
 
 std::vector<std::string> instant_reasons(const OutsideFacts& facts) {
