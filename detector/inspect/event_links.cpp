@@ -17,7 +17,7 @@ constexpr std::uint64_t kMostVariable = 1024, kNear = 256;
 class Search {
  public:
   Search(ProcessMemory& memory, const ProcessEvidence& process, Namer& namer)
-      : memory_(memory), process_(process), namer_(namer) {}
+      : memory_(memory), process_(process), namer_(namer), pointers_(memory) {}
 
   bool is_variable(std::uint64_t address) const {
     const ModuleRecord* module = module_at(address);
@@ -29,18 +29,21 @@ class Search {
     if (!thread.stack_complete || !thread.call) return true;
     std::vector<std::uint64_t> running;
     for (const Frame& frame : thread.stack) running.push_back(frame.address);
-    CodeReferences code(memory_);
-    return std::any_of(thread.stack.begin(), thread.stack.end(), [&](const Frame& frame) {
-      if (frame.inlined || is_libc_module(frame.module)) return false;
-      const ModuleRecord* module = module_at(frame.address - 1);
-      if (module == nullptr || code.calls_by_pointer(frame.address - 1, *module, kCalls, running))
-        return true;
-      bool refers = false;
-      code.look(frame.address - 1, *module, kCalls, [&](std::uint64_t seen) {
+    std::vector<std::uint64_t> places;
+    for (const Frame& frame : thread.stack) {
+      if (frame.inlined || is_libc_module(frame.module)) continue;
+      const std::uint64_t pc = frame.address - 1;
+      const ModuleRecord* module = module_at(pc);
+      if (module == nullptr || pointers_.calls_by_pointer(pc, *module, kCalls, running)) return true;
+      places.push_back(pc);
+    }
+    CodeReferences code(memory_);  // it looks at each function once
+    bool refers = false;
+    for (const std::uint64_t pc : places)
+      code.look(pc, *module_at(pc), kCalls, [&](std::uint64_t seen) {
         refers = refers || is_of_variable(seen, address);
       });
-      return refers;
-    });
+    return refers;
   }
 
  private:
@@ -68,6 +71,7 @@ class Search {
   ProcessMemory& memory_;
   const ProcessEvidence& process_;
   Namer& namer_;
+  CodeReferences pointers_;
 };
 
 }  // namespace
