@@ -52,7 +52,7 @@ void look_for_rounds(Diagnosis& diagnosis, const Evidence& evidence, Namer& name
   const auto seen = sampler->evidence(namer);
   if (!seen) return;
   Diagnosis again = diagnosis_of(*seen, namer);
-  if (again.finding) diagnosis = std::move(again);
+  if (again.finding || again.answer == Answer::kUnknown) diagnosis = std::move(again);
 }
 
 }  // namespace

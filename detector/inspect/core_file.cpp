@@ -1,7 +1,9 @@
 #include "detector/inspect/core_file.hpp"
 
 #include <elf.h>
+#include <errno.h>
 #include <fmt/format.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -48,6 +50,20 @@ std::vector<std::byte> build_id(const Read& read) {
     }
   }
   return {};
+}
+
+/// A call that only passes time and has just come to its end: the thread is where such a call begins
+/// and ends, and a loop of them is met there as often as in the call.
+std::optional<SystemCall> pause_just_over(const user_regs_struct& r, ProcessMemory& memory) {
+  const auto result = static_cast<long>(r.rax);
+  const bool timed_wait = r.orig_rax == SYS_futex && r.r10 != 0 && result == -ETIMEDOUT;
+  const bool nap = (r.orig_rax == SYS_nanosleep || r.orig_rax == SYS_clock_nanosleep ||
+                    r.orig_rax == SYS_sched_yield) && result == 0;
+  constexpr std::uint16_t kSyscall = 0x050f;  // as it lies in memory
+  if ((!timed_wait && !nap) || memory.get<std::uint16_t>(r.rip - sizeof kSyscall) != kSyscall)
+    return std::nullopt;
+  return SystemCall{static_cast<long>(r.orig_rax), {r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9}, r.rsp,
+                    r.rip};
 }
 
 std::string fixed_text(const char* text, std::size_t size) {
@@ -289,6 +305,7 @@ void CoreFile::take_threads() {
       thread.name = fixed_text(notes_.process->pr_fname, sizeof notes_.process->pr_fname);
     }
     thread.call = system_call(status.registers);
+    if (!thread.call) thread.call = pause_just_over(status.registers, *this);
     thread.running = !thread.call;
     thread.settled = true;
     process_.threads.push_back(std::move(thread));

@@ -8,11 +8,14 @@
 #include <memory>
 
 #include "detector/inspect/core_file.hpp"
+#include "detector/inspect/event_links.hpp"
 #include "detector/inspect/glibc_threads.hpp"
 #include "detector/inspect/live_process.hpp"
 #include "detector/inspect/thread_stacks.hpp"
 #include "detector/inspect/wait_links.hpp"
+#include "detector/inspect/waited_descriptors.hpp"
 #include "detector/inspect/waited_words.hpp"
+#include "detector/inspect/waiting_loops.hpp"
 #include "detector/verdict/outside/waits.hpp"
 
 namespace forkscope {
@@ -33,7 +36,8 @@ bool is_suspect(const ProcessEvidence& process) {
                      [&](const ThreadEvidence& thread) {
                        const Wait wait = wait_of(thread, process.abi);
                        return wait.kind == WaitKind::kRunning || wait.kind == WaitKind::kTime ||
-                              wait.kind == WaitKind::kFutex;
+                              wait.kind == WaitKind::kFutex ||
+                              (thread.call && waits_for_descriptors(*thread.call));
                      });
 }
 
@@ -118,6 +122,8 @@ void look_for_links(Evidence& evidence, const LinkMemory& memory,
   if (!stacks) return;
   evidence.wait_links = wait_links(memory, evidence, left, namer);
   evidence.living_links = living_links(memory, evidence, namer);
+  evidence.waiting_loops = waiting_loops(memory.own, evidence, left, namer);
+  evidence.unserved_waits = unserved_waits(memory.own, evidence, namer);
 }
 
 }  // namespace
@@ -187,6 +193,7 @@ std::optional<Evidence> observe(pid_t pid, const ObserveOptions& options, Namer&
   if (judged) left = remember_fork(evidence, live->memory(), parent, namer);
   for (Looked& ancestor : ancestors) evidence.ancestors.push_back(std::move(ancestor.evidence));
   if (judged) look_for_links(evidence, {live->memory(), parent}, left, namer);
+  if (judged) evidence.waited_descriptors = waited_descriptors(live->memory(), evidence);
   // A process that ended meanwhile gave its last threads and no memory: no evidence of anything.
   if (!live->stat()) return std::nullopt;
   return evidence;

@@ -42,13 +42,18 @@ class RoundsSampler {
   RoundsSampler(std::unique_ptr<LiveProcess> live, Abi abi) : live_(std::move(live)), abi_(abi) {}
   bool look_at(Seen& seen);
   bool sleeps_mostly() const;
-  std::uint64_t descriptor_uses() const;
+  struct Uses {
+    std::uint64_t reads = 0, bytes = 0, writes = 0;
+    bool operator==(const Uses&) const = default;
+  };
+  Uses descriptor_uses() const;
+  bool are_of_library(const Uses& now, const ProcessEvidence& process) const;
 
   std::unique_ptr<LiveProcess> live_;
   const Abi abi_;
   std::vector<Seen> seen_;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
-  std::uint64_t uses_ = 0;
+  Uses uses_;
   int looks_ = 0;
 };
 

@@ -155,6 +155,8 @@ constexpr Entry kEntries[] = {
     // D (core.sync), OCaml (otherlibs/systhreads, runtime/platform.c), Go's runtime
     {"core.sync.rwmutex.ReadWriteMutex.", kLock, "D read-write lock", kStart},
     {"core.internal.spinlock.SpinLock.lock", kLock, "D spin lock"},
+    {"core.thread.osthread.Thread.sleep", kUnknown, "", kInner},
+    {"core.thread.osthread.Thread.yield", kUnknown, "", kInner},
     {"st_masterlock_acquire", kLock, "OCaml's runtime lock"},
     {"runtime.lock", kLock, "Go runtime lock", kStart},
     {"runtime.futex", kUnknown, "", kStart | kInner},

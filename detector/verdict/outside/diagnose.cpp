@@ -66,7 +66,8 @@ Diagnosis diagnose(const Evidence& evidence, const DataNamer& name) {
                            scene.closed,
                            ruling.signal_handlers,
                            ruling.nobody_known,
-                           ruling.unknown_to_lost};
+                           ruling.unknown_to_lost,
+                           ruling.unclear};
   result.sentence = outside_sentence(result, facts);
   result.reasons = outside_reasons(result, facts);
   if (result.answer == Answer::kDeadlock || result.answer == Answer::kProbable) {

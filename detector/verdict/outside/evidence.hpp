@@ -134,6 +134,29 @@ struct WaitLink {
   How how = How::kStack;
 };
 
+/// A thread is in a loop whose machine code does nothing but look at memory and pause: it goes round
+/// until that memory changes, and nothing in the loop itself changes it.
+struct WaitingLoop {
+  std::int32_t tid = 0;
+  Frame function;              ///< that has the loop
+  bool looks_elsewhere = false;  ///< not only at data of the file that the function is in
+  /// All of that data that it looks at is referred to by code that threads were in, or were started
+  /// in, that were not copied.
+  bool known_to_lost = false;
+  /// Of the loop nothing is known but that it was met at the instruction `pause`, which programs run
+  /// while they wait for a word to change.
+  bool only_pause = false;
+};
+
+/// Who can write to what a thread waits for in poll(), read() and their kin: of all its descriptors
+/// together.
+struct WaitedDescriptors {
+  std::int32_t tid = 0;
+  bool inside = false;   ///< of one at least, threads of the process itself
+  bool outside = false;  ///< of one at least, another process, or that is not known
+  bool inherited = false;  ///< one of those that its own threads write to may be from before the fork
+};
+
 /// What a thread of the process was seen doing when it was looked at again and again, for seconds.
 struct Rounds {
   std::int32_t tid = 0;
@@ -171,6 +194,10 @@ struct Evidence {
   /// The child has, or had, threads of its own, which are given the stacks of those that were not
   /// copied: what its libc remembers of these may be gone.
   bool stacks_reused = false;
+  std::vector<WaitingLoop> waiting_loops{};
+  std::vector<WaitedDescriptors> waited_descriptors{};
+  /// TIDs of threads that wait for ever on a variable which no other thread's code refers to.
+  std::vector<std::int32_t> unserved_waits{};
   std::vector<Rounds> rounds;    ///< one a thread, if they were looked at so
   std::uint64_t rounds_ms = 0;   ///< for how long
   bool read_or_wrote = false;    ///< it used descriptors meanwhile, by read() or write() and their kin

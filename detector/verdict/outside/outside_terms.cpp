@@ -40,6 +40,10 @@ std::string ground_word(Ground ground) {
       return "role-gone";
     case Ground::kRounds:
       return "rounds";
+    case Ground::kUnserved:
+      return "unserved";
+    case Ground::kInstant:
+      return "instant";
   }
   return "";
 }

@@ -75,11 +75,14 @@ std::string wait_for_ever(const Diagnosis& diagnosis, const OutsideFacts& facts)
   const ThreadDiagnosis& thread = diagnosis_of(diagnosis, facts, view);
   std::string text = thread_words(thread.tid, thread.name);
   if (!view.wait.futex) {
-    const Frame* frame = innermost_program_frame(view.thread->stack);
-    text += " sleeps again and again" +
-            (frame != nullptr && !frame->function.empty() ? " in " + frame->function : "");
+    text += (view.wait.kind == WaitKind::kRunning ? " spins in "
+             : facts.ground == Ground::kInstant   ? " naps in "
+                                                  : " sleeps again and again in ") +
+            place_of_pause(facts);
   } else {
-    text += facts.ground == Ground::kRounds ? " waits again and again " : " waits for ever ";
+    text += facts.ground == Ground::kRounds    ? " waits again and again "
+            : facts.ground == Ground::kInstant ? " waits for a limited time "
+                                               : " waits for ever ";
     text += (waits_for(view) ? "for " : "on ") + lock_clause(view, thread.place);
   }
   switch (view.owner.where) {
@@ -99,6 +102,8 @@ std::string wait_for_ever(const Diagnosis& diagnosis, const OutsideFacts& facts)
     return text + ", whose threads were not copied: " + list_names(facts.missed);
   if (facts.ground == Ground::kNobodyHolds)
     return text + ", which no thread here is seen to hold";
+  if (facts.ground == Ground::kUnserved)
+    return text + ", of which no other thread here is seen to know";
   return text + ", and nobody is left here who could end that";
 }
 
@@ -151,20 +156,6 @@ std::string link_sentence(const WaitLink& link, const std::vector<const ThreadEv
       return who + " runs code that refers to what it waits on.";
   }
   return {};
-}
-
-/// "It was looked at for 2 seconds: it slept at one place, woke up 40 times, and each time slept on."
-std::string rounds_sentence(const Evidence& evidence, const ThreadView& view) {
-  std::uint64_t turns = 0;
-  for (const Rounds& rounds : evidence.rounds)
-    if (rounds.tid == view.thread->tid) turns = rounds.turns;
-  return fmt::format(
-      "It was looked at for {:.1f} seconds: it woke up {} times and each time went on to wait at the "
-      "same place{}, and used no descriptor. It is not certain because each of these waits has a "
-      "limit, and what the program makes of that cannot be seen.",
-      double(evidence.rounds_ms) / 1000, turns,
-      view.wait.futex && !has_python(evidence.process) ? ", on the same word with the same value"
-                                                       : "");
 }
 
 LockType lock_type_of(const ThreadView& view) {
@@ -333,6 +324,8 @@ std::string outside_sentence(const Diagnosis& diagnosis, const OutsideFacts& fac
     case Answer::kUnknown:
       break;
   }
+  if (facts.culprit != nullptr && facts.unclear != Unclear::kNone)
+    return unclear_sentence(diagnosis, facts);
   if (facts.culprit != nullptr && facts.signal_handlers && !facts.nobody_known)
     return "cannot be judged: " + ever_waiting_thread(diagnosis, facts) +
            "; a signal handler of the program may end that";
@@ -409,6 +402,8 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
                           facts.views.size()));
   }
   if (facts.ground == Ground::kRounds) reasons.push_back(rounds_sentence(evidence, view));
+  if (facts.ground == Ground::kInstant && diagnosis.answer == Answer::kProbable)
+    for (std::string& reason : instant_reasons(facts)) reasons.push_back(std::move(reason));
   for (const WaitLink& link : evidence.wait_links)
     if (link.waiter == view.thread->tid && !says_nothing(link, facts) &&
         (!is_owned(view.family) || facts.ground == Ground::kNobodyHolds))
@@ -437,6 +432,10 @@ std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const Outsi
           "The other threads of the process are not seen to know of this lock, neither from their "
           "stacks nor from the code they are in, and nothing changed for a third of a second. It is "
           "not certain because they are alive, and one of them could release it.");
+    if (facts.ground == Ground::kUnserved)
+      reasons.push_back(
+          "The code that the other threads of the process are in does not refer to it, nor does what "
+          "that calls. It is not certain because they are alive, and one of them could end the wait.");
     if (!facts.closed && facts.ground == Ground::kRoleGone)
       reasons.push_back(fmt::format(
           "Nobody here does what {} did. It is not certain because other threads of the process are "
@@ -463,7 +462,9 @@ Finding outside_finding(const Diagnosis& diagnosis, const OutsideFacts& facts) {
   const bool proven = diagnosis.answer == Answer::kDeadlock;
   finding.severity = severity_word(proven ? record::Severity::kDeadlock : record::Severity::kHazard);
   finding.certainty = proven ? "proven" : "probable";
-  finding.evidence = ground_word(facts.ground);
+  // As who samples a living process says it.
+  const bool spins = view.wait.kind == WaitKind::kRunning;
+  finding.evidence = spins ? "spins" : ground_word(facts.ground);
   finding.process = diagnosis.pid;
   finding.program = diagnosis.program;
   finding.verdict = wait_for_ever(diagnosis, facts);
@@ -477,7 +478,7 @@ Finding outside_finding(const Diagnosis& diagnosis, const OutsideFacts& facts) {
   finding.waiter.stack = thread.stack;
   finding.waiter.python = thread.python;
   finding.fork_python = python_fork_stack(thread.python);
-  if (const Frame* called = called_libc_function(thread.stack))
+  if (const Frame* called = called_libc_function(thread.stack); called != nullptr && !spins)
     finding.waiter.call = called->function;
   for (const ThreadEvidence* lost : facts.lost)
     finding.lost.push_back(lost_report(*lost, facts.evidence.process.abi));

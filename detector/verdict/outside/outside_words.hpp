@@ -23,11 +23,21 @@ struct OutsideFacts {
   bool signal_handlers;   ///< a handler of the program's own might wake it
   bool nobody_known;      ///< which threads lived at the fork cannot be known any more
   bool unknown_to_lost;   ///< no thread that was not copied is seen to know of the wait
+  Unclear unclear;        ///< why it cannot be told
 };
 
 std::string program_name(const ProcessEvidence& process);
 ThreadDiagnosis thread_diagnosis(const ThreadView& view, const DataNamer& name);
 ThreadReport lost_report(const ThreadEvidence& thread, Abi abi);
+
+/// Of an answer with `facts.unclear`: the sentence, and what else to say.
+std::string unclear_sentence(const Diagnosis& diagnosis, const OutsideFacts& facts);
+/// Where a thread naps or spins.
+std::string place_of_pause(const OutsideFacts& facts);
+/// What a probable answer from many looks rests on.
+std::string rounds_sentence(const Evidence& evidence, const ThreadView& view);
+/// What a probable answer from one instant rests on.
+std::vector<std::string> instant_reasons(const OutsideFacts& facts);
 
 std::string outside_sentence(const Diagnosis& diagnosis, const OutsideFacts& facts);
 std::vector<std::string> outside_reasons(const Diagnosis& diagnosis, const OutsideFacts& facts);

@@ -54,7 +54,10 @@ std::optional<Ruling> nobody_left(const Scene& scene) {
   const bool memory_silent = !evidence.memory_knows_threads || evidence.stacks_reused;
   if (scene.forked && !cycle && !scene.left_behind() && parent_silent && memory_silent) {
     ruling.nobody_known = true;
-    return with(Answer::kUnknown);
+    // A lock was taken by somebody. The thread that waits would have to have forgotten that it did.
+    if (!view->must_be_released() || !view->lock.held) return with(Answer::kUnknown);
+    ruling.kind = kind_of_unowned(*view);
+    return with(Answer::kProbable);
   }
   if (ruling.signal_handlers && (!scene.forked || cycle || !scene.left_behind()))
     return with(process.caught_signals ? Answer::kWaiting : Answer::kUnknown);

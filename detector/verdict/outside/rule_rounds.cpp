@@ -2,12 +2,10 @@
 // ends proves nothing; that nothing comes of any of them, and nobody is left to change that, speaks
 // for a wait without end.
 #include <algorithm>
-#include <cctype>
 #include <string_view>
 
-#include "detector/record/module_kind.hpp"
-#include "detector/verdict/address_space.hpp"
 #include "detector/verdict/outside/component.hpp"
+#include "detector/verdict/outside/pauses.hpp"
 #include "detector/verdict/outside/rules.hpp"
 #include "detector/verdict/words.hpp"
 
@@ -18,7 +16,6 @@ constexpr std::uint64_t kLeastTurns = 3, kLeastNaps = 20;
 constexpr std::uint64_t kLeastMilliseconds = 1900;
 /// Processor time of a turn that only looks at a word. Python's take a tenth of the second.
 constexpr std::uint64_t kMostPerTurn = 200'000, kMostPerPythonTurn = 1'000'000;
-constexpr std::size_t kLockFrames = 3;  ///< of the program, innermost, that may name a lock
 
 const Rounds* rounds_of(const Scene& scene, const ThreadView& view) {
   const auto& all = scene.evidence.rounds;
@@ -26,11 +23,6 @@ const Rounds* rounds_of(const Scene& scene, const ThreadView& view) {
     return rounds.tid == view.thread->tid;
   });
   return at != all.end() ? &*at : nullptr;
-}
-
-bool is_python_wait(const ThreadView& view) {
-  const Frame* frame = innermost_program_frame(view.thread->stack);
-  return frame != nullptr && is_python_module(frame->module);
 }
 
 /// It was nowhere else, and did nothing in between.
@@ -46,41 +38,22 @@ bool only_goes_round(const ThreadView& view, const Rounds& rounds) {
   return rounds.ran_ns / rounds.turns <= (python ? kMostPerPythonTurn : kMostPerTurn);
 }
 
-/// Words of names that stand for a lock, and those that only look so.
-bool names_lock(const std::string& function) {
-  std::string name = function;
-  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  for (const std::string_view other : {"clock", "block", "unlock", "flock", "lockf", "lock_f",
-                                       "filelock", "file_lock", "dotlock"})
-    if (name.find(other) != std::string::npos) return false;
-  return name.find("lock") != std::string::npos || name.find("mutex") != std::string::npos ||
-         name.find("acquire") != std::string::npos;
-}
-
-bool waits_for_lock(const std::vector<Frame>& stack) {
-  std::size_t seen = 0;
-  for (const Frame& frame : stack) {
-    if (frame.module.empty() || is_libc_module(frame.module)) continue;
-    if (names_lock(frame.function)) return true;
-    if (++seen == kLockFrames) return false;
-  }
-  return false;
-}
-
 bool is_waiting_file(const std::string& file) {
   const std::string name = base_name(file);
   return name == "threading.py" || name == "queue.py" || file.starts_with("<");
 }
 
+/// Event.wait() with a limit is how programs sleep that may be told to stop.
+bool waits_for_python_event(const ThreadView& view) {
+  const std::vector<PythonFrame>& frames = view.thread->python;
+  return frames.size() > 1 && is_waiting_file(frames[0].file) && is_waiting_file(frames[1].file) &&
+         frames[0].function.ends_with("wait") && frames[1].function.ends_with("wait");
+}
+
 /// A lost thread ran functions of the same file as those that wait, outside of the standard
-/// library's own for that. Event.wait() with a limit is how programs sleep that may be told to stop.
+/// library's own for that.
 bool shares_python(const Scene& scene, const ThreadView& view) {
   const std::vector<PythonFrame>& frames = view.thread->python;
-  if (frames.empty()) return false;
-  if (frames.size() > 1 && is_waiting_file(frames[0].file) && is_waiting_file(frames[1].file) &&
-      frames[0].function.ends_with("wait") && frames[1].function.ends_with("wait")) {
-    return false;
-  }
   return std::any_of(frames.begin(), frames.end(), [&](const PythonFrame& frame) {
     return !is_waiting_file(frame.file) &&
            std::any_of(scene.lost.begin(), scene.lost.end(), [&](const ThreadEvidence* thread) {
@@ -112,11 +85,16 @@ bool handlers_may_end(const Scene& scene, const ThreadView& view) {
 /// Why it is taken for a wait for a thread that was not copied.
 std::optional<record::Kind> kind_of(const Scene& scene, const ThreadView& view) {
   if (is_python_wait(view)) {
-    if (view.wait.kind == WaitKind::kTime || !shares_python(scene, view)) return std::nullopt;
+    if (view.wait.kind == WaitKind::kTime || !shares_python(scene, view) ||
+        waits_for_python_event(view)) {
+      return std::nullopt;
+    }
     return kind_of_unowned(view);
   }
-  if (waits_for_lock(view.thread->stack)) return record::Kind::kOrphanedLock;
+  if (names_lock(view.thread->stack)) return record::Kind::kOrphanedLock;
   if (view.must_be_released()) return kind_of_unowned(view);
+  const WaitingLoop* loop = waiting_loop_of(scene.evidence, view);
+  if (loop != nullptr && loop->known_to_lost) return kind_of_unowned(view);
   if (!explained_by_lost(scene, view)) return std::nullopt;
   // A nap in the program's own code may be for anything.
   const auto component = waiting_component(view.thread->stack);
@@ -145,9 +123,12 @@ std::optional<Ruling> endless_rounds(const Scene& scene) {
       continue;
     }
     const auto kind = kind_of(scene, view);
-    if (!kind) continue;
     Ruling ruling;
     ruling.culprit = &view;
+    ruling.unclear = Unclear::kEvent;
+    if (!kind && is_python_wait(view) && waits_for_python_event(view) && shares_python(scene, view))
+      return ruling;
+    if (!kind) continue;
     ruling.kind = *kind;
     ruling.ground = Ground::kRounds;
     ruling.answer = Answer::kProbable;

@@ -27,6 +27,12 @@ std::optional<Ruling> missing_role(const Scene& scene);
 /// A thread waits again and again, each time for a limited time, or naps between its looks at a lock:
 /// always at one place and on one word, and nobody here could end that (evidence.hpp, Rounds).
 std::optional<Ruling> endless_rounds(const Scene& scene);
+/// Of a core file: a thread waits for a limited time, naps or spins, and nobody here could end that.
+std::optional<Ruling> one_instant(const Scene& scene);
+/// A thread waits for descriptors that threads write to that were not copied. Never an accusation.
+std::optional<Ruling> missing_writer(const Scene& scene);
+/// A thread waits for an event that no living thread is seen to know of, by stack or code.
+std::optional<Ruling> unserved_event(const Scene& scene);
 /// A lock that a thread took before the fork, and nothing tells any more whether that is the thread
 /// that forked and lives on as the first one here.
 std::optional<Ruling> unknown_holder(const Scene& scene);
@@ -38,7 +44,8 @@ std::optional<Ruling> goes_on(const Scene& scene);
 using Rule = std::optional<Ruling> (*)(const Scene&);
 constexpr Rule kInOrder[] = {beyond_judgement, absent_owner,   lost_go_runtime, nobody_left,
                              inherited_lock,   inherited_python_lock,
-                             missing_role,   endless_rounds,  unknown_holder,
-                             unseen_sharers,   goes_on};
+                             missing_role,   endless_rounds, one_instant,  unknown_holder,
+                             unseen_sharers,   missing_writer,
+                             unserved_event, goes_on};
 
 }  // namespace forkscope::rules

@@ -21,6 +21,18 @@ enum class Ground {
   kNobodyHolds, ///< the lock names no owner, and none of the living threads is seen to hold it
   kRoleGone,    ///< nobody here does what threads did that were not copied
   kRounds,      ///< it waits again and again, each time for a limited time, for nothing that comes
+  kUnserved,    ///< threads that were not copied knew what it waits for, and no other thread here does
+  kInstant,     ///< of a core file: it waits so, as far as the function and its code tell
+};
+
+/// Why an answer is `unknown` though everything could be read.
+enum class Unclear {
+  kNone,
+  kOneInstant,   ///< of a core file: a wait with a limit, a nap or a spin, perhaps one of many
+  kEvent,        ///< it waits again and again for a Python event, as programs sleep, too
+  kDescriptors,  ///< of a core file: what the descriptors lead to that it waits for
+  kOwnWriter,    ///< it waits for descriptors that its own lost threads were there to write to
+  kUnserved,     ///< it waits for something that lost threads knew, and nobody here is seen to
 };
 
 std::string ground_word(Ground ground);
@@ -64,6 +76,7 @@ struct Ruling {
   bool nobody_known = false;     ///< which threads lived at the fork cannot be known any more
   bool readable = true;          ///< what the threads do could be read
   bool unknown_to_lost = false;  ///< no thread that was not copied is seen to know of the wait
+  Unclear unclear = Unclear::kNone;
 };
 
 /// The kind of a finding about a wait whose lock names no owner.

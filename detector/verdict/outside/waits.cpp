@@ -65,6 +65,7 @@ constexpr Known kKnown[] = {
     {"fdatasync", WaitKind::kOutside, "waits for the disk", 75, 83, -1},
     {"nanosleep", WaitKind::kTime, "sleeps", 35, 101, -1},
     {"clock_nanosleep", WaitKind::kTime, "sleeps", 230, 115, -1},
+    {"sched_yield", WaitKind::kRunning, "gives the processor away", 24, 124, -1},
     {"restart_syscall", WaitKind::kOutside, "goes on with a wait that was interrupted", 219, 128, -1},
     {"exit", WaitKind::kOutside, "has ended", 60, 93, -1},
     {"exit_group", WaitKind::kOutside, "ends", 231, 94, -1},
@@ -181,10 +182,10 @@ Wait wait_of(const SystemCall& call, Abi abi) {
       wait.does.replace(hole, 1, std::to_string(static_cast<std::int32_t>(call.arguments[0])));
     }
     const bool limited =
-        known.kind == WaitKind::kTime || has_numeric_limit(known.name, call) ||
+        known.kind == WaitKind::kTime || known.kind == WaitKind::kRunning || has_numeric_limit(known.name, call) ||
         (known.timeout >= 0 && call.arguments[known.timeout] != 0);
     wait.for_ever = !limited;
-    if (limited && known.kind != WaitKind::kTime) wait.does += ", for a limited time";
+    if (limited && known.kind == WaitKind::kOutside) wait.does += ", for a limited time";
     return wait;
   }
   wait.kind = WaitKind::kOutside;
