@@ -193,6 +193,20 @@ void LiveProcess::look_at_mappings(ProcessEvidence& process) {
   process.modules = finder.modules(process.mappings);
 }
 
+/// Since the look began the process may have installed handlers, or executed a program, before its
+/// threads came to sleep where they were found.
+void LiveProcess::see_what_changed(ProcessEvidence& process) {
+  const auto now = stat();
+  if (!now || (now->flags & kForkedNoExec) == 0) process.forked = false;
+  const auto text = read_file(body_ + "status");
+  const auto status = text ? parse_status(*text) : std::nullopt;
+  if (!status) {
+    process.caught_signals.reset();
+  } else if (process.caught_signals) {
+    *process.caught_signals |= status->caught;
+  }
+}
+
 ProcessEvidence LiveProcess::look() {
   ProcessEvidence process;
   process.pid = process.own_pid = pid_;
@@ -229,6 +243,7 @@ ProcessEvidence LiveProcess::look() {
   process.libc = libc_of(process.modules);
   error_ = 0;
   look_at_threads(process);
+  see_what_changed(process);
   const bool blind = std::all_of(
       process.threads.begin(), process.threads.end(),
       [](const ThreadEvidence& thread) { return !thread.running && !thread.call; });

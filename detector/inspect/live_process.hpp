@@ -72,6 +72,7 @@ class LiveProcess {
   std::vector<pid_t> thread_ids() const;
   std::optional<ThreadEvidence> look_at_thread(pid_t tid) const;
   void look_at_threads(ProcessEvidence& process) const;
+  void see_what_changed(ProcessEvidence& process);
   void look_at_mappings(ProcessEvidence& process);
   /// After the first thread has ended, another one knows what the process has. False: all ended.
   bool choose_living_thread();

@@ -1,9 +1,11 @@
 // Waits that may have an end and are not known to have one: for descriptors that only the process's
 // own threads write to, and for events that no living thread is seen to know of.
 #include <algorithm>
+#include <string_view>
 
 #include "detector/verdict/outside/pauses.hpp"
 #include "detector/verdict/outside/rules.hpp"
+#include "detector/verdict/words.hpp"
 
 namespace forkscope::rules {
 namespace {
@@ -52,11 +54,21 @@ bool is_only_thread(const Scene& scene, const ThreadView& view) {
   });
 }
 
+/// Its threads are the program's; what it waits for beside its own pipes, the program asked for.
+bool is_interpreter(const std::string& module) {
+  constexpr std::string_view kNames[] = {"libruby", "libpython", "libnode", "libjvm", "libperl",
+                                         "libphp"};
+  return std::any_of(std::begin(kNames), std::end(kNames), [&](std::string_view name) {
+    return base_name(module).starts_with(name);
+  });
+}
+
 /// A library waits for descriptors that its own threads, which are gone, write to among others.
 bool may_miss_writers(const Scene& scene, const ThreadView& view) {
   const WaitedDescriptors* waited = descriptors_of(scene, view);
   const auto library = library_of(scene, view);
-  return waited != nullptr && waited->inside && library && lost_run(scene, library->module);
+  return waited != nullptr && waited->inside && library && !is_interpreter(library->module) &&
+         lost_run(scene, library->module);
 }
 
 std::optional<Unclear> doubt_of_descriptors(const Scene& scene, const ThreadView& view) {
