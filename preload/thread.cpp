@@ -21,6 +21,31 @@ std::size_t stack_size_of(const pthread_attr_t* attributes) {
   return size;
 }
 
+bool is_alive_as(const ThreadRecord& thread, pthread_t handle) {
+  const Life life = thread.life.load(std::memory_order_relaxed);
+  return thread.generation == process.generation && pthread_equal(thread.pthread, handle) &&
+         (life == Life::kAlive || life == Life::kStarting);
+}
+
+/// What detail::self of thread `handle` is, null where that cannot be said. The handle is the thread
+/// pointer (nptl, allocatestack.c), from which initial-exec variables are as far in every thread. Its
+/// owner may write it just now.
+ThreadRecord* self_of(pthread_t handle) {
+  const auto base = reinterpret_cast<std::uintptr_t>(__builtin_thread_pointer());
+  if (pthread_self() != base) return nullptr;
+  const std::uintptr_t distance = reinterpret_cast<std::uintptr_t>(&detail::self) - base;
+  return __atomic_load_n(reinterpret_cast<ThreadRecord**>(handle + distance), __ATOMIC_ACQUIRE);
+}
+
+/// Of a living thread that libc knows by `handle`. One that has not run yet is looked for, the newest
+/// first: who creates a thread names it at once.
+ThreadRecord* record_of(pthread_t handle) {
+  if (ThreadRecord* its = self_of(handle); its != nullptr && is_alive_as(*its, handle)) return its;
+  for (std::uint32_t i = registry.size(); i-- > 0;)
+    if (ThreadRecord* one = registry.at(i); one != nullptr && is_alive_as(*one, handle)) return one;
+  return nullptr;
+}
+
 /// First code of the new thread. The stack size was left in stack_span for adopt() to read.
 void* run_thread(void* argument) {
   auto& thread = *static_cast<ThreadRecord*>(argument);
@@ -106,13 +131,7 @@ FORKSCOPE_EXPORT int thrd_create(thrd_t* created, thrd_start_t start, void* argu
 FORKSCOPE_EXPORT int pthread_setname_np(pthread_t target, const char* name) noexcept {
   int result = real().pthread_setname_np(target, name);
   if (result != 0) return result;
-  registry.each([&](ThreadRecord& thread) {
-    Life life = thread.life.load(std::memory_order_relaxed);
-    if (thread.generation != process.generation || !pthread_equal(thread.pthread, target) ||
-        (life != Life::kAlive && life != Life::kStarting))
-      return true;
-    std::strncpy(thread.name, name, sizeof thread.name - 1);
-    return false;
-  });
+  if (ThreadRecord* thread = record_of(target))
+    std::strncpy(thread->name, name, sizeof thread->name - 1);
   return result;
 }
