@@ -4,12 +4,15 @@
 // process per case. Every case reports the counter `pair`: seconds per pair.
 #include <benchmark/benchmark.h>
 #include <pthread.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <thread>
 
 namespace {
@@ -62,6 +65,82 @@ void second_thread_idle(benchmark::State& state) {
   close(gate[0]);
 }
 BENCHMARK(second_thread_idle);
+
+// A worker of a prefork server: a child of a process with a second thread. It times batches on
+// request, by its own CPU time; the requests do not count.
+class ForkedChild {
+ public:
+  ForkedChild() {
+    if (pipe(orders_.data()) != 0 || pipe(answers_.data()) != 0) std::abort();
+    pid_ = fork();
+    if (pid_ == 0) serve();
+  }
+  ~ForkedChild() {
+    close(orders_[1]);
+    waitpid(pid_, nullptr, 0);
+  }
+  ForkedChild(const ForkedChild&) = delete;
+  ForkedChild& operator=(const ForkedChild&) = delete;
+
+  // Seconds that `kBatch` pairs took; less than 0 when the child is gone.
+  double time_pairs() {
+    double seconds = -1;
+    char byte = 0;
+    if (write(orders_[1], &byte, 1) != 1 || read(answers_[0], &seconds, sizeof seconds) != sizeof seconds)
+      return -1;
+    return seconds;
+  }
+
+  static constexpr std::int64_t kBatch = 20 * kPairs;
+
+ private:
+  static double cpu_time() {
+    timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
+  }
+  [[noreturn]] void serve() {
+    close(orders_[1]);
+    LonelyMutex lonely;
+    for (char byte; read(orders_[0], &byte, 1) == 1;) {
+      const double begin = cpu_time();
+      for (std::int64_t done = 0; done < kBatch; done += kPairs) lock_pairs(&lonely.mutex);
+      const double seconds = cpu_time() - begin;
+      if (write(answers_[1], &seconds, sizeof seconds) != sizeof seconds) break;
+    }
+    _exit(0);
+  }
+
+  std::array<int, 2> orders_, answers_;
+  pid_t pid_ = -1;
+};
+
+void forked_child(benchmark::State& state) {
+  std::array<int, 2> gate;
+  if (pipe(gate.data()) != 0) return state.SkipWithError("pipe failed");
+  std::thread idle([fd = gate[0]] {
+    char byte;
+    while (read(fd, &byte, 1) < 0) continue;
+  });
+  double total = 0;
+  {
+    ForkedChild child;
+    for (auto _ : state) {
+      const double seconds = child.time_pairs();
+      if (seconds < 0) {
+        state.SkipWithError("the child is gone");
+        break;
+      }
+      state.SetIterationTime(seconds);
+      total += seconds;
+    }
+  }
+  state.counters["pair"] = total / double(state.iterations() * ForkedChild::kBatch);
+  close(gate[1]);
+  idle.join();
+  close(gate[0]);
+}
+BENCHMARK(forked_child)->UseManualTime();
 
 // Two busy threads that share nothing but the process.
 void own_mutexes(benchmark::State& state) {

@@ -44,7 +44,7 @@ namespace {
 }  // namespace
 
 FORKSCOPE_EXPORT int mtx_lock(mtx_t* mutex) {
-  ThreadRecord* thread = detail::unguarded;
+  ThreadRecord* thread = mutex_call::short_path_to_lock(mutex);
   if (thread != nullptr && !mutex_call::owned(*thread, mutex) &&
       table::push(*thread, mutex, FORKSCOPE_CALL_SITE)) [[likely]]
     return real_functions.mtx_lock(mutex);
@@ -63,7 +63,7 @@ FORKSCOPE_EXPORT int mtx_timedlock(mtx_t* __restrict mutex, const timespec* __re
 }
 
 FORKSCOPE_EXPORT int mtx_unlock(mtx_t* mutex) {
-  ThreadRecord* thread = detail::unguarded;
+  ThreadRecord* thread = mutex_call::short_path_to_unlock(mutex);
   if (thread != nullptr && (!mutex_call::outermost(mutex) || mutex_call::pop_newest(*thread, mutex))) [[likely]]
     return real_functions.mtx_unlock(mutex);
   return unlock(mutex, __builtin_return_address(0));

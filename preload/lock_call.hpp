@@ -9,6 +9,7 @@
 #include "detector/tracker/history.hpp"
 #include "detector/tracker/inject.hpp"
 #include "detector/tracker/latent.hpp"
+#include "detector/tracker/lock_words.hpp"
 #include "detector/tracker/lost_threads.hpp"
 #include "detector/tracker/orphan.hpp"
 #include "detector/tracker/sys.hpp"
@@ -24,11 +25,24 @@ struct Kind {
   record::Call call;
 };
 
-/// The whole of the fast path: a known thread, not in a child that lost threads, with a free slot.
+/// As mutex_call::short_path_to_lock().
+[[gnu::always_inline]] inline ThreadRecord* short_path_to(const void* lock, const Kind& kind) {
+  ThreadRecord* thread = detail::unguarded;
+  if (thread == nullptr && (kind.type == record::LockType::kRwlock ||
+                            kind.type == record::LockType::kSpinlock)) [[unlikely]] {
+    thread = detail::guarded;
+    if (thread != nullptr &&
+        (lock_words::taken(lock, kind.type) || !asked_about(lock, kind.type, kind.flags)))
+      return nullptr;
+  }
+  return thread;
+}
+
+/// The whole of the fast path: a known thread, a lock that need not be asked about, a free slot.
 /// False when it is none of that, and nothing is done yet.
 [[gnu::always_inline]] inline bool begin(const void* lock, const Kind& kind, void* caller,
                                          void* cfa) {
-  ThreadRecord* thread = detail::unguarded;
+  ThreadRecord* thread = short_path_to(lock, kind);
   if (thread == nullptr || thread->top == thread->slots + kSlots) [[unlikely]]
     return false;
   table::want(*thread, lock, kind.type, kind.flags, caller, cfa);
@@ -165,8 +179,10 @@ inline bool note_release(ThreadRecord& thread, const void* lock) {
 /// nothing is done yet.
 [[gnu::always_inline]] inline bool give_up_newest(const void* lock) {
   ThreadRecord* thread = detail::unguarded;
-  if (thread == nullptr) [[unlikely]]
-    return false;
+  if (thread == nullptr) [[unlikely]] {
+    thread = detail::guarded;
+    if (thread == nullptr || (newest_slot(*thread).flags & kInherited) != 0) return false;
+  }
   Slot& newest = newest_slot(*thread);
   if (!is(newest, lock, Hold::kHeld) || !history::count_release(*thread, lock, newest.flags))
       [[unlikely]]

@@ -36,7 +36,7 @@ namespace {
 }  // namespace
 
 FORKSCOPE_EXPORT int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
-  ThreadRecord* thread = detail::unguarded;
+  ThreadRecord* thread = short_path_to_lock(mutex);
   if (thread == nullptr) [[unlikely]] {
     bool recorded = record_call(mutex, FORKSCOPE_CALL_SITE);
     return lock_slowly(mutex, __builtin_return_address(0), recorded);
@@ -47,7 +47,7 @@ FORKSCOPE_EXPORT int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
 }
 
 FORKSCOPE_EXPORT int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
-  ThreadRecord* thread = detail::unguarded;
+  ThreadRecord* thread = short_path_to_unlock(mutex);
   if (thread == nullptr) [[unlikely]]
     return unlock_slowly(mutex, __builtin_return_address(0));
   if (outermost(mutex) && !pop_newest(*thread, mutex)) [[unlikely]]
@@ -56,7 +56,7 @@ FORKSCOPE_EXPORT int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
 }
 
 FORKSCOPE_EXPORT int pthread_mutex_trylock(pthread_mutex_t* mutex) noexcept {
-  ThreadRecord* thread = detail::unguarded;
+  ThreadRecord* thread = short_path_to_try(mutex);
   if (thread != nullptr && !owned(*thread, mutex) &&
       table::push(*thread, mutex, FORKSCOPE_CALL_SITE)) [[likely]] {
     mark_unordered(*thread, mutex);

@@ -34,6 +34,37 @@ inline bool taken(int result) { return result == 0 || result == EOWNERDEAD; }
   return !words.recursive() || words.count() <= 1;
 }
 
+/// The calling thread where its call for `mutex` may be short: nothing wants it to be long, or only
+/// that it is guarded, and the mutex is free, so that nobody lost has it, and was asked about.
+[[gnu::always_inline]] inline ThreadRecord* short_path_to_lock(const void* mutex) {
+  ThreadRecord* thread = detail::unguarded;
+  if (thread == nullptr) [[unlikely]] {
+    thread = detail::guarded;
+    if (thread != nullptr && (MutexWords(mutex).lock_word() != 0 ||
+                              !asked_about(mutex, record::LockType::kMutexNormal, 0)))
+      return nullptr;
+  }
+  return thread;
+}
+/// The same for a try, which note_taken_in_child() never asks about.
+[[gnu::always_inline]] inline ThreadRecord* short_path_to_try(const void* mutex) {
+  ThreadRecord* thread = detail::unguarded;
+  if (thread == nullptr) [[unlikely]] {
+    thread = detail::guarded;
+    if (thread != nullptr && MutexWords(mutex).lock_word() != 0) return nullptr;
+  }
+  return thread;
+}
+/// The same for giving it up: a guarded thread's must be its own, under its TID of now.
+[[gnu::always_inline]] inline ThreadRecord* short_path_to_unlock(const void* mutex) {
+  ThreadRecord* thread = detail::unguarded;
+  if (thread == nullptr) [[unlikely]] {
+    thread = detail::guarded;
+    if (thread != nullptr && MutexWords(mutex).owner() != thread->tid) return nullptr;
+  }
+  return thread;
+}
+
 /// A word to the history, before `mutex` is given up.
 inline void note_release(ThreadRecord& thread, const void* mutex) {
   thread.each([&](const Recorded& one) {

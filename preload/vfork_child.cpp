@@ -41,7 +41,7 @@ void open_vfork(ThreadRecord& thread, std::uint64_t id) {
   thread.vfork = id;
   if (!thread.vfork_open) process.shares_memory.fetch_add(1, std::memory_order_relaxed);
   thread.vfork_open = true;
-  detail::unguarded = nullptr;  // the lock path, too, comes by
+  take_long_path();  // the lock path, too, comes by
 }
 
 void close_vfork(ThreadRecord& thread) {

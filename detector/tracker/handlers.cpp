@@ -117,8 +117,8 @@ HandlerCall::HandlerCall(const HandlerEntry& entry, HandlerPhase its_phase)
   previous_ = live_handler(*thread_);
   thread_->fork.handler = this;
   // The lock path, too, comes by: what a handler locks is of interest, and whether it gets it.
-  unguard_ = detail::unguarded == thread_;
-  detail::unguarded = nullptr;
+  unguard_ = detail::unguarded == thread_ || detail::guarded == thread_;
+  take_long_path();
   if (previous_ == nullptr) handler_trace::entered(*thread_, *this, entry.order);
   begin_ = sys::now();
 }

@@ -452,7 +452,7 @@ void note_release(ThreadRecord& thread, const Release& release) {
   if (!timed && thread.to_time == nullptr) {
     thread.to_time = lock;
     thread.looking = std::max(thread.looking, kLooks);
-    detail::unguarded = nullptr;
+    take_long_path();
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include "detector/tracker/finding_writer.hpp"
 #include "detector/tracker/history.hpp"
+#include "detector/tracker/inject.hpp"
 #include "detector/tracker/inject_probe.hpp"
 #include "detector/tracker/look.hpp"
 #include "detector/tracker/lock_words.hpp"
@@ -11,9 +12,34 @@
 
 namespace forkscope {
 
+constinit std::atomic<std::uintptr_t> asked[kAsked] = {};
+
 namespace {
 
 using namespace record;
+
+/// Kinds whose interposers have a short path in a guarded thread. A semaphore's permits are counted
+/// each time.
+bool is_asked_once(LockType type) {
+  switch (type) {
+    case LockType::kMutexNormal:
+    case LockType::kMutexRecursive:
+    case LockType::kMutexErrorcheck:
+    case LockType::kMutexAdaptive:
+    case LockType::kRwlock:
+    case LockType::kSpinlock:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void remember_asked(const void* lock, LockType type, std::uint8_t flags) {
+  if (inject::armed || !is_asked_once(type)) return;
+  const bool mutex = type != LockType::kRwlock && type != LockType::kSpinlock;
+  const std::uintptr_t word = asked_word(lock, mutex ? LockType::kMutexNormal : type, flags);
+  asked_place(word).store(word, std::memory_order_relaxed);
+}
 
 /// Whether the call would have waited for ever. A sem_trywait may be half of CPython's
 /// PyThread_acquire_lock_timed, which tries first: who reads the record sees who called.
@@ -41,7 +67,8 @@ void note_taken_in_child(ThreadRecord& thread, const void* lock, LockType type, 
   inject::probing::learn({lock, type, flags, call, return_address});
   const history::LostUses lost = history::lost_uses(lock, type, flags);
   history::Use* use = lost.longest;
-  if (use == nullptr || made_good_by_libc(type)) return;
+  if (use == nullptr) return remember_asked(lock, type, flags);
+  if (made_good_by_libc(type)) return;
   const bool tries = waits_of(call) == Waits::kTry;
   if (tries && use->tried) return;
   use->tried = true;
@@ -69,7 +96,9 @@ void note_taken_in_child(ThreadRecord& thread, const void* lock, LockType type, 
     }
   }
   // From here on it is the child's own: whoever has it next will give it up.
-  if (!tries) history::forget_lost_uses(lock);
+  if (tries) return;
+  history::forget_lost_uses(lock);
+  remember_asked(lock, type, flags);
 }
 
 }  // namespace forkscope

@@ -16,6 +16,7 @@ constinit LibcCalls libc_calls;
 namespace detail {
 constinit thread_local ThreadRecord* self = nullptr;
 constinit thread_local ThreadRecord* unguarded = nullptr;
+constinit thread_local ThreadRecord* guarded = nullptr;
 constinit bool lock_points = false;
 }  // namespace detail
 
@@ -34,7 +35,8 @@ constexpr int kRounds = 4;
 
 void finish(ThreadRecord& thread) {
   gone = true;  // first: a signal handler that locks must not make the thread known again
-  detail::self = detail::unguarded = nullptr;
+  detail::self = nullptr;
+  take_long_path();
   process.living.fetch_sub(1, std::memory_order_relaxed);
   table::forget_semaphores(thread);
   table::forget_stale(thread);
@@ -223,7 +225,7 @@ void adopt(ThreadRecord& thread, std::size_t stack_size) {
 
 void guard(ThreadRecord& self) {
   self.guarded = 1;
-  detail::unguarded = nullptr;
+  take_long_path();
 }
 
 ThreadRecord* attach_current_thread() {

@@ -100,6 +100,9 @@ namespace detail {
 extern constinit thread_local ThreadRecord* self;
 /// The same, but null while the thread is guarded: one test on the lock path for both.
 extern constinit thread_local ThreadRecord* unguarded;
+/// Null but while the thread is guarded and nothing else wants the long path: where that has been
+/// before, a call for a free lock is short again (asked_about() in latent.hpp).
+extern constinit thread_local ThreadRecord* guarded;
 /// Lock calls of every thread take the long path for good: something is injected at locks.
 extern constinit bool lock_points;
 }  // namespace detail
@@ -107,12 +110,16 @@ extern constinit bool lock_points;
 /// From here on the calling thread asks orphan.cpp before it locks.
 void guard(ThreadRecord& self);
 
+/// The calling thread's lock calls take the long path from here on.
+inline void take_long_path() { detail::unguarded = detail::guarded = nullptr; }
+
 /// The calling thread's lock calls take the short path from here on, unless something still wants
 /// the long one.
 inline void restore_lock_path(ThreadRecord& self) {
-  const bool looks = self.guarded != 0 || self.vfork_open || self.looking != 0 ||
-                     self.fork.handler != nullptr || detail::lock_points;
-  detail::unguarded = looks ? nullptr : &self;
+  const bool looks = self.vfork_open || self.looking != 0 || self.fork.handler != nullptr ||
+                     detail::lock_points;
+  detail::unguarded = looks || self.guarded != 0 ? nullptr : &self;
+  detail::guarded = looks || self.guarded == 0 ? nullptr : &self;
 }
 
 /// The calling thread's record, or null.

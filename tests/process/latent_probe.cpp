@@ -135,6 +135,26 @@ int grandchild_of_threads(const std::string&) {
   waitpid(child, &status, 0);
   return status;
 }
+/// The child of a process with threads has found the lock free so often that it is not asked about any
+/// more; its own child is another process.
+int grandchild_of_a_worker(const std::string&) {
+  return beside([] { use(&second); }, [] {
+    for (int i = 0; i < 100; ++i) use(&plain);
+    _exit(beside([] { use(&plain); }, [] { use(&plain); }));
+  });
+}
+int tried_often_before(const std::string&) {
+  return beside([] { use(&plain); }, [] {
+    for (int i = 0; i < 100; ++i)
+      if (pthread_mutex_trylock(&plain) == 0) pthread_mutex_unlock(&plain);
+    use(&plain);
+  });
+}
+int busy_worker(const std::string&) {
+  return beside([] { use(&second); }, [] {
+    for (int i = 0; i < 100; ++i) use(&plain);
+  });
+}
 int read_then_write(const std::string&) {
   static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
   const auto read = [] {
@@ -373,7 +393,10 @@ const std::map<std::string, int (*)(const std::string&)> kModes = {
     {"many-locks", many_locks},
     {"grandchild", grandchild},
     {"forked-by-a-thread", forked_by_a_thread},
-    {"grandchild-of-threads", grandchild_of_threads},
+    {"grandchild-of-a-worker", grandchild_of_a_worker},
+      {"tried-often-before", tried_often_before},
+      {"busy-worker", busy_worker},
+      {"grandchild-of-threads", grandchild_of_threads},
     {"read-then-write", read_then_write},
     {"other-lock", other_lock},
     {"only-tries", only_tries},

@@ -32,7 +32,8 @@ bool has_function(const json& stack, const std::string& name) {
 
 TEST_CASE("a lock that another thread took before the fork and the child takes after it is latent") {
   for (const char* mode : {"recent", "trylocked-by-thread", "in-condition-wait", "many-locks",
-                           "grandchild", "grandchild-of-threads", "forked-by-a-thread"}) {
+                           "grandchild", "grandchild-of-threads",
+                           "grandchild-of-a-worker", "tried-often-before", "forked-by-a-thread"}) {
     INFO(mode);
     const json report = observe(mode);
     REQUIRE(report["findings"].size() == 1);
@@ -104,7 +105,7 @@ TEST_CASE("a lock is its own module's, whatever lay at its address before") {
 
 TEST_CASE("nothing is said of another lock at the same address, nor of a protected one") {
   for (const char* mode :
-       {"other-lock", "only-tries", "ended-thread", "before-threads", "freed", "freed-pages",
+       {"busy-worker", "other-lock", "only-tries", "ended-thread", "before-threads", "freed", "freed-pages",
         "reallocated", "permits", "deleted", "destroyed", "initialised-in-child", "unmapped", "on-stack", "unloaded",
         "protected-by-handlers", "made-anew-by-handlers", "many-protected", "shared-memory",
         "posted-by-another", "child-execs"}) {
