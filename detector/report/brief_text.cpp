@@ -39,8 +39,8 @@ const Frame* frame_to_name(const std::vector<Frame>& stack) {
 
 std::string place_words(const std::vector<PythonFrame>& python, const std::vector<Frame>& stack,
                         const TextOptions& options) {
+  if (const std::string own = own_place(python, stack); !own.empty()) return own;
   if (!python.empty()) {
-    if (const std::string own = own_place(python, {}); !own.empty()) return own;
     return fmt::format("{}:{} in {}", python.front().file, python.front().line,
                        python.front().function);
   }

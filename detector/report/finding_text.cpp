@@ -270,7 +270,12 @@ std::string class_line(const Finding& finding, const TextOptions& options) {
                                  styled(alarm_word(finding), style_of(finding.severity), options),
                                  finding.process, finding.kind);
   if (!finding.fingerprint.empty()) line += ", " + finding.fingerprint;
-  if (finding.count > 1) line += fmt::format(" [and {} more like it]", finding.count - 1);
+  if (finding.count > 1) {
+    // A line of this length has no room on a narrow terminal; colour takes none.
+    constexpr int kRoomy = 100;
+    line += options.bounded && options.width < kRoomy ? "\n  " : " ";
+    line += fmt::format("[and {} more like it]", finding.count - 1);
+  }
   return line + "\n";
 }
 
