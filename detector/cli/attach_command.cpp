@@ -171,7 +171,7 @@ CLI::App* add_attach_command(CLI::App& app, AttachOptions& options) {
                    "Tell the same of the process it was copied from, and so on");
   attach->add_option("--json", options.json, "Write JSON to this file; - is standard output")
       ->type_name("FILE");
-  attach->add_flag("-v,--verbose", options.verbose, "Show all threads and whole stacks");
+  attach->add_flag("-v,--verbose", options.verbose, "Show stacks and reasons; -vv: all threads and whole stacks");
   add_colour_option(*attach, options.colour);
   return attach;
 }

@@ -14,7 +14,7 @@ struct AttachOptions {
   std::string json;  ///< a file, "-" for standard output in place of text
   bool stacks = false;
   bool follow_parent = false;
-  bool verbose = false;
+  int verbose = 0;  ///< how often -v was given
   Colour colour = Colour::kAuto;
 };
 

@@ -5,6 +5,8 @@
 #include "detector/cli/watch_spin.hpp"
 #include "detector/inspect/rounds.hpp"
 #include "detector/verdict/fingerprint.hpp"
+#include "detector/symbols/packages.hpp"
+#include "detector/verdict/headline.hpp"
 
 namespace forkscope::cli {
 
@@ -38,7 +40,10 @@ void look_for_spin(Diagnosis& diagnosis, Namer& namer) {
 }  // namespace
 
 Diagnosis diagnosis_of(const Evidence& evidence, Namer& namer) {
-  return diagnose(evidence, data_namer(namer, evidence.process));
+  Diagnosis diagnosis = diagnose(evidence, data_namer(namer, evidence.process));
+  if (diagnosis.finding)
+    diagnosis.finding->library = first_package_of(library_files(*diagnosis.finding));
+  return diagnosis;
 }
 
 namespace {

@@ -102,7 +102,7 @@ void print(const Exposure& exposure, const ExposureOptions& options, int fd,
   if (file) file->write(exposure_json(exposure));
   if (options.json == "-") return write_answer(exposure_json(exposure));
   const std::string text =
-      exposure_text(exposure, text_options(fd, options.colour, options.verbose));
+      exposure_text(exposure, text_options(fd, options.colour, options.verbose ? 2 : 0));
   if (fd == STDOUT_FILENO)
     write_answer(text);
   else

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 
@@ -19,6 +20,30 @@ namespace {
 // A terminal nobody can read on, or one whose lines nobody can follow, gets the default width.
 constexpr int kNarrowest = 60;
 constexpr int kWidest = 140;
+
+/// Empty where it is not set, or to nothing.
+std::string_view variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+/// https://no-color.org, https://bixense.com/clicolors
+bool wants_colour(bool terminal) {
+  if (!variable("NO_COLOR").empty()) return false;
+  const std::string_view force = variable("CLICOLOR_FORCE");
+  if (!force.empty() && force != "0") return true;
+  return terminal && variable("TERM") != "dumb";
+}
+
+/// 0: nothing tells.
+int columns_of(int fd, bool terminal) {
+  winsize size{};
+  if (terminal && ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  const std::string_view text = variable("COLUMNS");
+  int columns = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), columns);
+  return error == std::errc{} && end == text.data() + text.size() ? columns : 0;
+}
 
 }  // namespace
 
@@ -62,16 +87,16 @@ void say(std::string_view sentence) {
   write_text(STDERR_FILENO, "forkscope: " + bounded(sentence, kMost) + "\n");
 }
 
-TextOptions text_options(int fd, Colour colour, bool verbose) {
+TextOptions text_options(int fd, Colour colour, int verbose) {
   TextOptions options;
-  options.verbose = verbose;
-  bool terminal = isatty(fd) != 0;
-  const char* no_color = std::getenv("NO_COLOR");  // https://no-color.org: set and not empty
-  bool wanted = terminal && (no_color == nullptr || *no_color == '\0');
-  options.colour = colour == Colour::kAlways || (colour == Colour::kAuto && wanted);
-  winsize size{};
-  if (terminal && ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-    options.width = std::clamp<int>(size.ws_col, kNarrowest, kWidest);
+  options.verbose = verbose >= 1;
+  options.everything = verbose >= 2;
+  const bool terminal = isatty(fd) != 0;
+  options.colour = colour == Colour::kAlways || (colour == Colour::kAuto && wants_colour(terminal));
+  if (const int columns = columns_of(fd, terminal); columns > 0) {
+    options.width = std::clamp(columns, kNarrowest, kWidest);
+    options.bounded = true;
+  }
   return options;
 }
 

@@ -31,7 +31,9 @@ void write_answer(std::string_view text);
 /// in it.
 void say(std::string_view sentence);
 
-/// Colour and width for text written to `fd`. Automatic colour: a terminal, and NO_COLOR unset.
-TextOptions text_options(int fd, Colour colour, bool verbose);
+/// Colour and width for text written to `fd`, and how much is told: 1 for -v, 2 for -vv. Automatic
+/// colour: a terminal that is not dumb, and NO_COLOR unset; or CLICOLOR_FORCE. The width is the
+/// terminal's, or COLUMNS.
+TextOptions text_options(int fd, Colour colour, int verbose);
 
 }  // namespace forkscope::cli

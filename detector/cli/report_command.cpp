@@ -56,8 +56,8 @@ CLI::App* add_report_command(CLI::App& app, ReportOptions& options) {
       ->add_option("--json", options.json, "Write JSON to this file instead; - is standard output")
       ->type_name("FILE");
   report->add_flag("-v,--verbose", options.verbose,
-                   "Print hazards and notes in full, not in one line together, and the at-fork "
-                   "handlers");
+                   "Print stacks and reasons, hazards and notes, and the at-fork handlers; -vv: whole "
+                   "stacks");
   add_noise_options(*report, options.noise);
   add_colour_option(*report, options.colour);
   return report;

@@ -14,7 +14,7 @@ struct ReportOptions {
   std::vector<std::string> sessions;  ///< one, or the runs of a sweep
   std::string json;  ///< a file, "-" for standard output, empty for text
   NoiseOptions noise;
-  bool verbose = false;
+  int verbose = 0;  ///< how often -v was given
   Colour colour = Colour::kAuto;
 };
 

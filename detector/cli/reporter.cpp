@@ -8,6 +8,8 @@
 #include "detector/cli/output.hpp"
 #include "detector/cli/threads.hpp"
 #include "detector/inspect/frozen_stack.hpp"
+#include "detector/symbols/packages.hpp"
+#include "detector/verdict/headline.hpp"
 
 namespace forkscope::cli {
 namespace {
@@ -38,6 +40,11 @@ Report make_report(const Session& session, const RunFacts& facts, Namer& namer,
                    const NoiseFilter& noise) {
   Report report = judge(session, facts, unwind_frozen, namer, noise.rules());
   noise.compare(report);
+  for (ForkReport& fork : report.forks)
+    fork.still_there = std::find(facts.running.begin(), facts.running.end(), fork.child) !=
+                       facts.running.end();
+  for (Finding& finding : report.findings)
+    finding.library = first_package_of(library_files(finding));
   return report;
 }
 
@@ -46,7 +53,7 @@ Reporter::Reporter(const ArenaFile& arena, Settings settings)
       settings_(std::move(settings)),
       headlines_({[this](Namer& namer) { return hangs(namer); },
                   [this](const Finding& finding) {
-                    write_text(STDERR_FILENO, headline_text(finding, settings_.text));
+                    write_text(settings_.out, headline_text(finding, settings_.text));
                   }}) {}
 
 Reporter::~Reporter() { stop(); }
@@ -193,7 +200,7 @@ bool Reporter::lasts_longer_than(const Finding& finding, std::chrono::millisecon
 
 void Reporter::print(const Finding& finding) {
   printed_.insert(finding.records.begin(), finding.records.end());
-  write_text(STDERR_FILENO, headlines_.claim(finding) ? details_text(finding, settings_.text)
+  write_text(settings_.out, headlines_.claim(finding) ? details_text(finding, settings_.text)
                                                       : finding_text(finding, settings_.text));
 }
 
@@ -219,9 +226,9 @@ Report Reporter::finish(RunFacts& facts, Namer& namer) {
   if (settings_.quiet) return report;
   for (const Finding& finding : report.findings)
     if (printed_in_full(finding, settings_.text.verbose) && is_new(finding)) print(finding);
-  write_text(STDERR_FILENO, handlers_text(report, settings_.text));
-  write_text(STDERR_FILENO, injections_text(report, settings_.text));
-  write_text(STDERR_FILENO, summary_text(report, settings_.text));
+  write_text(settings_.out, handlers_text(report, settings_.text));
+  write_text(settings_.out, injections_text(report, settings_.text));
+  write_text(settings_.out, summary_text(report, settings_.text));
   return report;
 }
 

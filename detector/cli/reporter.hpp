@@ -5,6 +5,8 @@
 // it; finish() then runs in the caller's thread. No other function may run beside each other.
 #pragma once
 
+#include <unistd.h>
+
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -40,6 +42,7 @@ class Reporter {
     std::vector<std::string> command;
     TextOptions text;
     bool quiet = false;
+    int out = STDERR_FILENO;  ///< where findings and the summary go
     bool timeout = false;  ///< --timeout was given: a hung program ends without advice
     /// What the watchdog found so far; thread-safe. Empty: there is none.
     std::function<std::vector<WatchedFinding>()> watched{};

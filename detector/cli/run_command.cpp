@@ -1,8 +1,10 @@
 #include "detector/cli/run_command.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -21,7 +23,9 @@
 #include "detector/cli/supervise.hpp"
 #include "detector/cli/watch_file.hpp"
 #include "detector/cli/watchdog.hpp"
+#include "detector/inspect/unique_fd.hpp"
 #include "detector/symbols/symbols.hpp"
+#include "detector/verdict/foreign_text.hpp"
 #include "detector/verdict/looks.hpp"
 
 namespace forkscope::cli {
@@ -70,6 +74,17 @@ void save_findings(const std::string& session, const std::vector<WatchedFinding>
   }
 }
 
+/// Where findings are written as they are made: who watches the file sees them while the program
+/// hangs. Empty: nowhere.
+UniqueFd open_log(const std::string& path) {
+  if (path.empty()) return UniqueFd();
+  UniqueFd log(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666));
+  if (!log)
+    throw Failure(fmt::format("cannot write {}: {}; give another file with --log-file",
+                              in_quotes(path), error_text(errno)));
+  return log;
+}
+
 void say_what_was_lost(const ArenaFile& arena) {
   if (arena.growth_error() == 0) return;
   say(fmt::format(
@@ -97,6 +112,8 @@ Ending run_program(const RunOptions& options) {
     throw Failure("--json=- cannot be: standard output is the program's; give a file with "
                   "--json=FILE, or --json=/dev/stderr");
   if (!options.json.empty()) json.emplace(options.json, "--json");
+  const UniqueFd log = open_log(options.log_file);
+  const int out = log.get() >= 0 ? log.get() : STDERR_FILENO;
   const NoiseFilter noise(options.noise);
   const std::string on_deadlock = on_deadlock_of(options, noise);
 
@@ -121,8 +138,8 @@ Ending run_program(const RunOptions& options) {
   FirstLooks looks(arena, [&] { told->look(); });
   const auto looked = [&] { return looks.taken(); };
   Reporter reporter(arena,
-                    {options.command, text_options(STDERR_FILENO, options.colour, options.verbose),
-                     options.quiet, options.timeout.has_value(),
+                    {options.command, text_options(out, options.colour, options.verbose),
+                     options.quiet, out, options.timeout.has_value(),
                      options.watch ? std::function(watched) : nullptr, looked, &noise, namer.get(),
                      on_deadlock_action(on_deadlock) != OnDeadlock::kReport});
   told = &reporter;

@@ -31,8 +31,9 @@ struct RunOptions {
   bool unsafe_calls = true;  ///< note calls of libc that a forked child may not make
   bool check_descriptors = false;  ///< --check=descriptors
   bool quiet = false;
-  bool verbose = false;
+  int verbose = 0;  ///< how often -v was given
   std::string session;
+  std::string log_file;  ///< where findings go; empty: standard error
   Colour colour = Colour::kAuto;
   std::vector<std::string> command;  ///< not an option: see command_split.hpp
   /// For who goes along (`exposure`): the program runs; it has ended. May be empty.

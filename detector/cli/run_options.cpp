@@ -45,7 +45,10 @@ void add_report_options(CLI::App& run, RunOptions& options) {
   run.add_flag("-q,--quiet", options.quiet, "Print no findings and no summary");
   run.add_flag(
       "-v,--verbose", options.verbose,
-      "Print hazards and notes in full, not in one line together, and the at-fork handlers");
+      "Print stacks and reasons, hazards and notes, and the at-fork handlers; -vv: whole stacks");
+  run.add_option("--log-file", options.log_file,
+                 "Write findings and summary to this file, not to standard error")
+      ->type_name("FILE");
   run.add_option("--session", options.session,
                  "Keep the records in this folder, for `forkscope report`; it is created if "
                  "missing, and must hold no session yet")

@@ -104,7 +104,7 @@ CLI::App* add_scan_command(CLI::App& app, ScanOptions& options) {
   scan->add_option("--user", options.user, "Look at this user's processes only")->type_name("USER");
   scan->add_option("--json", options.json, "Write JSON to this file; - is standard output")
       ->type_name("FILE");
-  scan->add_flag("-v,--verbose", options.verbose, "Print the whole diagnosis of each");
+  scan->add_flag("-v,--verbose", options.verbose, "Print the diagnosis of each; -vv: with all stacks");
   add_suppressions_option(*scan, options.noise);
   add_colour_option(*scan, options.colour);
   return scan;

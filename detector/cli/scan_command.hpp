@@ -13,7 +13,7 @@ struct ScanOptions {
   std::string user;  ///< name or number; empty: every user's processes
   std::string json;  ///< a file, "-" for standard output in place of text
   NoiseOptions noise;  ///< of which --suppressions
-  bool verbose = false;
+  int verbose = 0;  ///< how often -v was given
   Colour colour = Colour::kAuto;
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "detector/report/finding_parts.hpp"
 #include "detector/report/layout.hpp"
 #include "detector/report/print_diagnosis.hpp"
 #include "detector/verdict/outside/outside_words.hpp"
@@ -61,7 +62,7 @@ class Text {
 };
 
 StackView view_of(const TextOptions& options) {
-  return options.verbose ? StackView{true, 64} : StackView{false, 10};
+  return options.everything ? StackView{true, 64} : StackView{false, 10};
 }
 
 std::string place_words(const ThreadDiagnosis& thread) {
@@ -91,7 +92,7 @@ std::vector<Alike> alike_threads(const Diagnosis& diagnosis, const TextOptions& 
   std::map<std::string, std::size_t> known;
   const auto add = [&](const ThreadDiagnosis& thread, bool alone) {
     const auto [at, is_new] = known.emplace(likeness_of(thread), groups.size());
-    if (alone || is_new || options.verbose) {
+    if (alone || is_new || options.everything) {
       if (!alone) at->second = groups.size();
       groups.push_back({&thread});
     } else {
@@ -119,7 +120,7 @@ void add_threads(Text& text, const Alike& alike, const Diagnosis& diagnosis,
                    ? "(the rest of this stack is not known)"
                    : "(the rest of this stack is not known without stopping it: --stacks)");
   if (alike.size() > 1)
-    text.lines(fmt::format("and {} more {} the same here, the last is {} (see --verbose)",
+    text.lines(fmt::format("and {} more {} the same here, the last is {} (see -vv)",
                            alike.size() - 1, alike.size() == 2 ? "thread does" : "threads do",
                            thread_words(alike.back()->tid, alike.back()->name)));
 }
@@ -172,27 +173,37 @@ std::string headline(const Diagnosis& diagnosis, Answer answer, const std::strin
                      colon == std::string::npos ? "" : sentence.substr(colon));
 }
 
-/// All that is known but the first line and the cure.
+/// The first two lines of what hangs by a fork: as `run` says it.
+std::string hang_lines(const Diagnosis& diagnosis, const TextOptions& options) {
+  return headline_line(*diagnosis.finding, options) + class_line(*diagnosis.finding, options);
+}
+
+/// All that is known but the first line and the cure; of a hang that is told brief, what one asks.
 void add_evidence(Text& text, const Diagnosis& diagnosis, const TextOptions& options) {
+  if (diagnosis.finding && !options.verbose) {
+    text.add(brief_waiter(*diagnosis.finding, options) +
+             brief_body(*diagnosis.finding, options));
+    return;
+  }
   std::string why;
   for (const std::string& reason : diagnosis.reasons) why += (why.empty() ? "" : " ") + reason;
   text.block("why", why);
   std::size_t shown = 0, threads = 0;
   for (const Alike& alike : alike_threads(diagnosis, options)) {
-    if (shown == kMaxThreads && !options.verbose) break;
+    if (shown == kMaxThreads && !options.everything) break;
     add_threads(text, alike, diagnosis, options);
     add_holder(text, alike.front()->owner, options);
     ++shown;
     threads += alike.size();
   }
   if (threads < diagnosis.threads.size())
-    text.lines(fmt::format("... {} more threads (see --verbose or --json)",
+    text.lines(fmt::format("... {} more threads (see -vv or --json)",
                            diagnosis.threads.size() - threads));
   add_lost(text, diagnosis);
 }
 
-void add_cure(Text& text, const Diagnosis& diagnosis) {
-  if (diagnosis.finding) text.block("cure", diagnosis.finding->cure);
+void add_cure(Text& text, const Diagnosis& diagnosis, const TextOptions& options) {
+  if (diagnosis.finding && options.verbose) text.block("cure", diagnosis.finding->cure);
   for (const Missing& missing : diagnosis.missing) {
     text.block("not known", missing.what + ": " + missing.why);
     text.block("to know it", missing.cure);
@@ -203,13 +214,13 @@ void add_cure(Text& text, const Diagnosis& diagnosis) {
 void add_children(Text& text, const Diagnosis& diagnosis, const TextOptions& options) {
   for (const auto& alike : alike_children(diagnosis)) {
     const Diagnosis& child = *alike.front();
-    text.add("  " + headline(child, child.answer, child.sentence, options) + "\n");
+    text.add("  " + hang_lines(child, options));
     add_evidence(text, child, options);
     std::string others;
     for (std::size_t i = 1; i < alike.size(); ++i)
       others += fmt::format("{}{}", i == 1 ? "" : ", ", alike[i]->pid);
     text.block("the same holds of", others.empty() ? "" : "process " + others);
-    add_cure(text, child);
+    add_cure(text, child, options);
   }
 }
 
@@ -217,12 +228,14 @@ void add_children(Text& text, const Diagnosis& diagnosis, const TextOptions& opt
 
 std::string diagnosis_text(const Diagnosis& diagnosis, const TextOptions& options) {
   Text text(options);
-  text.add("forkscope: " + headline(diagnosis, whole_answer(diagnosis), whole_sentence(diagnosis),
-                                    options) +
-           "\n");
+  text.add("forkscope: ");
+  if (diagnosis.finding && diagnosis.hung_children.empty())
+    text.add(hang_lines(diagnosis, options));
+  else
+    text.add(headline(diagnosis, whole_answer(diagnosis), whole_sentence(diagnosis), options) + "\n");
   if (diagnosis.hung_children.empty()) {
     add_evidence(text, diagnosis, options);
-    add_cure(text, diagnosis);
+    add_cure(text, diagnosis, options);
     return text.take();
   }
   add_children(text, diagnosis, options);

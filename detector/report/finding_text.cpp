@@ -3,9 +3,11 @@
 
 #include <cctype>
 
+#include "detector/report/finding_parts.hpp"
 #include "detector/report/layout.hpp"
 #include "detector/report/print.hpp"
 #include "detector/verdict/fingerprint.hpp"
+#include "detector/verdict/headline.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -34,44 +36,6 @@ std::string label(const std::string& text, const TextOptions& options) {
 /// A label and the lines under it; nothing when there are none.
 std::string block(const std::string& name, const std::string& lines, const TextOptions& options) {
   return lines.empty() ? "" : label(name, options) + lines;
-}
-
-std::string process_of(const Finding& finding) {
-  std::string process = fmt::format("process {}", finding.process);
-  if (!finding.program.empty()) process += " (" + printable(finding.program) + ")";
-  return process;
-}
-
-std::string headline(const Finding& finding, const TextOptions& options) {
-  std::string others;
-  if (finding.count > 1) {
-    others = fmt::format(" [and {} more like it]", finding.count - 1);
-  }
-  return fmt::format("forkscope: {}{} in {}: {}{}\n", finding.known ? "known " : "",
-                     styled(alarm_word(finding), style_of(finding.severity), options), process_of(finding),
-                     printable(finding.verdict), others);
-}
-
-/// What the blocks of a kind are called.
-struct Labels {
-  const char* object = "lock";
-  const char* holder = "held by";
-  const char* acquired = "acquired at";
-};
-
-Labels labels_of(const Finding& finding) {
-  if (finding.kind == "lost-thread") return {"waits for", "missing", "it was at"};
-  if (finding.libc) return {"lock", "missing", "it called at"};
-  if (finding.kind == "libc-lock") return {"lock", "changed by", "it called at"};
-  if (finding.evidence == "both-use") return {"descriptor", "also used by", "used there at"};
-  if (finding.evidence == "siblings-use" || finding.evidence == "kept-open")
-    return {"descriptor", "", ""};
-  if (finding.kind == "shared-descriptor") return {"lock", "taken by", "taken at"};
-  if (finding.kind == "missing-memory") return {"memory", "marked by", "marked at"};
-  if (finding.evidence == "both-initialise") return {"lock", "also begun by", "begun there at"};
-  if (finding.evidence == "took-before") return {"lock", "also taken by", "taken there at"};
-  if (finding.evidence == "waited-last") return {"semaphore", "waited last", "it waited at"};
-  return {};
 }
 
 /// Where the memory is that a fork left out, and what it was.
@@ -119,16 +83,16 @@ std::string start_words(const std::optional<Frame>& start) {
 
 /// The stacks that decide, and the one that is only there to recognise the thread by.
 StackView main_view(const TextOptions& options) {
-  return options.verbose ? StackView{true, 20} : StackView{false, 10};
+  return options.everything ? StackView{true, 20} : StackView{false, 10};
 }
 StackView side_view(const TextOptions& options) {
-  return options.verbose ? StackView{true, 20} : StackView{false, 3};
+  return options.everything ? StackView{true, 20} : StackView{false, 3};
 }
 
 std::string holder_blocks(const Finding& finding, const TextOptions& options) {
   const Finding::Holder& holder = finding.holder;
   if (!has_holder(holder)) return "";
-  const Labels labels = labels_of(finding);
+  const FindingLabels labels = labels_of(finding);
   std::string text;
   if (holder.tid != 0 || holder.start || !holder.name.empty()) {
     std::string line = thread_words(holder.tid, holder.name) + start_words(holder.start);
@@ -174,22 +138,13 @@ std::string lost_block(const Finding& finding, const TextOptions& options) {
 
 std::string waiter_block(const Finding& finding, const TextOptions& options) {
   if (finding.waiter.tid == 0) return "";
-  const bool atfork = finding.kind == "atfork-handler";
-  const std::string name = atfork && finding.severity == "deadlock" ? "handler waits at"
-                           : atfork                                 ? "handler takes it at"
-                           : finding.died                           ? "child died at"
-                           : finding.severity == "deadlock" || finding.certainty == "probable"
-                               ? "child waits at"
-                           : finding.outcome == "probe" ? "a child takes it at"
-                           : finding.severity == "latent" ? "child took it at"
-                                                          : "child called at";
   std::string thread = fmt::format("thread {}", finding.waiter.tid);
   if (finding.outcome == "probe") thread.clear();  // of whatever child
   if (!finding.waiter.call.empty())
     thread = call_words(finding.waiter.call) + (thread.empty() ? "" : ", " + thread);
   const std::string call =
       wrapped(thread, kBlock, options.width) + python_lines(finding.waiter.python, kBlock, options);
-  return block(name,
+  return block(waiter_label(finding),
                call + stack_lines(finding.waiter.stack, kBlock, options.width, main_view(options)),
                options);
 }
@@ -214,24 +169,12 @@ std::string handler_block(const Finding& finding, const TextOptions& options) {
   return block(name, lines, options);
 }
 
-/// What the program says of the fork, and whether that was so.
 std::string declared_block(const Finding& finding, const TextOptions& options) {
-  if (finding.declared_safe.empty()) return "";
-  std::string line = "the program declares this fork safe: " + printable(finding.declared_safe);
-  if (finding.severity == "deadlock") line += " (it was not)";
-  return block("declared", wrapped(line, kBlock, options.width), options);
+  return block("declared", wrapped(declared_words(finding), kBlock, options.width), options);
 }
 
-/// What was done to the child, unless it is what the headline says anyway.
 std::string end_block(const Finding& finding, const TextOptions& options) {
-  if (finding.outcome.empty() || finding.outcome == "blocked" || finding.died ||
-      finding.outcome == "probe")
-    return "";
-  const char* who = finding.kind == "atfork-handler" ? "process" : "child";
-  std::string line = fmt::format("the {} was {} (--on-deadlock)", who, finding.outcome);
-  if (finding.outcome == "acquired later") line = fmt::format("the {} acquired it later", who);
-  if (finding.outcome == "came back") line = "the call came back";
-  return block("then", wrapped(line, kBlock, options.width), options);
+  return block("then", wrapped(end_words(finding), kBlock, options.width), options);
 }
 
 /// For who keeps a baseline; that there is none concerns everybody whose run is to fail on new ones.
@@ -243,11 +186,10 @@ std::string fingerprint_block(const Finding& finding, const TextOptions& options
                                                "finding, and no baseline accepts it.",
                          kBlock, options.width),
                  options);
-  if (!options.verbose || finding.fingerprint.empty()) return "";
-  return block("fingerprint", wrapped(finding.fingerprint, kBlock, options.width), options);
+  return "";
 }
 
-std::string body(const Finding& finding, const TextOptions& options) {
+std::string whole_body(const Finding& finding, const TextOptions& options) {
   std::string text = finding.range ? range_block(finding, options) : lock_block(finding, options);
   text += holder_blocks(finding, options);
   text += lost_block(finding, options);
@@ -265,19 +207,93 @@ std::string body(const Finding& finding, const TextOptions& options) {
   return text + fingerprint_block(finding, options);
 }
 
+std::string body(const Finding& finding, const TextOptions& options) {
+  return options.verbose ? whole_body(finding, options)
+                         : brief_body(finding, options) + fingerprint_block(finding, options);
+}
+
 }  // namespace
 
+FindingLabels labels_of(const Finding& finding) {
+  if (finding.kind == "lost-thread") return {"waits for", "missing", "it was at"};
+  if (finding.libc) return {"lock", "missing", "it called at"};
+  if (finding.kind == "libc-lock") return {"lock", "changed by", "it called at"};
+  if (finding.evidence == "both-use") return {"descriptor", "also used by", "used there at"};
+  if (finding.evidence == "siblings-use" || finding.evidence == "kept-open")
+    return {"descriptor", "", ""};
+  if (finding.kind == "shared-descriptor") return {"lock", "taken by", "taken at"};
+  if (finding.kind == "missing-memory") return {"memory", "marked by", "marked at"};
+  if (finding.evidence == "both-initialise") return {"lock", "also begun by", "begun there at"};
+  if (finding.evidence == "took-before") return {"lock", "also taken by", "taken there at"};
+  if (finding.evidence == "waited-last") return {"semaphore", "waited last", "it waited at"};
+  return {};
+}
+
+std::string waiter_label(const Finding& finding) {
+  const bool atfork = finding.kind == "atfork-handler";
+  return atfork && finding.severity == "deadlock" ? "handler waits at"
+                           : atfork                                 ? "handler takes it at"
+                           : finding.died                           ? "child died at"
+                           : finding.severity == "deadlock" || finding.certainty == "probable"
+                               ? "child waits at"
+                           : finding.outcome == "probe" ? "a child takes it at"
+                           : finding.severity == "latent" ? "child took it at"
+                                                          : "child called at";
+}
+
+std::string declared_words(const Finding& finding) {
+  if (finding.declared_safe.empty()) return "";
+  const std::string words =
+      "the program declares this fork safe: " + printable(finding.declared_safe);
+  return finding.severity == "deadlock" ? words + " (it was not)" : words;
+}
+
+std::string end_words(const Finding& finding) {
+  if (finding.outcome.empty() || finding.outcome == "blocked" || finding.died ||
+      finding.outcome == "probe")
+    return "";
+  const char* who = finding.kind == "atfork-handler" ? "process" : "child";
+  if (finding.outcome == "acquired later") return fmt::format("the {} acquired it later", who);
+  if (finding.outcome == "came back") return "the call came back";
+  return fmt::format("the {} was {} (--on-deadlock)", who, finding.outcome);
+}
+
+std::string headline_line(const Finding& finding, const TextOptions& options) {
+  const std::string words = printable(headline_words(finding));
+  if (!options.bounded) return words + "\n";
+  constexpr std::size_t kMark = 11;  // "forkscope: ", which the first line begins with
+  return wrapped(words, kMark, options.width).substr(kMark);
+}
+
+std::string class_line(const Finding& finding, const TextOptions& options) {
+  std::string line = fmt::format("  {}{} in process {}: {}", finding.known ? "known " : "",
+                                 styled(alarm_word(finding), style_of(finding.severity), options),
+                                 finding.process, finding.kind);
+  if (!finding.fingerprint.empty()) line += ", " + finding.fingerprint;
+  if (finding.count > 1) {
+    // A line of this length has no room on a narrow terminal; colour takes none.
+    constexpr int kRoomy = 100;
+    line += options.bounded && options.width < kRoomy ? "\n  " : " ";
+    line += fmt::format("[and {} more like it]", finding.count - 1);
+  }
+  return line + "\n";
+}
+
 std::string finding_text(const Finding& finding, const TextOptions& options) {
-  return headline(finding, options) + body(finding, options);
+  const std::string first =
+      "forkscope: " + headline_line(finding, options) + class_line(finding, options);
+  return options.verbose ? first + body(finding, options)
+                         : first + brief_waiter(finding, options) + body(finding, options);
 }
 
 std::string headline_text(const Finding& finding, const TextOptions& options) {
-  return headline(finding, options) + waiter_block(finding, options);
+  return "forkscope: " + headline_line(finding, options) + class_line(finding, options) +
+         (options.verbose ? waiter_block(finding, options) : brief_waiter(finding, options));
 }
 
 std::string details_text(const Finding& finding, const TextOptions& options) {
-  return fmt::format("forkscope: in detail, {}: {}\n", process_of(finding),
-                     printable(finding.verdict)) +
+  return fmt::format("forkscope: in detail, process {}{}:\n", finding.process,
+                     finding.program.empty() ? "" : " (" + printable(finding.program) + ")") +
          body(finding, options);
 }
 

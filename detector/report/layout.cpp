@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "detector/record/module_kind.hpp"
+#include "detector/verdict/code_origin.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -14,13 +14,13 @@ namespace {
 constexpr std::size_t kMinNameWidth = 24;
 constexpr std::size_t kFrameNumberWidth = 4;  // "#0  "
 
-/// Columns, counting each character as one.
+}  // namespace
+
 std::size_t columns(std::string_view text) {
   return static_cast<std::size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
-/// Keeps the front; cuts between characters.
 std::string shortened(const std::string& text, std::size_t width) {
   if (columns(text) <= width) return text;
   std::string kept;
@@ -33,8 +33,6 @@ std::string shortened(const std::string& text, std::size_t width) {
   }
   return kept + "...";
 }
-
-}  // namespace
 
 std::string wrapped(std::string_view text, std::size_t indent, int width) {
   const std::string margin(indent, ' ');
@@ -84,16 +82,6 @@ std::string frame_words(const Frame& frame, int width) {
 
 namespace {
 
-/// Inside a standard library template or function: how a container or lock works, not where.
-bool library_internal(const Frame& frame) {
-  // /usr/include/c++/12, and /usr/include/x86_64-linux-gnu/c++/12 for what depends on the machine
-  if (frame.file.find("/include/") != std::string::npos &&
-      frame.file.find("/c++/") != std::string::npos) {
-    return true;
-  }
-  return frame.file.empty() && is_cxx_runtime(frame.module);
-}
-
 /// What calls main() or a thread's start routine.
 bool before_main(const Frame& frame) {
   static constexpr std::string_view kNames[] = {"_start",
@@ -112,7 +100,7 @@ std::vector<std::size_t> worth_showing(const std::vector<Frame>& stack, bool all
   std::vector<std::size_t> chosen, every;
   for (std::size_t i = 0; i < stack.size(); ++i) {
     every.push_back(i);
-    if (!library_internal(stack[i]) && !before_main(stack[i])) chosen.push_back(i);
+    if (!is_library_internal(stack[i]) && !before_main(stack[i])) chosen.push_back(i);
   }
   return all || chosen.empty() ? every : chosen;
 }
@@ -145,20 +133,6 @@ std::string stack_lines(const std::vector<Frame>& stack, std::size_t indent, int
 
 namespace {
 
-enum class Origin { kOwn, kInstalled, kStandard };
-
-/// Whose code a Python file is, by where installations put them: sysconfig's "purelib", "stdlib".
-Origin origin_of(const PythonFrame& frame) {
-  const std::string& file = frame.file;
-  for (const char* folder : {"/site-packages/", "/dist-packages/"})
-    if (file.find(folder) != std::string::npos) return Origin::kInstalled;
-  if (file.starts_with("<frozen ")) return Origin::kStandard;
-  const std::size_t version = file.find("/lib/python3");
-  if (version != std::string::npos || file.find("/lib64/python3") != std::string::npos)
-    return Origin::kStandard;
-  return Origin::kOwn;
-}
-
 bool same_place(const PythonFrame& a, const PythonFrame& b) {
   return a.line == b.line && a.function == b.function && a.file == b.file;
 }
@@ -177,12 +151,12 @@ std::string folded_words(std::size_t standard, std::size_t installed) {
 /// Which frames are shown: the user's own, and of the others the innermost ones there is room for.
 std::vector<bool> shown_frames(const std::vector<PythonFrame>& stack, std::size_t most) {
   std::size_t own = 0;
-  for (const PythonFrame& frame : stack) own += origin_of(frame) == Origin::kOwn;
+  for (const PythonFrame& frame : stack) own += python_origin(frame.file) == Origin::kOwn;
   constexpr std::size_t kLeastOthers = 3;  // what the call that waits is
   std::size_t room = std::max(most > own ? most - own : 0, kLeastOthers);
   std::vector<bool> shown;
   for (const PythonFrame& frame : stack) {
-    const bool mine = origin_of(frame) == Origin::kOwn;
+    const bool mine = python_origin(frame.file) == Origin::kOwn;
     shown.push_back(mine || room > 0);
     if (!mine && room > 0) --room;
   }
@@ -194,14 +168,14 @@ std::vector<bool> shown_frames(const std::vector<PythonFrame>& stack, std::size_
 std::string python_lines(const std::vector<PythonFrame>& stack, std::size_t indent,
                          const TextOptions& options) {
   constexpr std::size_t kMost = 10;
-  const bool all = options.verbose || stack.size() <= kMost + 1;  // never "1 more"
+  const bool all = options.everything || stack.size() <= kMost + 1;  // never "1 more"
   const std::vector<bool> shown = shown_frames(stack, all ? stack.size() : kMost);
   std::string lines;
   std::size_t standard = 0, installed = 0;
   for (std::size_t i = 0; i < stack.size(); ++i) {
     const PythonFrame& frame = stack[i];
     if (!shown[i]) {
-      (origin_of(frame) == Origin::kStandard ? standard : installed) += 1;
+      (python_origin(frame.file) == Origin::kStandard ? standard : installed) += 1;
     } else {
       std::size_t again = 0;  // recursion
       while (i + again + 1 < stack.size() && same_place(frame, stack[i + again + 1])) ++again;

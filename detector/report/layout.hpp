@@ -12,6 +12,12 @@
 
 namespace forkscope {
 
+/// Columns, counting each character as one.
+std::size_t columns(std::string_view text);
+
+/// At most `width` columns, "..." where the end is left out.
+std::string shortened(const std::string& text, std::size_t width);
+
 /// The text in lines of at most `width` columns, each after `indent` and ended by a newline. A word
 /// that is longer gets a line of its own.
 std::string wrapped(std::string_view text, std::size_t indent, int width);

@@ -9,14 +9,19 @@ namespace forkscope {
 
 struct TextOptions {
   bool colour = false;
-  bool verbose = false;  ///< hazards and notes are printed in full: summary_text leaves them out
+  /// Hazards and notes are printed, too: summary_text leaves them out. Findings have their stacks
+  /// and why they are found.
+  bool verbose = false;
   int width = 100;
+  bool everything = false;  ///< whole stacks, every thread
+  bool bounded = false;     ///< somebody looks at lines of this width: none may be longer
 };
 
-/// One finding, for a tired person: verdict in one sentence, lock, holder, where it was acquired,
-/// where the fork was, where the child waits, the cure.
+/// One finding, for a tired person: what happened in one sentence of their own terms, its kind and
+/// fingerprint, who waits, for what, who had it, where the fork was, the cure, a line or two each.
+/// With options.verbose stacks and reasons.
 std::string finding_text(const Finding& finding, const TextOptions& options);
-/// Its first line and where the child waits: what is known before debug information was read.
+/// Its first lines and where the child waits: what is known before debug information was read.
 std::string headline_text(const Finding& finding, const TextOptions& options);
 /// finding_text() of one whose headline was printed.
 std::string details_text(const Finding& finding, const TextOptions& options);

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "detector/report/layout.hpp"
 #include "detector/report/print_diagnosis.hpp"
@@ -51,29 +53,61 @@ Row row_of(const Diagnosis& diagnosis) {
           diagnosis.answer};
 }
 
+constexpr std::size_t kCells = 6;
+using Widths = std::array<std::size_t, kCells>;
+
+Widths widths_of(const std::vector<Row>& rows) {
+  Widths widths{};
+  for (const Row& row : rows)
+    for (std::size_t i = 0; i < kCells; ++i) widths[i] = std::max(widths[i], columns(row.cells[i]));
+  return widths;
+}
+
+/// Takes from what is long until a line fits: the command first, then what is waited for, and of
+/// whom. PIDs, times and verdicts are never cut.
+void fit(Widths& widths, std::size_t room) {
+  constexpr std::pair<std::size_t, std::size_t> kLeast[] = {{5, 16}, {3, 18}, {4, 12}};
+  std::size_t used = kCells - 1;  // gaps
+  for (const std::size_t width : widths) used += width;
+  for (const auto& [cell, least] : kLeast) {
+    if (used <= room || widths[cell] <= least) continue;
+    const std::size_t cut = std::min(used - room, widths[cell] - least);
+    widths[cell] -= cut;
+    used -= cut;
+  }
+}
+
+std::string padded(const std::string& text, std::size_t width) {
+  const std::string cell = shortened(text, width);
+  return cell + std::string(width - std::min(width, columns(cell)), ' ');
+}
+
+std::string line_of(const Row& row, const Widths& widths, const TextOptions& options) {
+  std::string text = fmt::format("{:>{}} {:>{}} ", row.cells[0], widths[0], row.cells[1], widths[1]);
+  const std::string verdict = padded(row.cells[2], widths[2]);
+  text += row.answer == Answer::kDeadlock   ? styled(verdict, Style::kAlarm, options)
+          : row.answer == Answer::kProbable ? styled(verdict, Style::kWarning, options)
+                                            : verdict;
+  return text + fmt::format(" {} {} {}\n", padded(row.cells[3], widths[3]),
+                            padded(row.cells[4], widths[4]), shortened(row.cells[5], widths[5]));
+}
+
 }  // namespace
 
 std::string scan_text(const ScanResult& result, const TextOptions& options) {
   std::string text;
   if (options.verbose) {
-    for (const Diagnosis& diagnosis : result.found) text += diagnosis_text(diagnosis, options);
+    TextOptions each = options;
+    each.verbose = options.everything;  // the table is brief, and this is the next step
+    for (const Diagnosis& diagnosis : result.found) text += diagnosis_text(diagnosis, each);
     return text;
   }
   if (result.found.empty()) return text;
   std::vector<Row> rows{{{"PID", "ELAPSED", "VERDICT", "WAITS FOR", "OF", "COMMAND"}}};
   for (const Diagnosis& diagnosis : result.found) rows.push_back(row_of(diagnosis));
-  std::size_t width[5] = {};
-  for (const Row& row : rows)
-    for (std::size_t i = 0; i < 5; ++i) width[i] = std::max(width[i], row.cells[i].size());
-  for (const Row& row : rows) {
-    text += fmt::format("{:>{}} {:>{}} ", row.cells[0], width[0], row.cells[1], width[1]);
-    const std::string verdict = fmt::format("{:<{}}", row.cells[2], width[2]);
-    text += row.answer == Answer::kDeadlock   ? styled(verdict, Style::kAlarm, options)
-            : row.answer == Answer::kProbable ? styled(verdict, Style::kWarning, options)
-                                              : verdict;
-    text += fmt::format(" {:<{}} {:<{}} {}\n", row.cells[3], width[3], row.cells[4], width[4],
-                        row.cells[5]);
-  }
+  Widths widths = widths_of(rows);
+  if (options.bounded) fit(widths, static_cast<std::size_t>(options.width));
+  for (const Row& row : rows) text += line_of(row, widths, options);
   return text;
 }
 

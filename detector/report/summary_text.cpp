@@ -1,11 +1,13 @@
 // The lines at the end of a run.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "detector/report/layout.hpp"
 #include "detector/report/noise_text.hpp"
 #include "detector/report/print.hpp"
+#include "detector/verdict/headline.hpp"
 
 namespace forkscope {
 namespace {
@@ -35,6 +37,17 @@ std::uint64_t probable_deadlocks(const Report& report) {
   return count;
 }
 
+/// The same event as one that is printed: a lock that a child of the same fork hung on, or could
+/// have. It is not counted again.
+bool told_already(const Finding& hazard, const Report& report) {
+  return std::any_of(report.findings.begin(), report.findings.end(), [&](const Finding& other) {
+    const bool printed = !other.known && (other.severity == "deadlock" || other.severity == "latent" ||
+                                          other.certainty == "probable");
+    return &other != &hazard && printed && other.kind == hazard.kind && other.fork == hazard.fork &&
+           hazard.lock.address != 0 && other.lock.address == hazard.lock.address;
+  });
+}
+
 /// Hazards and notes: most children of a fork with a held lock finish well, so they get one line
 /// together; with `verbose` the caller prints each with finding_text().
 std::string quiet_line(const Report& report, const TextOptions& options) {
@@ -43,8 +56,10 @@ std::string quiet_line(const Report& report, const TextOptions& options) {
   std::uint64_t hazards = report.summary.hazards - probable_deadlocks(report);
   std::uint64_t notes = report.summary.notes;
   for (const Finding& finding : report.findings) {
-    hazards -= finding.severity == "hazard" && finding.known;
-    notes -= finding.severity == "note" && finding.known;
+    const bool again = finding.known || (finding.certainty != "probable" &&
+                                         told_already(finding, report));
+    hazards -= finding.severity == "hazard" && again;
+    notes -= finding.severity == "note" && again;
   }
   std::vector<std::string> parts;
   if (hazards > 0) parts.push_back(counted(hazards, "hazard", "hazards"));
@@ -160,13 +175,51 @@ std::string summary_line(const Report& report, const TextOptions& options) {
   return line + "; " + finding_counts(report, options) + "\n";
 }
 
+/// Those one would look for with ps(1): they are still there, and will be.
+std::string still_hanging_line(const Report& report) {
+  std::vector<std::int32_t> pids;
+  for (const ForkReport& fork : report.forks)
+    if (fork.still_there && fork.outcome == "deadlock" && fork.child != 0) pids.push_back(fork.child);
+  if (pids.empty()) return "";
+  constexpr std::size_t kMost = 8;
+  const std::size_t more = pids.size() > kMost ? pids.size() - kMost : 0;
+  pids.resize(std::min(pids.size(), kMost));
+  return fmt::format("forkscope: {} still hang{}: {}{}\n",
+                     pids.size() == 1 ? "a child" : "children", pids.size() == 1 ? "s" : "",
+                     fmt::join(pids, ", "), more == 0 ? "" : fmt::format(" and {} more", more));
+}
+
+/// What the sanitizers end with, for who searches logs: nothing where nothing was found.
+std::string last_line(const Report& report) {
+  const Finding* gravest = nullptr;
+  std::size_t others = 0;
+  for (const Finding& finding : report.findings) {
+    const bool grave = finding.severity == "deadlock" || finding.severity == "latent" ||
+                       (finding.certainty == "probable" && finding.outcome != "came back");
+    if (finding.known || !grave) continue;
+    if (gravest == nullptr)
+      gravest = &finding;
+    else
+      ++others;
+  }
+  if (gravest == nullptr) return "";
+  const std::string place = printable(own_place(gravest->waiter.python, gravest->waiter.stack));
+  return fmt::format("SUMMARY: forkscope: {} ({}){}{}\n",
+                     gravest->certainty == "probable" ? "probable deadlock"
+                     : gravest->severity == "latent"  ? "latent deadlock"
+                     : gravest->died                  ? "death by fork"
+                                                      : "deadlock",
+                     gravest->kind, place.empty() ? "" : " " + place,
+                     others == 0 ? "" : fmt::format(" and {} more", others));
+}
+
 }  // namespace
 
 std::string summary_text(const Report& report, const TextOptions& options) {
   return unobserved_lines(report) + noise_text(report, options) + quiet_line(report, options) +
-         drop_lines(report.summary, options) +
+         drop_lines(report.summary, options) + still_hanging_line(report) +
          (options.verbose ? api_line(report.summary) : std::string()) +
-         summary_line(report, options);
+         summary_line(report, options) + last_line(report);
 }
 
 }  // namespace forkscope

@@ -95,6 +95,7 @@ struct ForkReport {
   std::uint32_t dropped_locks = 0;
   std::string outcome;        ///< exec | exit | signal | running | deadlock | unknown
   std::optional<int> status;  ///< exit status or signal number
+  bool still_there = false;   ///< the child lived when the report was made (not printed in JSON)
   std::optional<std::vector<HandlerReport>> handlers;  ///< nothing: none ran, or not recorded
   std::string declared_safe{};  ///< why the program takes it for safe (forkscope/annotate.h)
 };
@@ -110,6 +111,8 @@ struct Finding {
   std::uint64_t fork = 0;
   std::string
       verdict;  ///< what is wrong, a clause: "waits for ever for mutex file_lock, held by ..."
+  /// "polars 1.9.0": the installed library that the waiting thread called. Empty: none is known.
+  std::string library{};
   LockInfo lock;
   /// Of a lost-thread finding: the thread that is missed, `acquired` being where it waited. Of
   /// missing memory `acquired` is where madvise was called.

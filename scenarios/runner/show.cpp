@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 
 #include "scenarios/runner/outcome.hpp"
 #include "scenarios/runner/table.hpp"
@@ -16,19 +18,25 @@ namespace forkscope::scenario {
 namespace {
 
 constexpr std::size_t kTextWidth = 96;
+constexpr std::size_t kListWidth = 80;
+
+/// The text in lines of at most `width`.
+std::vector<std::string> lines_of(const std::string& text, std::size_t width) {
+  std::vector<std::string> lines(1);
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    if (!lines.back().empty() && lines.back().size() + 1 + word.size() > width)
+      lines.emplace_back();
+    lines.back() += (lines.back().empty() ? "" : " ") + word;
+  }
+  return lines;
+}
 
 /// The text in lines of at most kTextWidth, each indented.
 std::string wrapped(const std::string& text) {
-  std::string result, line;
-  std::istringstream words(text);
-  for (std::string word; words >> word;) {
-    if (!line.empty() && line.size() + 1 + word.size() > kTextWidth) {
-      result += "  " + line + "\n";
-      line.clear();
-    }
-    line += (line.empty() ? "" : " ") + word;
-  }
-  return result + "  " + line + "\n";
+  std::string result;
+  for (const std::string& line : lines_of(text, kTextWidth)) result += "  " + line + "\n";
+  return result;
 }
 
 }  // namespace
@@ -36,12 +44,17 @@ std::string wrapped(const std::string& text) {
 std::string list_text(const std::vector<Entry>& catalogue) {
   // The methods below the title: beside it, the longest list would set the width of all.
   std::vector<std::vector<std::string>> rows = {{"scenario", "what happens, and the methods"}};
+  std::size_t names = 0;
+  for (const Entry& entry : catalogue) names = std::max(names, entry.description.name.size());
+  const std::size_t beside = kListWidth - std::min<std::size_t>(names + 2, kListWidth / 2);
   for (const Entry& entry : catalogue) {
     std::string methods;
     for (const Method& method : entry.description.methods)
       methods += (methods.empty() ? "" : ", ") + method.name;
-    rows.push_back({entry.description.name, entry.description.title});
-    rows.push_back({"", "  " + methods});
+    std::string name = entry.description.name;  // beside the first line
+    for (const std::string& line : lines_of(entry.description.title, beside))
+      rows.push_back({std::exchange(name, ""), line});
+    for (const std::string& line : lines_of(methods, beside - 2)) rows.push_back({"", "  " + line});
   }
   return aligned(rows);
 }

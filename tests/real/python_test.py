@@ -84,9 +84,13 @@ def check_diagnosed(observed, facts):
     check_equal([held["owner"] for held in forks[0]["held"]
                  if held["lock"]["type"] != "semaphore"], [facts["holder"]],
                 "owners of the locks held at the fork")
-    check(observed.own[0].startswith(f"forkscope: DEADLOCK in process {facts['child']} "),
+    check(f" (pid {facts['child']}) hangs at " in observed.own[0] and ".py:" in observed.own[0],
           f"first line: {observed.own[0]}")
-    check(observed.own[-1] == "forkscope: 1 fork: 1 deadlocked; found 1 deadlock",
+    check(observed.own[1].startswith(f"  DEADLOCK in process {facts['child']}: orphaned-lock"),
+          f"second line: {observed.own[1]}")
+    check(observed.own[-2] == "forkscope: 1 fork: 1 deadlocked; found 1 deadlock",
+          f"last line but one: {observed.own[-2]}")
+    check(observed.own[-1].startswith("SUMMARY: forkscope: deadlock (orphaned-lock) "),
           f"last line: {observed.own[-1]}")
 
 

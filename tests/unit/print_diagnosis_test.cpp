@@ -24,6 +24,8 @@ Diagnosis hung(std::int32_t pid, const std::string& fingerprint,
   child.finding.emplace();
   child.finding->kind = "orphaned-lock";
   child.finding->process = pid;
+  child.finding->program = "server";
+  child.finding->severity = answer == Answer::kDeadlock ? "deadlock" : "hazard";
   child.finding->fingerprint = fingerprint;
   child.finding->cure = "Use posix_spawn().";
   return child;
@@ -53,7 +55,7 @@ ThreadDiagnosis idle(std::int32_t tid) {
 
 std::string text_of(const Diagnosis& diagnosis, bool verbose = false) {
   TextOptions options;
-  options.verbose = verbose;
+  options.verbose = options.everything = verbose;
   return diagnosis_text(diagnosis, options);
 }
 
@@ -77,9 +79,9 @@ TEST_CASE("a parent's headline is its children; those alike are told once", "[pr
   const std::string text = text_of(parent);
   CHECK(text.starts_with("forkscope: process 100 (server) has 3 children that are deadlocked by a "
                          "fork: processes 101, 102 and 103\n"
-                         "  process 101 (server) is deadlocked by a fork: "));
+                         "  server (pid 101) hangs: "));
   CHECK_THAT(text, Contains("  the same holds of\n    process 103\n") &&
-                       Contains("  process 102 (server) is deadlocked by a fork: ") &&
+                       Contains("  server (pid 102) hangs: ") &&
                        Contains("  process 100 itself\n    waits normally: ") &&
                        !Contains("Pool::wait"));
   CHECK(count(text, "Use posix_spawn().") == 2);
@@ -193,7 +195,7 @@ TEST_CASE("thirty frames of the user's own are all there, and recursion is one l
 TEST_CASE("a short Python stack is whole, and so is any with --verbose", "[print][python]") {
   CHECK(count(python_lines(frames(11, kThreading), 4, {}), "\n") == 11);
   TextOptions verbose;
-  verbose.verbose = true;
+  verbose.everything = true;
   CHECK(count(python_lines(frames(40, kThreading), 4, verbose), "\n") == 40);
   const std::string cut = python_lines(frames(40, kThreading), 4, {});
   CHECK(count(cut, "threading.py") == 10);

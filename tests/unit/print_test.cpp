@@ -255,6 +255,14 @@ TEST_CASE("golden: an orphaned lock on 80 columns in colour", "[print]") {
   check_golden("orphaned-lock-80-colour.txt", finding_text(orphaned_lock(), {true, false, 80}));
 }
 
+TEST_CASE("golden: an orphaned lock with its stacks", "[print]") {
+  check_golden("orphaned-lock-v.txt", finding_text(orphaned_lock(), {false, true, 100}));
+}
+
+TEST_CASE("golden: a lost thread with its stacks", "[print]") {
+  check_golden("lost-thread-v.txt", finding_text(lost_thread(), {false, true, 100}));
+}
+
 TEST_CASE("golden: a lost thread as text", "[print]") {
   check_golden("lost-thread.txt", finding_text(lost_thread(), {}));
 }
@@ -365,10 +373,17 @@ TEST_CASE("blocks keep to the terminal's width", "[print]") {
     Finding finding = orphaned_lock();
     finding.waiter.stack.push_back(
         frame("void " + std::string(300, 'x') + "<int>::run(std::vector<int>)", "long.cpp", 7));
-    const auto all = lines(finding_text(finding, {false, false, width}));
-    for (std::size_t i = 1; i < all.size(); ++i) {
-      CHECK(all[i].size() <= static_cast<std::size_t>(width));
+    for (const bool verbose : {false, true}) {
+      const auto all = lines(finding_text(finding, {false, verbose, width}));
+      for (std::size_t i = 1; i < all.size(); ++i) {
+        CHECK(all[i].size() <= static_cast<std::size_t>(width));
+      }
     }
+    // Of who looks at them, the first line as well.
+    finding.verdict += " of a table whose name is so long that the line would not have room for it";
+    TextOptions bounded{false, false, width};
+    bounded.bounded = true;
+    CHECK(widest(finding_text(finding, bounded)) <= static_cast<std::size_t>(width));
   }
 }
 

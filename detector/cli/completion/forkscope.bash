@@ -121,7 +121,7 @@ _forkscope() {
     run)
       _forkscope_run_command && return
       mapfile -t COMPREPLY < <(compgen -W "--json --on-deadlock --fail-on --error-exitcode \
-        --timeout --unsafe-calls --check --inject --seed --watch --quiet --verbose --session --suppressions --baseline --write-baseline \
+        --timeout --unsafe-calls --check --inject --seed --watch --quiet --verbose --log-file --session --suppressions --baseline --write-baseline \
         --colour --help" -- "$current")
       ;;
     sweep)

@@ -28,6 +28,7 @@ complete -c forkscope -n $run -l seed -x -d 'Decide again as in the run that pri
 complete -c forkscope -n $run -l watch -x -a '100ms 1s off' \
     -d 'How often children are looked at from outside'
 complete -c forkscope -n $run -s q -l quiet -d 'Print no findings'
+complete -c forkscope -n $run -l log-file -r -F -d 'Write findings to this file'
 complete -c forkscope -n $run -l session -x -a '(__fish_complete_directories)' \
     -d 'Keep the records in this folder'
 complete -c forkscope -n $run -f -a '(__fish_complete_subcommand --fcs-skip=2)'
