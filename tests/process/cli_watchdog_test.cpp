@@ -56,8 +56,9 @@ TEST_CASE("watchdog: a child that waits for a lost worker by its own system call
 
 TEST_CASE("watchdog: a child that meets a taken lock of libc is a deadlock") {
   TemporaryFolder folder;
-  const Ended ended = run(forkscope_run({"--on-deadlock=kill", "--json=" + (folder / "report")},
-                                        watched({"libc-lock"})));
+  const Ended ended = run(forkscope_run(
+      {"--verbose", "--on-deadlock=kill", "--json=" + (folder / "report")},
+      watched({"libc-lock"})));
   if (ended.exit() == 12) {
     WARN("no child met the lock of localtime_r taken: nothing to see");
     return;
