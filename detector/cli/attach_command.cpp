@@ -171,6 +171,7 @@ CLI::App* add_attach_command(CLI::App& app, AttachOptions& options) {
                    "Tell the same of the process it was copied from, and so on");
   attach->add_option("--json", options.json, "Write JSON to this file; - is standard output")
       ->type_name("FILE");
+  add_finding_file_options(*attach, options.files);
   attach->add_flag("-v,--verbose", options.verbose, "Show stacks and reasons; -vv: all threads and whole stacks");
   add_colour_option(*attach, options.colour);
   return attach;
@@ -180,12 +181,14 @@ int attach(const AttachOptions& options) {
   const LocalSymbols local;
   std::optional<ReportFile> file;
   if (!options.json.empty() && options.json != "-") file.emplace(options.json, "--json");
+  const FindingFiles files(options.files, "attach");
   auto namer = make_namer();
   Diagnosis diagnosis = diagnose_target(options, *namer);
   if (options.core.empty() && !diagnosis.finding) look_at_children(diagnosis, *namer);
   std::vector<Diagnosis> ancestors;
   if (options.follow_parent) ancestors = ancestors_of(diagnosis, *namer);
   if (file) file->write(diagnosis_json(diagnosis, ancestors));
+  files.write(findings_of({&diagnosis}), diagnosis.program);
   if (options.json == "-") {
     write_answer(diagnosis_json(diagnosis, ancestors));
   } else {

@@ -4,6 +4,7 @@
 #include <CLI/App.hpp>
 #include <string>
 
+#include "detector/cli/finding_files.hpp"
 #include "detector/cli/output.hpp"
 
 namespace forkscope::cli {
@@ -12,6 +13,7 @@ struct AttachOptions {
   std::string target;  ///< a PID; with `core` the path of its program, or empty
   std::string core;    ///< a core file in place of a process
   std::string json;  ///< a file, "-" for standard output in place of text
+  FindingFileOptions files;
   bool stacks = false;
   bool follow_parent = false;
   int verbose = 0;  ///< how often -v was given

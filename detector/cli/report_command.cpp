@@ -55,6 +55,7 @@ CLI::App* add_report_command(CLI::App& app, ReportOptions& options) {
   report
       ->add_option("--json", options.json, "Write JSON to this file instead; - is standard output")
       ->type_name("FILE");
+  add_finding_file_options(*report, options.files);
   report->add_flag("-v,--verbose", options.verbose,
                    "Print stacks and reasons, hazards and notes, and the at-fork handlers; -vv: whole "
                    "stacks");
@@ -66,7 +67,10 @@ CLI::App* add_report_command(CLI::App& app, ReportOptions& options) {
 int print_report(const ReportOptions& options) {
   std::optional<ReportFile> file;
   if (!options.json.empty() && options.json != "-") file.emplace(options.json, "--json");
+  const FindingFiles files(options.files, "report");
   if (options.sessions.size() > 1) {
+    if (!options.files.sarif.empty() || !options.files.junit.empty())
+      throw Failure("--sarif and --junit are of one session; give each session by itself");
     const TextOptions text = text_options(STDOUT_FILENO, options.colour, options.verbose);
     print_sweep(table_of_sessions(options.sessions), options.json, file, text);
     return 0;
@@ -88,6 +92,7 @@ int print_report(const ReportOptions& options) {
     write_answer(
         report_text(report, text_options(STDOUT_FILENO, options.colour, options.verbose)));
   }
+  files.write(report);
   noise.write(report);
   return fails(report, noise.fail_on({})) ? kFindingMade : 0;
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "detector/cli/finding_files.hpp"
 #include "detector/cli/noise_options.hpp"
 #include "detector/cli/output.hpp"
 
@@ -13,6 +14,7 @@ namespace forkscope::cli {
 struct ReportOptions {
   std::vector<std::string> sessions;  ///< one, or the runs of a sweep
   std::string json;  ///< a file, "-" for standard output, empty for text
+  FindingFileOptions files;
   NoiseOptions noise;
   int verbose = 0;  ///< how often -v was given
   Colour colour = Colour::kAuto;

@@ -114,6 +114,7 @@ Ending run_program(const RunOptions& options) {
   if (!options.json.empty()) json.emplace(options.json, "--json");
   const UniqueFd log = open_log(options.log_file);
   const int out = log.get() >= 0 ? log.get() : STDERR_FILENO;
+  const FindingFiles files(options.files, "run");
   const NoiseFilter noise(options.noise);
   const std::string on_deadlock = on_deadlock_of(options, noise);
 
@@ -200,6 +201,7 @@ Ending run_program(const RunOptions& options) {
   say_what_was_lost(arena);
   if (!session.path().empty()) write_facts(session.path(), facts, true);
   if (json) json->write(report_json(report));
+  files.write(report);
   noise.write(report);
   return ending_of(options, noise, report);
 }

@@ -12,6 +12,7 @@
 
 #include "detector/cli/fail_on.hpp"
 #include "detector/cli/failure.hpp"
+#include "detector/cli/finding_files.hpp"
 #include "detector/cli/inject_options.hpp"
 #include "detector/cli/noise_options.hpp"
 #include "detector/cli/output.hpp"
@@ -20,6 +21,7 @@ namespace forkscope::cli {
 
 struct RunOptions {
   std::string json;
+  FindingFileOptions files;
   std::string on_deadlock;  ///< empty: FORKSCOPE_OPTIONS decides, or the library's default
   FailOn fail_on;
   int error_exitcode = kFindingMade;

@@ -42,6 +42,7 @@ The exit status is the program's; when a signal ended it, forkscope ends by the 
 void add_report_options(CLI::App& run, RunOptions& options) {
   run.add_option("--json", options.json, "Write the report as JSON (schema forkscope.report/1)")
       ->type_name("FILE");
+  add_finding_file_options(run, options.files);
   run.add_flag("-q,--quiet", options.quiet, "Print no findings and no summary");
   run.add_flag(
       "-v,--verbose", options.verbose,

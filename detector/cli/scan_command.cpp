@@ -104,6 +104,7 @@ CLI::App* add_scan_command(CLI::App& app, ScanOptions& options) {
   scan->add_option("--user", options.user, "Look at this user's processes only")->type_name("USER");
   scan->add_option("--json", options.json, "Write JSON to this file; - is standard output")
       ->type_name("FILE");
+  add_finding_file_options(*scan, options.files);
   scan->add_flag("-v,--verbose", options.verbose, "Print the diagnosis of each; -vv: with all stacks");
   add_suppressions_option(*scan, options.noise);
   add_colour_option(*scan, options.colour);
@@ -114,9 +115,13 @@ int scan(const ScanOptions& options) {
   const LocalSymbols local;
   std::optional<ReportFile> file;
   if (!options.json.empty() && options.json != "-") file.emplace(options.json, "--json");
+  const FindingFiles files(options.files, "scan");
   const NoiseFilter noise(options.noise);
   const ScanResult result = look_at_host(options, noise);
   if (file) file->write(scan_json(result));
+  std::vector<const Diagnosis*> found;
+  for (const Diagnosis& diagnosis : result.found) found.push_back(&diagnosis);
+  files.write(findings_of(found), "");
   if (options.json == "-") {
     write_answer(scan_json(result));
   } else {

@@ -4,6 +4,7 @@
 #include <CLI/App.hpp>
 #include <string>
 
+#include "detector/cli/finding_files.hpp"
 #include "detector/cli/noise_options.hpp"
 #include "detector/cli/output.hpp"
 
@@ -12,6 +13,7 @@ namespace forkscope::cli {
 struct ScanOptions {
   std::string user;  ///< name or number; empty: every user's processes
   std::string json;  ///< a file, "-" for standard output in place of text
+  FindingFileOptions files;
   NoiseOptions noise;  ///< of which --suppressions
   int verbose = 0;  ///< how often -v was given
   Colour colour = Colour::kAuto;

@@ -41,7 +41,8 @@ foreach(form IN LISTS cli_probes)
 endforeach()
 
 add_executable(cli_tests
-  ${cli_dir}/cli_answer_test.cpp ${cli_dir}/cli_findings_test.cpp ${cli_dir}/cli_job_control_test.cpp ${cli_dir}/cli_noise_test.cpp
+  ${cli_dir}/cli_answer_test.cpp ${cli_dir}/cli_files_test.cpp
+  ${cli_dir}/cli_findings_test.cpp ${cli_dir}/cli_job_control_test.cpp ${cli_dir}/cli_noise_test.cpp
   ${cli_dir}/cli_parts_test.cpp
   ${cli_dir}/cli_refusal_test.cpp ${cli_dir}/cli_session_test.cpp ${cli_dir}/cli_signal_test.cpp
   ${cli_dir}/cli_transparency_test.cpp ${cli_dir}/cli_watchdog_test.cpp

@@ -9,7 +9,7 @@ _forkscope_run_command() {
         i=$((i + 1))
         break
         ;;
-      --json | --on-deadlock | --fail-on | --error-exitcode | --timeout | --watch | --session | --colour | --color | --check | --unsafe-calls | \
+      --json | --sarif | --junit | --on-deadlock | --fail-on | --error-exitcode | --timeout | --watch | --session | --colour | --color | --check | --unsafe-calls | \
         --seconds | --interval | --jobs | --folder | --seed | \
         --suppressions | --baseline | --write-baseline)
         # bash splits --option=value at the '='.
@@ -72,7 +72,7 @@ _forkscope() {
       return
       ;;
     bench:--compare | bench:--from | bench:--html | bench:--python | \
-      *:--json | *:--suppressions | *:--baseline | *:--write-baseline)
+      *:--json | *:--sarif | *:--junit | *:--suppressions | *:--baseline | *:--write-baseline)
       mapfile -t COMPREPLY < <(compgen -f -- "$current")
       compopt -o filenames
       return
@@ -120,7 +120,7 @@ _forkscope() {
   case $subcommand in
     run)
       _forkscope_run_command && return
-      mapfile -t COMPREPLY < <(compgen -W "--json --on-deadlock --fail-on --error-exitcode \
+      mapfile -t COMPREPLY < <(compgen -W "--json --sarif --junit --on-deadlock --fail-on --error-exitcode \
         --timeout --unsafe-calls --check --inject --seed --watch --quiet --verbose --log-file --session --suppressions --baseline --write-baseline \
         --colour --help" -- "$current")
       ;;
@@ -131,7 +131,7 @@ _forkscope() {
       ;;
     attach)
       if [[ $current == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "--stacks --follow-parent --core --json --verbose \
+        mapfile -t COMPREPLY < <(compgen -W "--stacks --follow-parent --core --json --sarif --junit --verbose \
           --colour --help" -- "$current")
       else
         mapfile -t COMPREPLY < <(cd /proc && compgen -G '[0-9]*' -- "$current" |
@@ -152,12 +152,12 @@ _forkscope() {
       fi
       ;;
     scan)
-      mapfile -t COMPREPLY < <(compgen -W "--user --json --verbose --suppressions --colour --help" -- \
+      mapfile -t COMPREPLY < <(compgen -W "--user --json --sarif --junit --verbose --suppressions --colour --help" -- \
         "$current")
       ;;
     report)
       if [[ $current == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "--json --verbose --suppressions --baseline \
+        mapfile -t COMPREPLY < <(compgen -W "--json --sarif --junit --verbose --suppressions --baseline \
           --write-baseline --colour --help" -- "$current")
       else
         mapfile -t COMPREPLY < <(compgen -d -- "$current")

@@ -13,6 +13,8 @@ complete -c forkscope -s h -l help -d 'Show help'
 
 set -l run '__fish_seen_subcommand_from run'
 complete -c forkscope -n $run -l json -r -d 'Write the report as JSON'
+complete -c forkscope -n $run -l sarif -r -d 'Write the findings as SARIF'
+complete -c forkscope -n $run -l junit -r -d 'Write the findings as JUnit XML'
 complete -c forkscope -n $run -l on-deadlock -x -a 'report kill abort exit:1 break' \
     -d 'What happens to a child that deadlocks'
 complete -c forkscope -n $run -l fail-on -x -a 'deadlock probable latent hazard note only:' \
@@ -35,6 +37,8 @@ complete -c forkscope -n $run -f -a '(__fish_complete_subcommand --fcs-skip=2)'
 
 set -l report '__fish_seen_subcommand_from report'
 complete -c forkscope -n $report -l json -r -d 'Write JSON; - is standard output'
+complete -c forkscope -n $report -l sarif -r -d 'Write the findings as SARIF'
+complete -c forkscope -n $report -l junit -r -d 'Write the findings as JUnit XML'
 complete -c forkscope -n $report -x -a '(__fish_complete_directories)'
 
 set -l attach '__fish_seen_subcommand_from attach'
@@ -42,11 +46,15 @@ complete -c forkscope -n $attach -l stacks -d 'Stop each thread briefly, for who
 complete -c forkscope -n $attach -l follow-parent -d 'Tell of the process it was copied from'
 complete -c forkscope -n $attach -l core -r -d 'Look at a core file'
 complete -c forkscope -n $attach -l json -r -d 'Write JSON; - is standard output'
+complete -c forkscope -n $attach -l sarif -r -d 'Write the findings as SARIF'
+complete -c forkscope -n $attach -l junit -r -d 'Write the findings as JUnit XML'
 complete -c forkscope -n $attach -x -a '(__fish_complete_pids)'
 
 set -l scan '__fish_seen_subcommand_from scan'
 complete -c forkscope -f -n $scan -l user -x -a '(__fish_complete_users)' -d 'Only of this user'
 complete -c forkscope -n $scan -l json -r -d 'Write JSON; - is standard output'
+complete -c forkscope -n $scan -l sarif -r -d 'Write the findings as SARIF'
+complete -c forkscope -n $scan -l junit -r -d 'Write the findings as JUnit XML'
 
 set -l sweep '__fish_seen_subcommand_from sweep'
 complete -c forkscope -n $sweep -s j -l jobs -x -d 'Runs at a time'
