@@ -82,13 +82,25 @@ std::string holder_words(const Finding& finding, const TextOptions& options) {
     if (holder.uses > 0)
       words += holder.uses == 1 ? ", once" : fmt::format(", {} times", holder.uses);
   }
-  const std::string place = place_words({}, holder.acquired, options);
+  const std::string place = place_words(holder.python, holder.acquired, options);
   if (!place.empty()) words += (words.empty() ? "" : ", at ") + place;
   return words;
 }
 
+/// "thread 4711 (refresher), sleeps in refresh (cache.py:5)", of one or two.
+std::string few_lost_words(const std::vector<ThreadReport>& lost) {
+  std::string words;
+  for (const ThreadReport& thread : lost)
+    words += (words.empty() ? "" : "; ") + thread_words(thread.tid, thread.name) +
+             (thread.state.empty() ? "" : ", " + thread.state);
+  return words;
+}
+
+/// Of a lock with a holder that one is enough.
 std::string lost_words(const Finding& finding) {
-  if (finding.kind != "lost-thread" && finding.kind != "fork-bypass") return "";
+  const bool unheld = finding.kind == "orphaned-lock" && finding.holder.tid == 0;
+  if (finding.kind != "lost-thread" && finding.kind != "fork-bypass" && !unheld) return "";
+  if (finding.lost.size() <= 2) return few_lost_words(finding.lost);
   const std::vector<std::string> groups = thread_groups(finding.lost);
   std::string words;
   for (std::size_t i = 0; i < groups.size() && i < kMostGroups; ++i)
