@@ -29,7 +29,7 @@ compile() {
 seen() {
   [ "$("$forkscope" run --quiet "$folder/$1" bare)" = observed ] || fail "$1: is not observed"
   "$forkscope" run --on-deadlock=kill "$folder/$1" own 2> "$folder/errors" || true
-  grep -q 'waits for ever for custom lock "own lock"' "$folder/errors" ||
+  grep -q 'hangs at .*: custom lock "own lock" was held by thread' "$folder/errors" ||
     fail "$1: its own lock is not known: $(cat "$folder/errors")"
 }
 
