@@ -28,7 +28,7 @@ import targets  # what /proc says of processes
 PATIENCE = 240  # seconds for a program that neither ends nor sleeps: minutes, on a busy machine
 SETTLED = 1.5  # seconds without a switch of any thread: longer than anything here is in the kernel
 LOOK = 0.1  # seconds from one look at a program to the next
-GRAVE = re.compile(r"^forkscope: (PROBABLE )?DEADLOCK\b", re.M)
+GRAVE = re.compile(r"^  (PROBABLE )?DEADLOCK\b", re.M)
 
 
 def adopt():
