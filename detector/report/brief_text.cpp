@@ -11,7 +11,7 @@ namespace forkscope {
 namespace {
 
 constexpr std::size_t kLabel = 2;
-constexpr std::size_t kText = 18;  // where the text of a row begins: after "child called at"
+constexpr std::size_t kText = 19;  // where the text of a row begins: after "handler waits at"
 constexpr std::size_t kMostGroups = 6;
 
 /// A label and its text on one line; further lines stand under the text.
@@ -66,9 +66,9 @@ std::string object_words(const Finding& finding) {
   }
   if (lock.type.empty() || lock.type == "thread") return "";
   std::string words = lock_words(lock);
-  if (!lock.mode.empty()) words += ", for " + std::string(lock.mode == "read" ? "reading" : "writing");
   if (!lock.module.empty() && !lock.descriptor && !lock.symbol.empty())
     words += " of " + base_name(lock.module);
+  if (!lock.mode.empty()) words += ", for " + std::string(lock.mode == "read" ? "reading" : "writing");
   return words;
 }
 
