@@ -24,6 +24,11 @@ class CodeReferences {
   bool knows(const ModuleRecord& module) { return !functions_of(module).starts.empty(); }
   /// Whether a function begins there.
   bool begins_at(std::uint64_t address, const ModuleRecord& module);
+  /// Functions that were looked at, or left out, may be looked at again.
+  void start_over() {
+    known_.clear();
+    left_ = kMostLooked;
+  }
   /// The function around `pc` is not to be looked at.
   void leave_out(std::uint64_t pc, const ModuleRecord& module);
   /// Whether the function around `pc`, or one that it calls so many calls deep, calls functions by
@@ -54,7 +59,8 @@ class CodeReferences {
   ProcessMemory& memory_;
   std::map<std::uint64_t, Functions> functions_;  ///< by start of the module
   std::set<std::uint64_t> known_;
-  int left_ = 512;  ///< functions still to be looked at, all in all
+  static constexpr int kMostLooked = 512;
+  int left_ = kMostLooked;  ///< functions still to be looked at, all in all
 };
 
 }  // namespace forkscope

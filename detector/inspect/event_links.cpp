@@ -4,6 +4,7 @@
 
 #include "detector/inspect/code_references.hpp"
 #include "detector/record/module_kind.hpp"
+#include "detector/verdict/outside/memory_map.hpp"
 #include "detector/verdict/outside/thread_view.hpp"
 
 namespace forkscope {
@@ -17,10 +18,10 @@ constexpr std::uint64_t kMostVariable = 1024, kNear = 256;
 class Search {
  public:
   Search(ProcessMemory& memory, const ProcessEvidence& process, Namer& namer)
-      : memory_(memory), process_(process), namer_(namer), pointers_(memory) {}
+      : process_(process), namer_(namer), code_(memory) {}
 
   bool is_variable(std::uint64_t address) const {
-    const ModuleRecord* module = module_at(address);
+    const ModuleRecord* module = module_at(process_, address);
     return module != nullptr && !is_libc_module(module->path);
   }
 
@@ -33,14 +34,14 @@ class Search {
     for (const Frame& frame : thread.stack) {
       if (frame.inlined || is_libc_module(frame.module)) continue;
       const std::uint64_t pc = frame.address - 1;
-      const ModuleRecord* module = module_at(pc);
-      if (module == nullptr || pointers_.calls_by_pointer(pc, *module, kCalls, running)) return true;
+      const ModuleRecord* module = module_at(process_, pc);
+      if (module == nullptr || code_.calls_by_pointer(pc, *module, kCalls, running)) return true;
       places.push_back(pc);
     }
-    CodeReferences code(memory_);  // it looks at each function once
+    code_.start_over();  // of another thread
     bool refers = false;
     for (const std::uint64_t pc : places)
-      code.look(pc, *module_at(pc), kCalls, [&](std::uint64_t seen) {
+      code_.look(pc, *module_at(process_, pc), kCalls, [&](std::uint64_t seen) {
         refers = refers || is_of_variable(seen, address);
       });
     return refers;
@@ -62,16 +63,9 @@ class Search {
     return variable.empty() ? distance < kNear : seen % 4 == 0 && variable_at(seen) == variable;
   }
 
-  const ModuleRecord* module_at(std::uint64_t address) const {
-    for (const ModuleRecord& module : process_.modules)
-      if (address >= module.start && address < module.end) return &module;
-    return nullptr;
-  }
-
-  ProcessMemory& memory_;
   const ProcessEvidence& process_;
   Namer& namer_;
-  CodeReferences pointers_;
+  CodeReferences code_;
 };
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "detector/inspect/wrapped_start.hpp"
 #include "detector/record/module_kind.hpp"
 #include "detector/verdict/outside/component.hpp"
+#include "detector/verdict/outside/memory_map.hpp"
 #include "detector/verdict/outside/thread_view.hpp"
 
 namespace forkscope::links {
@@ -80,7 +81,7 @@ class LinkSearch {
       // That a function waits there says nothing of who causes the event. Who holds a lock took it
       // where others wait for it.
       for (const Frame& frame : thread.stack)
-        if (const ModuleRecord* module = module_at(frame.address - 1))
+        if (const ModuleRecord* module = module_at(process_, frame.address - 1))
           code_.leave_out(frame.address - 1, *module);
     }
   }
@@ -143,19 +144,11 @@ class LinkSearch {
         if (threads[i].idle == idle) look_at_code(threads[i], std::move(found[i].called));
   }
 
-  const Mapping* mapping_at(std::uint64_t address) const {
-    const auto& mappings = process_.mappings;
-    const auto at = std::upper_bound(
-        mappings.begin(), mappings.end(), address,
-        [](std::uint64_t value, const Mapping& mapping) { return value < mapping.end; });
-    return at != mappings.end() && at->start <= address ? &*at : nullptr;
-  }
-
   /// Whether all code can be looked at that may refer to what is waited for.
   bool can_look_at(const std::vector<std::uint64_t>& code) {
     return process_.abi == Abi::kX86_64 &&
            std::all_of(code.begin(), code.end(), [&](std::uint64_t pc) {
-             const ModuleRecord* module = module_at(pc);
+             const ModuleRecord* module = module_at(process_, pc);
              return module == nullptr || !holds_target(*module) || code_.knows(*module);
            });
   }
@@ -163,9 +156,9 @@ class LinkSearch {
   /// Of a stack whose frames are not all known: whatever on it may be where a call returns to.
   void add_return_addresses(const Object& stack, std::vector<std::uint64_t>& code) {
     for (const std::uint64_t word : words_of(memory_, stack.start, stack.end)) {
-      const Mapping* mapping = mapping_at(word);
+      const Mapping* mapping = mapping_at(process_, word);
       const ModuleRecord* module =
-          mapping != nullptr && mapping->executable ? module_at(word) : nullptr;
+          mapping != nullptr && mapping->executable ? module_at(process_, word) : nullptr;
       if (module != nullptr && !is_libc_module(module->path)) code.push_back(word - 1);
     }
   }
@@ -178,7 +171,7 @@ class LinkSearch {
     for (const Frame& frame : thread.stack) running.push_back(frame.address);
     return std::any_of(frames.begin(), frames.end(), [&](const Frame& frame) {
       if (frame.inlined || is_libc_module(frame.module)) return false;
-      const ModuleRecord* module = module_at(frame.address);
+      const ModuleRecord* module = module_at(process_, frame.address);
       return module == nullptr ||
              code_.calls_by_pointer(frame.address - 1, *module, kCalls, running);
     });
@@ -194,15 +187,9 @@ class LinkSearch {
     bool found;
   };
 
-  const ModuleRecord* module_at(std::uint64_t address) const {
-    for (const ModuleRecord& module : process_.modules)
-      if (address >= module.start && address < module.end) return &module;
-    return nullptr;
-  }
-
   /// "pool" for "pool.done" and "pool[2].done+0x8".
   std::string variable_at(std::uint64_t address) {
-    const ModuleRecord* module = module_at(address);
+    const ModuleRecord* module = module_at(process_, address);
     if (module == nullptr) return {};
     LockInfo place;
     place.address = address;
@@ -265,10 +252,10 @@ class LinkSearch {
         find(target);
       }
     }
-    const Mapping* mapping = mapping_at(value);
+    const Mapping* mapping = mapping_at(process_, value);
     if (mapping == nullptr || mapping->shared) return;
     // libc's lists of all threads, and what our own library notes of their locks, no thread knows.
-    const ModuleRecord* module = module_at(value);
+    const ModuleRecord* module = module_at(process_, value);
     if (module != nullptr &&
         (is_libc_module(module->path) || is_library(module->path, "libforkscope")))
       return;
@@ -280,9 +267,9 @@ class LinkSearch {
   /// pthread_create.
   void see_data(std::uint64_t value) {
     see(value);
-    const Mapping* mapping = callbacks_ ? mapping_at(value) : nullptr;
+    const Mapping* mapping = callbacks_ ? mapping_at(process_, value) : nullptr;
     if (mapping == nullptr || !mapping->executable || called_.size() >= kMostCalled) return;
-    const ModuleRecord* module = module_at(value);
+    const ModuleRecord* module = module_at(process_, value);
     if (module != nullptr && code_.begins_at(value, *module)) called_.push_back(value);
   }
 
@@ -300,7 +287,7 @@ class LinkSearch {
   }
 
   void look_at_code(std::uint64_t pc, int calls) {
-    const ModuleRecord* module = module_at(pc);
+    const ModuleRecord* module = module_at(process_, pc);
     // What libraries refer to is theirs, and not a variable of the program.
     if (module == nullptr || process_.abi != Abi::kX86_64 || !holds_target(*module)) return;
     code_.look(pc, *module, calls, [&](std::uint64_t address) {
@@ -319,7 +306,7 @@ class LinkSearch {
     while (!next_.empty() && bytes_left_ > 0 && !done()) {
       const std::uint64_t address = next_.front();  // near things first
       next_.pop_front();
-      const Mapping* mapping = mapping_at(address);
+      const Mapping* mapping = mapping_at(process_, address);
       if (is_stack(*mapping)) {  // a variable of a function that gave it to the thread
         if (is_of_wait(address)) continue;
         scan({address, std::min(address + kOnStack, mapping->end)});
@@ -367,7 +354,7 @@ class LinkSearch {
   /// In libc's descriptor the function that a thread was started with stands before its argument;
   /// under libforkscope.so both are the library's, which keeps the program's.
   void see_wrapped(ProcessMemory& memory, const ThreadStart& given) {
-    const ModuleRecord* module = module_at(given.function);
+    const ModuleRecord* module = module_at(process_, given.function);
     if (module == nullptr || !is_library(module->path, "libforkscope")) return;
     const auto program = unwrapped(memory, process_, given);
     if (!program) return;

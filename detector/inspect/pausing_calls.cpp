@@ -5,6 +5,7 @@
 
 #include "detector/inspect/called_function.hpp"
 #include "detector/verdict/known_waits.hpp"
+#include "detector/verdict/outside/memory_map.hpp"
 
 namespace forkscope {
 namespace {
@@ -75,12 +76,6 @@ x86::Registers argument_registers(const FunctionCode& function) {
 
 }  // namespace
 
-const ModuleRecord* PausingCalls::module_at(std::uint64_t address) const {
-  for (const ModuleRecord& module : process_.modules)
-    if (address >= module.start && address < module.end) return &module;
-  return nullptr;
-}
-
 bool PausingCalls::only_pauses(const FunctionCode& caller, std::size_t index,
                                const ModuleRecord& module, int depth) {
   const PlacedInstruction& call = caller.code[index];
@@ -94,7 +89,7 @@ bool PausingCalls::only_pauses(const FunctionCode& caller, std::size_t index,
     target = called_function(memory_, call.end());
   }
   if (!target) return false;
-  const ModuleRecord* its = module_at(*target);
+  const ModuleRecord* its = module_at(process_, *target);
   // The table's own code is to find the function when it is called first: it never was.
   if (its == &module) return *target != call.place() && !codes_.begins_at(*target, module);
   const std::vector<Frame> frames = namer_.code(*target, false, process_.modules);

@@ -22,8 +22,6 @@ class PausingCalls {
     return function_pauses(start, module, kDepth, false);
   }
 
-  const ModuleRecord* module_at(std::uint64_t address) const;
-
  private:
   static constexpr int kDepth = 3;
 

@@ -4,6 +4,8 @@
 #include <array>
 #include <set>
 
+#include "detector/verdict/outside/memory_map.hpp"
+
 namespace forkscope {
 namespace {
 
@@ -16,13 +18,6 @@ constexpr std::uint64_t kMutexHasWaiters = 4;  // kMuWait
 constexpr std::size_t kMostWaiters = 256;
 /// From the system call to the caller of Lock() it is less than a page.
 constexpr std::size_t kStackWords = 512;
-
-const Mapping* mapping_at(const ProcessEvidence& process, std::uint64_t address) {
-  const auto at = std::upper_bound(
-      process.mappings.begin(), process.mappings.end(), address,
-      [](std::uint64_t value, const Mapping& mapping) { return value < mapping.end; });
-  return at != process.mappings.end() && at->start <= address ? &*at : nullptr;
-}
 
 /// All that wait with it, itself among them; empty when it is in no ring.
 std::set<std::uint64_t> ring_of(ProcessMemory& memory, std::uint64_t identity) {

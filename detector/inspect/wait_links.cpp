@@ -18,9 +18,8 @@ constexpr std::uint64_t kMostStack = 64 << 10, kRememberedStack = 16 << 10,
 constexpr std::uint64_t kDescriptor = 0xa00;
 
 /// The thread of the process that runs on the stack that a lost one had.
-const ThreadEvidence* successor(const LinkSearch& search, const ProcessEvidence& process,
-                                const ThreadEvidence& lost) {
-  const Mapping* stack = lost.call ? search.mapping_at(lost.call->sp) : nullptr;
+const ThreadEvidence* successor(const ProcessEvidence& process, const ThreadEvidence& lost) {
+  const Mapping* stack = lost.call ? mapping_at(process, lost.call->sp) : nullptr;
   if (stack == nullptr) return nullptr;
   const auto at = std::find_if(process.threads.begin(), process.threads.end(),
                                [&](const ThreadEvidence& thread) {
@@ -33,10 +32,10 @@ const ThreadEvidence* successor(const LinkSearch& search, const ProcessEvidence&
 /// From which address on all words of a thread's stack are its own. A thread that was born in the child on
 /// the stack of a lost one leaves in place what it has not overwritten; where both do the same work,
 /// the same words may be written anew.
-std::uint64_t own_words_from(const LinkSearch& search, const Evidence& evidence,
-                             const ThreadEvidence& thread, const Mapping& stack) {
+std::uint64_t own_words_from(const Evidence& evidence, const ThreadEvidence& thread,
+                             const Mapping& stack) {
   for (const ThreadEvidence* lost : lost_threads(evidence)) {
-    if (successor(search, evidence.process, *lost) != &thread) continue;
+    if (successor(evidence.process, *lost) != &thread) continue;
     const bool known = lost->start_routine && thread.start_routine;
     const bool same_work = !known || lost->start_routine->address == thread.start_routine->address;
     return same_work ? 0 : stack.end - std::min(stack.end - stack.start, kDescriptor);
@@ -73,9 +72,9 @@ std::vector<Candidate> lost_candidates(const LinkSearch& search, const Evidence&
     const ThreadEvidence& thread = *lost[i];
     const Wait wait = wait_of(thread, evidence.process.abi);
     if (search.waits_there(wait)) continue;
-    const bool reused = successor(search, evidence.process, thread) != nullptr;
+    const bool reused = successor(evidence.process, thread) != nullptr;
     const bool there = thread.call && (!reused || search.has_parent());
-    const Mapping* stack = there ? search.mapping_at(thread.call->sp) : nullptr;
+    const Mapping* stack = there ? mapping_at(evidence.process, thread.call->sp) : nullptr;
     const Object words =
         stack != nullptr
             ? Object{thread.call->sp, std::min(stack->end, thread.call->sp + kMostStack)}
@@ -97,7 +96,7 @@ std::vector<WaitLink> wait_links(const LinkMemory& memory, const Evidence& evide
   const bool none = lost_threads(evidence).empty();
   for (std::size_t i = 0; none && i < left.size() && i < kMostThreads; ++i) {
     const LeftThread& thread = left[i];
-    const Mapping* stack = search.mapping_at(thread.descriptor);
+    const Mapping* stack = mapping_at(evidence.process, thread.descriptor);
     if (stack == nullptr) continue;
     threads.push_back(
         {thread.own_tid,
@@ -121,7 +120,7 @@ std::optional<std::vector<WaitLink>> living_links(const LinkMemory& memory,
     // Each for itself: what one is not to be blamed for, another may be.
     LinkSearch search(memory, evidence, namer, Whose::kLiving);
     search.leave_out_wait_of(thread);
-    const Mapping* stack = search.mapping_at(thread.call->sp);
+    const Mapping* stack = mapping_at(evidence.process, thread.call->sp);
     if (stack == nullptr) return std::nullopt;
     if (search.done()) continue;
     // To its end: what a thread was started with stands in glibc's descriptor, above its stack.
@@ -133,7 +132,7 @@ std::optional<std::vector<WaitLink>> living_links(const LinkMemory& memory,
     search.look({{thread.tid,
                   {sp, std::min(stack->end, sp + kWholeStack)},
                   false,
-                  own_words_from(search, evidence, thread, *stack),
+                  own_words_from(evidence, thread, *stack),
                   std::move(code),
                   kCalls,
                   false,

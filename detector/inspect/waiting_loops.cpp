@@ -6,6 +6,7 @@
 #include "detector/inspect/function_code.hpp"
 #include "detector/inspect/pausing_calls.hpp"
 #include "detector/record/module_kind.hpp"
+#include "detector/verdict/outside/memory_map.hpp"
 #include "detector/verdict/outside/waits.hpp"
 #include "detector/verdict/outside/thread_view.hpp"
 
@@ -201,7 +202,7 @@ bool Search::is_known(const Loop& loop, const ThreadEvidence& thread,
   CodeReferences references(memory_);
   for (std::size_t i = 0; i < thread.stack.size(); ++i) {
     const std::uint64_t pc = pc_of(thread, i);
-    if (const ModuleRecord* its = calls_.module_at(pc)) references.leave_out(pc, *its);
+    if (const ModuleRecord* its = module_at(process_, pc)) references.leave_out(pc, *its);
   }
   std::set<std::uint64_t> unknown = loop.looks;
   for (const std::uint64_t pc : lost_code)
@@ -241,7 +242,7 @@ std::optional<WaitingLoop> Search::loop_in_frames(const ThreadEvidence& thread,
     }
     if (i > 0 && thread.stack[i - 1].address == frame.address) continue;  // has it inlined
     const std::uint64_t pc = pc_of(thread, i);
-    const ModuleRecord* its = calls_.module_at(pc);
+    const ModuleRecord* its = module_at(process_, pc);
     if (its == nullptr || (module != nullptr && its != module)) return std::nullopt;
     module = its;
     ++frames;

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "detector/record/module_kind.hpp"
+#include "detector/verdict/outside/memory_map.hpp"
 #include "detector/verdict/outside/rules.hpp"
 
 namespace forkscope::rules {
@@ -36,9 +37,7 @@ bool lost_cannot_be_asked(const Scene& scene) {
 /// In whose data the lock lies; null: on the heap or a stack.
 const ModuleRecord* module_of_lock(const Scene& scene, const ThreadView& view) {
   const std::uint64_t address = view.lock.address != 0 ? view.lock.address : view.wait.futex->address;
-  for (const ModuleRecord& module : scene.process.modules)
-    if (address >= module.start && address < module.end) return &module;
-  return nullptr;
+  return module_at(scene.process, address);
 }
 
 bool is_library_code(const Scene& scene, const Frame& frame) {

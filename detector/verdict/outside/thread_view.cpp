@@ -5,6 +5,7 @@
 
 #include "detector/record/module_kind.hpp"
 #include "detector/verdict/address_space.hpp"
+#include "detector/verdict/outside/memory_map.hpp"
 #include "detector/verdict/words.hpp"
 
 namespace forkscope {
@@ -12,18 +13,10 @@ namespace {
 
 constexpr std::size_t kMaxHints = 24;
 
-const Mapping* mapping_at(const ProcessEvidence& process, std::uint64_t address) {
-  auto at = std::upper_bound(
-      process.mappings.begin(), process.mappings.end(), address,
-      [](std::uint64_t value, const Mapping& mapping) { return value < mapping.end; });
-  return at != process.mappings.end() && at->start <= address ? &*at : nullptr;
-}
-
 /// The file in whose data an address lies.
 std::string data_module(const ProcessEvidence& process, std::uint64_t address) {
-  for (const ModuleRecord& module : process.modules)
-    if (address >= module.start && address < module.end) return base_name(module.path);
-  return {};
+  const ModuleRecord* module = module_at(process, address);
+  return module != nullptr ? base_name(module->path) : "";
 }
 
 WaitHint hint_of(const std::vector<Frame>& stack) {
@@ -41,12 +34,6 @@ WaitHint hint_of(const std::vector<Frame>& stack) {
   return hint;
 }
 
-bool lies_in_module(const ProcessEvidence& process, std::uint64_t address) {
-  return std::any_of(process.modules.begin(), process.modules.end(), [&](const ModuleRecord& module) {
-    return address >= module.start && address < module.end;
-  });
-}
-
 /// What a core file tells of a mapping that is not plainly shared. NT_FILE has no flags, and which
 /// segments are there depends on a filter that is not in the file (core(5)). Memory without a file
 /// is the process's own, for MAP_SHARED memory has one, without a name in any folder; the loader
@@ -56,7 +43,7 @@ Reach reach_in_core(const Mapping& mapping, const ProcessEvidence& process, std:
       process.mappings.begin(), process.mappings.end(),
       [](const Mapping& one) { return one.path.starts_with('/'); });
   const bool is_own = mapping.path == "[stack]" ||
-                      (has_files && (!mapping.path.starts_with('/') || lies_in_module(process, address)));
+                      (has_files && (!mapping.path.starts_with('/') || module_at(process, address) != nullptr));
   return is_own ? Reach::kInside : Reach::kUnseen;
 }
 
