@@ -1,6 +1,7 @@
 // What must not be judged, or recorded, for ever: locks made anew at an old address, freed,
 // repaired, handed over, left by a longjmp; and calls that a signal may end.
 #include <limits.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
@@ -180,13 +181,20 @@ TEST_CASE("a stream that was closed while it was locked is not followed into wha
   FILE* stream = tmpfile();
   REQUIRE(stream != nullptr);
   flockfile(stream);
+  // A stream is the first part of what libc allocated for it: only blocks of the whole size have its
+  // memory again, whatever is free besides.
+  const std::size_t size = malloc_usable_size(stream);
+  const auto address = reinterpret_cast<std::uintptr_t>(stream);
   fclose(stream);
-  // The memory it had, as likely as not, with pointers to nowhere.
+  // The memory it had, with pointers to nowhere.
   void* reused[8];
+  bool is_reused = false;
   for (void*& one : reused) {
-    one = malloc(sizeof(FILE));
-    std::memset(one, 0x41, sizeof(FILE));
+    one = malloc(size);
+    std::memset(one, 0x41, size);
+    is_reused = is_reused || reinterpret_cast<std::uintptr_t>(one) == address;
   }
+  REQUIRE(is_reused);
   CHECK(child_status([] { return 0; }) == 0);
   table::forget_stale(*detail::self);
   CHECK(recorded() <= before);
